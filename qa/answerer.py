@@ -1,0 +1,142 @@
+"""Answers blocks of examples with a model on a device: batches in, n-best answers out.
+
+B: windows of a batch, T: tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from qa.data.collate import Collator
+from qa.data.examples import Example
+from qa.engine.loop import move_to_device
+from qa.engine.precision import autocast
+from qa.models.span_decode import Spans, best_spans
+from qa.models.span_loss import span_loss
+from qa.models.span_reader import SpanReader, model_inputs
+from qa.nbest import Answer, CharacterScores, add_spans, rank_answers
+
+WINDOWS_PER_BLOCK = 1024  # sorted by length within a block, so that batches hold little padding
+
+Window: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How answers are chosen; max_answer_length is in tokens, batch_size in windows."""
+
+    n_best_size: int = 20
+    max_answer_length: int = 30
+    batch_size: int = 32
+
+
+class Answerer:
+    """Runs a reader over windows and decodes them; counts loss and time on the way.
+
+    loss_sum: () the windows' summed loss, on the device. decode_seconds: time spent after the
+    logits: decoding, merging, cutting text.
+    """
+
+    def __init__(
+        self,
+        reader: SpanReader,
+        collator: Collator,
+        options: DecodeOptions,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.reader = reader
+        self.collator = collator
+        self.options = options
+        self.device = device
+        self.precision = precision
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.loss_sum = torch.zeros((), device=self.device)
+        self.num_windows = 0
+        self.decode_seconds = 0.0
+
+    def answer_block(
+        self, examples: Sequence[Example], windows: Sequence[Window], first_index: int
+    ) -> list[list[Answer]]:
+        """The n-best answers of each example, best first; [] if nothing can be an answer.
+
+        windows: all windows of these examples, their example_index counting from `first_index`.
+        """
+        merged: list[CharacterScores] = [{} for _ in examples]
+        by_length = sorted(windows, key=lambda window: -int(window["length"]))
+        for i in range(0, len(by_length), self.options.batch_size):
+            batch = by_length[i : i + self.options.batch_size]
+            logits = self._logits(batch)
+            started = time.perf_counter()
+            spans = self._decode(batch, *logits)
+            # One copy to the host for each matrix, not one for each number.
+            columns = zip(*(matrix.tolist() for matrix in spans), strict=True)
+            for window, (scores, firsts, lasts) in zip(batch, columns, strict=True):
+                example = int(window["example_index"]) - first_index
+                add_spans(merged[example], window, scores, firsts, lasts)
+            self.decode_seconds += time.perf_counter() - started
+        started = time.perf_counter()
+        answers = [
+            rank_answers(example.context, spans_found, self.options.n_best_size)
+            for example, spans_found in zip(examples, merged, strict=True)
+        ]
+        self.decode_seconds += time.perf_counter() - started
+        return answers
+
+    @torch.inference_mode()
+    def _logits(self, windows: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor]:
+        """start_logits and end_logits, (B, T); adds the windows' loss to the count."""
+        batch = move_to_device(self.collator(windows), self.device)
+        with autocast(self.device, self.precision):
+            logits = self.reader(**model_inputs(batch))
+        self.loss_sum += span_loss(
+            logits[0],
+            logits[1],
+            batch["attention_mask"],
+            batch["start_positions"],
+            batch["end_positions"],
+        )
+        self.num_windows += len(windows)
+        return logits
+
+    @torch.inference_mode()
+    def _decode(
+        self, windows: Sequence[Window], start_logits: torch.Tensor, end_logits: torch.Tensor
+    ) -> Spans:
+        """The best spans of each window, on the device."""
+        allowed = answerable(windows, start_logits.shape[1]).to(self.device)
+        options = self.options
+        return best_spans(
+            start_logits, end_logits, allowed, options.n_best_size, options.max_answer_length
+        )
+
+
+def answerable(windows: Sequence[Window], width: int) -> torch.Tensor:
+    """(B, width) bool: tokens of the context that cover at least one character."""
+    allowed = np.zeros((len(windows), width), dtype=bool)
+    for i, window in enumerate(windows):
+        # Both are -1 outside the context, and equal for a token that covers nothing.
+        allowed[i, : window["length"]] = window["offset_ends"] > window["offset_starts"]
+    return torch.from_numpy(allowed)
+
+
+def blocks(windows: Iterator[Window]) -> Iterator[list[Window]]:
+    """Group a stream of windows into blocks that never part the windows of one example."""
+    block: list[Window] = []
+    for window in windows:
+        is_full = len(block) >= WINDOWS_PER_BLOCK
+        if is_full and window["example_index"] != block[-1]["example_index"]:
+            yield block
+            block = []
+        block.append(window)
+    if block:
+        yield block

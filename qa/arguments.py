@@ -1,0 +1,149 @@
+"""The command line of `train.py`: every configuration field is a flag, plus a few commands."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from qa.config import Config, config_fields, config_from_flat, read_config_file
+from qa.engine.errors import UserError, require
+from qa.recipes import RECIPES
+
+
+@dataclass(frozen=True)
+class Command:
+    """A parsed command line."""
+
+    config: Config
+    resume: bool
+    overwrite: bool
+
+
+def parse_arguments(arguments: Sequence[str]) -> Command | None:
+    """Parse flags into a Command; None if only the recipes were to be listed.
+
+    Values come from the defaults, then from a recipe or a --config file, then from flags. Without
+    any of the three the recipe is quickstart; --resume alone takes up OUTPUT/config.json.
+    """
+    parser = make_parser()
+    options = vars(parser.parse_args([with_dashes(a) for a in arguments]))
+    if options.pop("list_recipes"):
+        return None
+    resume, overwrite = options.pop("resume"), options.pop("overwrite")
+    recipe, config_file = options.pop("recipe"), options.pop("config")
+    require(not (resume and overwrite), "pass --resume or --overwrite, not both")
+    require(recipe is None or config_file is None, "pass --recipe or --config, not both")
+    if resume:
+        require(options.get("output_dir"), "--resume needs --output-dir: which run to resume")
+    base = base_values(options, recipe, config_file, resume)
+    return Command(config_from_flat({**base, **options}), resume, overwrite)
+
+
+def base_values(
+    flags: dict[str, Any], recipe: str | None, config_file: str | None, resume: bool
+) -> dict[str, Any]:
+    """The values that flags are laid over."""
+    if config_file is not None:
+        return read_config_file(Path(config_file))
+    if recipe is None and resume:
+        saved = Path(flags["output_dir"]) / "config.json"
+        if saved.is_file():
+            return read_config_file(saved)
+    if recipe is None:
+        has_own_data = "train_data" in flags or "model" in flags
+        recipe = "custom" if has_own_data else "quickstart"
+    if recipe == "custom":
+        return {"recipe": "custom"}
+    require(
+        recipe in RECIPES,
+        f"unknown recipe {recipe!r}; there are {', '.join(RECIPES)} (--list-recipes)",
+    )
+    return {"recipe": recipe, **RECIPES[recipe][1]}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """One flag per configuration field, named like it, with its help text."""
+    parser = _Parser(
+        prog="train.py",
+        description="Train an extractive question-answering reader. Without flags: the embedded"
+        " quickstart. Flags may be written with dashes or underscores.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("--recipe", default=None, help="start from a named configuration")
+    parser.add_argument("--list-recipes", action="store_true", default=False, help="name them")
+    parser.add_argument("--config", default=None, help="start from the config.json of another run")
+    parser.add_argument(
+        "--resume", action="store_true", default=False, help="go on from the newest checkpoint"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", default=False, help="replace the run in output_dir"
+    )
+    for name, field in config_fields().items():
+        default = "" if field.default is None else f" (default {field.default})"
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=name,
+            metavar=metavar(field),
+            type=converter(str(field.type)),
+            help=(field.metadata["help"] + default).replace("%", "%%"),
+        )
+    return parser
+
+
+def metavar(field: dataclasses.Field[Any]) -> str:
+    """What --help shows as the value."""
+    choices = field.metadata["choices"]
+    return "{" + ",".join(choices) + "}" if choices else str(field.type).split(" ")[0].upper()
+
+
+def converter(annotation: str) -> Callable[[str], Any]:
+    """The function that reads a flag's text for a field of that type."""
+    kinds: dict[str, Callable[[str], Any]] = {
+        "int": int,
+        "float": float,
+        "None": _none,
+        "str": str,
+    }
+    order = [kind for name, kind in kinds.items() if name in annotation.split(" | ")]
+
+    def convert(text: str) -> Any:
+        for kind in order:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+        raise argparse.ArgumentTypeError(f"{text!r} is not {annotation.replace(' | ', ' or ')}")
+
+    return convert
+
+
+def with_dashes(argument: str) -> str:
+    """`--train_data=a_b` -> `--train-data=a_b`."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _none(text: str) -> None:
+    if text.lower() != "none":
+        raise ValueError(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake as one line, with the flag that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            unknown = message.removeprefix(prefix).split()[0].partition("=")[0]
+            close = difflib.get_close_matches(unknown, self._option_string_actions, n=1)
+            hint = f"; did you mean {close[0]}?" if close else "; see --help"
+            raise UserError(f"unknown flag {unknown}{hint}")
+        raise UserError(message)

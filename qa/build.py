@@ -1,0 +1,174 @@
+"""From a configuration to everything a run needs: data, tokenizer, model, loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from qa.answerer import Answerer, DecodeOptions
+from qa.config import EMBEDDED, Config
+from qa.data.cache import cached_windows
+from qa.data.collate import Collator, make_collator
+from qa.data.examples import Example
+from qa.data.holdout import split_holdout
+from qa.data.order import TrainingOrder
+from qa.data.quickstart import make_quickstart, small_bert_config, train_tokenizer
+from qa.data.readers import read_examples
+from qa.data.windows import WindowOptions, require_fits
+from qa.engine.errors import require
+from qa.engine.files import write_json
+from qa.engine.loop import TrainingRun
+from qa.engine.precision import resolve_device
+from qa.engine.rng import seed_everything
+from qa.engine.step import Batch
+from qa.models.span_loss import span_loss
+from qa.models.span_reader import SpanReader, load_tokenizer, model_inputs
+from qa.predict import SETTINGS_FILE
+
+
+@dataclass
+class Job:
+    """A run ready to start."""
+
+    config: Config
+    reader: SpanReader
+    tokenizer: Any
+    run: TrainingRun
+    answerer: Answerer
+    eval_examples: list[Example]  # empty: the run is not evaluated
+    eval_windows: Any
+
+    def save_reader(self, directory: Path) -> None:
+        """Write model, tokenizer and settings for `Reader.from_pretrained` and for transformers."""
+        self.reader.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory)
+        names = ("max_seq_length", "window_overlap", "max_question_length")
+        settings = {name: getattr(self.config.data, name) for name in names}
+        for name in ("n_best_size", "max_answer_length"):
+            settings[name] = getattr(self.config.evaluation, name)
+        write_json(directory / SETTINGS_FILE, settings)
+
+
+def build_job(config: Config, say: Callable[[str], None]) -> Job:
+    """Read the data, cut it into windows, load the model; `say` gets lines for people.
+
+    Raises UserError for anything wrong in the input, before anything is written.
+    """
+    train_examples, eval_examples = read_data(config)
+    resolve_device(config.train.device)  # fails here, before minutes of tokenising
+    seed_everything(config.train.seed)
+    tokenizer, reader = load_model(config, train_examples)
+    options = WindowOptions(
+        config.data.max_seq_length, config.data.window_overlap, config.data.max_question_length
+    )
+    require_fits(tokenizer, reader.max_length, options)
+    train_windows = cached_windows(train_examples, tokenizer, options)
+    say(describe("training", train_examples, train_windows, config.data.negative_window_ratio))
+    eval_windows = None
+    if eval_examples:
+        eval_windows = cached_windows(eval_examples, tokenizer, options)
+        say(describe("held out", eval_examples, eval_windows, 1.0))
+    order = TrainingOrder(
+        np.asarray(train_windows["length"][:]),
+        np.asarray(train_windows["has_answer"][:]),
+        config.data.negative_window_ratio,
+        config.train.per_device_train_batch_size,
+        config.train.seed,
+    )
+    collator = make_collator(tokenizer, options.max_seq_length)
+    run = TrainingRun(reader, reader_loss, train_windows, order, collator, config.train)
+    say(f"model: {count_parameters(reader):,} parameters, {run.precision} on {run.device.type}")
+    return Job(
+        config, reader, tokenizer, run, make_answerer(config, run, reader, collator),
+        eval_examples, eval_windows,
+    )  # fmt: skip
+
+
+def reader_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """The engine's loss function: the summed span loss of a batch."""
+    start_logits, end_logits = model(**model_inputs(batch))
+    return span_loss(
+        start_logits,
+        end_logits,
+        batch["attention_mask"],
+        batch["start_positions"],
+        batch["end_positions"],
+    )
+
+
+def read_data(config: Config) -> tuple[list[Example], list[Example]]:
+    """(training, evaluation) examples of the configuration; the second may be empty."""
+    data = config.data
+    assert data.train_data is not None  # Config checks it
+    if data.train_data == EMBEDDED:
+        training, evaluation = make_quickstart()
+    else:
+        training = read_examples(data.train_data, split="train")
+        evaluation = []
+        if data.holdout is not None:
+            training, evaluation = split_holdout(training, data.holdout)
+    if data.eval_data is not None:
+        evaluation = read_examples(data.eval_data, split="validation")
+    training = training[: data.max_train_examples]
+    evaluation = evaluation[: data.max_eval_examples]
+    require(
+        training, f"{data.train_data}: no training examples are left after holding out the rest"
+    )
+    return training, evaluation
+
+
+def load_model(config: Config, train_examples: list[Example]) -> tuple[Any, SpanReader]:
+    """Tokenizer and reader: loaded, or made from the training texts for the embedded model."""
+    model = config.model
+    if model.model == EMBEDDED:
+        texts = (text for e in train_examples for text in (e.question, e.context))
+        tokenizer = train_tokenizer(texts)
+        return tokenizer, SpanReader.from_config(small_bert_config(tokenizer))
+    tokenizer = load_tokenizer(model.model)
+    reader = SpanReader.from_pretrained(model.model, model.attention_dropout, model.hidden_dropout)
+    return tokenizer, reader
+
+
+def make_answerer(
+    config: Config, run: TrainingRun, reader: SpanReader, collator: Collator
+) -> Answerer:
+    """The evaluation's answerer: same device and number format as the training."""
+    options = DecodeOptions(
+        config.evaluation.n_best_size,
+        config.evaluation.max_answer_length,
+        config.evaluation.per_device_eval_batch_size,
+    )
+    return Answerer(reader, collator, options, run.device, run.precision)
+
+
+def describe(name: str, examples: list[Example], windows: Any, negative_ratio: float) -> str:
+    """A line on a data set: questions, windows, and what should give pause."""
+    has_answer = np.asarray(windows["has_answer"][:])
+    example_index = np.asarray(windows["example_index"][:])
+    negatives = int((~has_answer).sum())
+    line = (
+        f"{name}: {len(examples):,} questions, {len(windows):,} windows,"
+        f" {len(windows) - negatives:,} of them with the answer"
+    )
+    if negative_ratio < 1:
+        line += f"; each epoch trains on {round(negatives * negative_ratio):,} of the others"
+    reached = np.zeros(len(examples), dtype=bool)
+    reached[example_index[has_answer]] = True
+    lost = sum(bool(e.answers) and not hit for e, hit in zip(examples, reached, strict=True))
+    if lost:
+        line += f"; {lost:,} answers fit into no window"
+    cut = len(np.unique(example_index[np.asarray(windows["question_was_cut"][:])]))
+    if cut:
+        line += f"; {cut:,} questions longer than max_question_length were cut"
+    return line
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of weights."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,36 @@
+"""Which windows an epoch trains on, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qa.engine.sampler import length_grouped_batches
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """An order for `qa.engine`: epoch -> micro-batches of window indices, pure in (seed, epoch).
+
+    lengths: (windows,) tokens. has_answer: (windows,) bool. negative_window_ratio: share of the
+    windows without answer that an epoch trains on; each epoch draws its own, always as many.
+    """
+
+    lengths: np.ndarray
+    has_answer: np.ndarray
+    negative_window_ratio: float
+    batch_size: int
+    seed: int
+
+    def __call__(self, epoch: int) -> list[list[int]]:
+        """The micro-batches of `epoch`."""
+        negatives = np.flatnonzero(~self.has_answer)
+        kept = round(len(negatives) * self.negative_window_ratio)
+        # Not the generator of the batches, which must not depend on what was drawn here.
+        rng = np.random.default_rng([self.seed, epoch, 1])
+        chosen = np.sort(rng.permutation(negatives)[:kept])
+        indices = np.concatenate((np.flatnonzero(self.has_answer), chosen))
+        return length_grouped_batches(
+            self.lengths, self.batch_size, seed=self.seed, epoch=epoch, indices=indices
+        )

@@ -1,0 +1,52 @@
+"""Which evaluation was best, and when to stop waiting for a better one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class BestTracker:
+    """Follows one metric over the evaluations; a metric named `...loss` is better when smaller.
+
+    patience: evaluations without improvement after which `should_stop` is true; None: never.
+    """
+
+    def __init__(self, metric: str, patience: int | None = None) -> None:
+        self.metric = metric
+        self.patience = patience
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, float] | None = None
+        self.evaluations_since_best = 0
+
+    def update(self, step: int, metrics: dict[str, float]) -> bool:
+        """Record an evaluation at `step`; true if it is the best so far (the first of equals)."""
+        record = {"step": step, **metrics}
+        self.history.append(record)
+        if self.best is None or self._better(metrics[self.metric], self.best[self.metric]):
+            self.best = record
+            self.evaluations_since_best = 0
+            return True
+        self.evaluations_since_best += 1
+        return False
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether patience has run out."""
+        return self.patience is not None and self.evaluations_since_best >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """History and best, as plain JSON types."""
+        return {
+            "history": self.history,
+            "best": self.best,
+            "evaluations_since_best": self.evaluations_since_best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved history."""
+        self.history = state["history"]
+        self.best = state["best"]
+        self.evaluations_since_best = state["evaluations_since_best"]
+
+    def _better(self, value: float, best: float) -> bool:
+        return value < best if self.metric.endswith("loss") else value > best

@@ -1,0 +1,206 @@
+"""The training loop as a generator: the body of the loop stays in the caller's file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from qa.engine.config import TrainConfig
+from qa.engine.errors import require
+from qa.engine.optim import make_optimizer
+from qa.engine.precision import make_scaler, resolve_device, resolve_precision
+from qa.engine.rng import rng_state, set_rng_state
+from qa.engine.sampler import Order
+from qa.engine.schedule import lr_factor, warmup_steps
+from qa.engine.step import Batch, LossFn, train_step
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What one optimizer step did. The tensors are on the device: reading one is a host sync."""
+
+    global_step: int  # optimizer steps made so far, this one included
+    epoch: float  # epochs consumed so far
+    loss: torch.Tensor  # () mean per item
+    grad_norm: torch.Tensor  # () before clipping
+    learning_rate: float
+    counts: dict[str, int]  # every int of the micro-batches, summed: num_items and what else
+    end_of_epoch: bool
+    is_last: bool
+
+    def is_due(self, every: int | str | None) -> bool:
+        """Whether something done every so many steps, or every "epoch", is due; None: never."""
+        if every is None:
+            return False
+        return self.end_of_epoch if every == "epoch" else self.global_step % int(every) == 0
+
+
+class TrainingRun:
+    """A model being trained; `steps()` yields after every optimizer step.
+
+    model: moved to the configured device. loss_fn(model, batch): the summed loss of a batch.
+    dataset: anything a DataLoader can index. order(epoch): that epoch's micro-batches as lists of
+    indices, a pure function with the same number of micro-batches in every epoch.
+    collate_fn(items): a batch, i.e. a dict of tensors and ints with `num_items` among the ints.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: LossFn,
+        dataset: Any,
+        order: Order,
+        collate_fn: Callable[[list[Any]], Batch],
+        config: TrainConfig,
+    ) -> None:
+        self.config = config
+        self.device = resolve_device(config.device)
+        self.precision = resolve_precision(config.precision, self.device)
+        self.model = model.to(self.device)
+        self.loss_fn = loss_fn
+        self.dataset = dataset
+        self.order = order
+        self.collate_fn = collate_fn
+        self.optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
+        self.scaler = make_scaler(self.device, self.precision)
+        self.micro_batches_per_epoch = len(order(0))
+        require(
+            self.micro_batches_per_epoch, "there is nothing to train on: the first epoch is empty"
+        )
+        self.steps_per_epoch = math.ceil(
+            self.micro_batches_per_epoch / config.gradient_accumulation_steps
+        )
+        self.total_steps = config.max_steps or self.steps_per_epoch * config.num_train_epochs
+        self.warmup_steps = warmup_steps(self.total_steps, config.warmup_ratio)
+        self.global_step = 0
+        self.epoch = 0  # the epoch in progress
+        self.position = 0  # micro-batches of it that were consumed
+
+    def steps(self) -> Iterator[StepOutput]:
+        """Train from the current position to the last step, yielding after each step.
+
+        The state is complete at every yield: what `state_dict` returns there continues exactly.
+        """
+        while self.global_step < self.total_steps:
+            batches = self._batches(self.order(self.epoch)[self.position :])
+            # A list, not a modulo: the tail of an epoch is just a shorter list.
+            while micro_batches := list(islice(batches, self.config.gradient_accumulation_steps)):
+                yield self._step(micro_batches)
+                if self.global_step == self.total_steps:
+                    return
+            self.epoch += 1
+            self.position = 0
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of optimizer step `step`, counted from 0."""
+        return self.config.learning_rate * lr_factor(
+            step, kind=self.config.lr_scheduler, warmup=self.warmup_steps, total=self.total_steps
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides how the run goes on, in types safe to load."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": rng_state(),
+            "global_step": self.global_step,
+            "epoch": self.epoch,
+            "position": self.position,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state; UserError if it belongs to another model or another data size.
+
+        Restores the random generators too, so nothing may draw between this and `steps()`.
+        """
+        require_same_model(self.model, state["model"])
+        require(
+            state["position"] <= self.micro_batches_per_epoch,
+            f"the checkpoint stands at micro-batch {state['position']} of an epoch, but an epoch"
+            f" now has {self.micro_batches_per_epoch}: data or batch size changed",
+        )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        set_rng_state(state["rng"])
+        self.global_step = state["global_step"]
+        self.epoch = state["epoch"]
+        self.position = state["position"]
+
+    def _step(self, micro_batches: Sequence[Batch]) -> StepOutput:
+        learning_rate = self.learning_rate(self.global_step)
+        self.model.train()  # here, since an evaluation between two steps leaves eval mode behind
+        result = train_step(
+            self.model,
+            micro_batches,
+            self.loss_fn,
+            self.optimizer,
+            self.scaler,
+            device=self.device,
+            precision=self.precision,
+            learning_rate=learning_rate,
+            max_grad_norm=self.config.max_grad_norm,
+        )
+        self.global_step += 1
+        self.position += len(micro_batches)
+        return StepOutput(
+            global_step=self.global_step,
+            epoch=self.epoch + self.position / self.micro_batches_per_epoch,
+            loss=result.loss,
+            grad_norm=result.grad_norm,
+            learning_rate=learning_rate,
+            counts=sum_counts(micro_batches),
+            end_of_epoch=self.position == self.micro_batches_per_epoch,
+            is_last=self.global_step == self.total_steps,
+        )
+
+    def _batches(self, index_batches: list[list[int]]) -> Iterator[Batch]:
+        """The micro-batches at `index_batches`, on the device."""
+        if not index_batches:
+            return
+        loader: DataLoader[Any] = DataLoader(
+            self.dataset,
+            batch_sampler=index_batches,
+            collate_fn=self.collate_fn,
+            num_workers=self.config.num_workers,
+            pin_memory=self.device.type == "cuda",
+            # Its own generator: otherwise every new loader draws from the global one, which
+            # dropout uses, and a resumed run, having made one loader more, would differ.
+            generator=torch.Generator().manual_seed(self.config.seed + self.epoch),
+        )
+        for batch in loader:
+            yield move_to_device(batch, self.device)
+
+
+def move_to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
+    """Copy a batch's tensors to `device`; from pinned memory the copy does not block the host."""
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for name, value in batch.items()
+    }
+
+
+def sum_counts(micro_batches: Sequence[Batch]) -> dict[str, int]:
+    """Sum each plain int of the micro-batches (num_items, ...) over the micro-batches."""
+    names = [name for name, value in micro_batches[0].items() if isinstance(value, int)]
+    return {name: sum(batch[name] for batch in micro_batches) for name in names}
+
+
+def require_same_model(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
+    """Raise UserError, naming the first difference, unless names and shapes agree."""
+    current = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    other = {name: tuple(value.shape) for name, value in saved.items()}
+    for name in sorted(current.keys() | other.keys()):
+        require(
+            current.get(name) == other.get(name),
+            f"the checkpoint is of another model: {name} is {other.get(name, 'absent')} there and"
+            f" {current.get(name, 'absent')} here; resume with the model it was made with",
+        )

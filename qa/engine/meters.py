@@ -1,0 +1,90 @@
+"""Running figures. Adding never waits for the device; only `compute` does."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+
+class Mean:
+    """Mean of scalars since the last `compute`.
+
+    skip_nonfinite: leave infinite and nan values out; otherwise one of them makes the mean so.
+    """
+
+    def __init__(self, skip_nonfinite: bool = False) -> None:
+        self.skip_nonfinite = skip_nonfinite
+        self.total: torch.Tensor | float = 0.0
+        self.count: torch.Tensor | float = 0.0
+
+    def add(self, value: torch.Tensor) -> None:
+        """Add one scalar tensor, which stays on its device."""
+        value = value.detach()
+        if not self.skip_nonfinite:
+            self.total, self.count = self.total + value, self.count + 1
+            return
+        is_finite = torch.isfinite(value)
+        self.total = self.total + torch.where(is_finite, value, 0.0)
+        self.count = self.count + is_finite
+
+    def compute(self) -> float:
+        """Return the mean and start afresh; nan if nothing was added. This is a host sync."""
+        total, count = float(self.total), float(self.count)
+        self.total, self.count = 0.0, 0.0
+        return total / count if count else float("nan")
+
+    def state_dict(self) -> dict[str, torch.Tensor | float]:
+        """The sum and the count, so that a resumed run logs the same mean."""
+        return {"total": self.total, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor | float]) -> None:
+        """Go on from a saved sum and count."""
+        self.total, self.count = state["total"], state["count"]
+
+
+class Rates:
+    """Counts per second of training; `pause` and `resume` leave an evaluation out of the time."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.seconds = 0.0
+        self._since: float | None = time.perf_counter()
+
+    def add(self, counts: dict[str, int]) -> None:
+        """Add the counts of one step."""
+        for name, count in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+
+    def pause(self) -> None:
+        """Stop the clock."""
+        if self._since is not None:
+            self.seconds += time.perf_counter() - self._since
+            self._since = None
+
+    def resume(self) -> None:
+        """Start the clock again."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def compute(self) -> tuple[dict[str, int], float]:
+        """Return (counts, seconds) since the last call, and start afresh."""
+        self.pause()
+        counts, seconds = self.counts, self.seconds
+        self.counts, self.seconds = {}, 0.0
+        self.resume()
+        return counts, seconds
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Most memory held so far: by tensors on a GPU, else by this process (0 where unknown)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return 0
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB

@@ -1,0 +1,59 @@
+"""Which number format the matrix products use, and what that needs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from qa.engine.errors import UserError
+
+AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes cuda, then mps, then cpu. UserError if it is absent."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    # torch answers an absent device with RuntimeError, or AssertionError in a CPU-only build.
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """Turn "auto" into fp32, bf16 or fp16 for `device`; any other name is returned as it is."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device.type == "cpu" and cpu_multiplies_bf16():
+        return "bf16"
+    return "fp32"
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether this CPU has bf16 dot-product or tile instructions (AVX512_BF16 or AMX).
+
+    Without them bf16 is emulated and slower than fp32. torch has no public question for this in
+    all the releases that qa accepts, so a release that lost these probes answers no.
+    """
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The autocast context of a forward pass; does nothing for fp32."""
+    dtype = AUTOCAST_DTYPES.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def make_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """A GradScaler; fp16 alone needs one, for bf16 and fp32 its every call is a no-op."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "fp16")

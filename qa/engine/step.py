@@ -1,0 +1,58 @@
+"""The one place where an optimizer step happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import nn
+
+from qa.engine.precision import autocast
+
+Batch: TypeAlias = Mapping[str, Any]
+LossFn: TypeAlias = Callable[[nn.Module, Batch], torch.Tensor]
+"""`loss_fn(model, batch)` returns the SUM of the batch's losses, a scalar tensor."""
+
+
+class StepResult(NamedTuple):
+    """What a step measured; both stay on the device, since reading them there would be a sync."""
+
+    loss: torch.Tensor  # () mean loss per item of the whole step
+    grad_norm: torch.Tensor  # () before clipping; not finite when fp16 skipped the step
+
+
+def train_step(
+    model: nn.Module,
+    micro_batches: Sequence[Batch],
+    loss_fn: LossFn,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    *,
+    device: torch.device,
+    precision: str,
+    learning_rate: float,
+    max_grad_norm: float,
+) -> StepResult:
+    """Make one optimizer step from one or more micro-batches that lie on `device`.
+
+    Each micro-batch carries `num_items`, an int counted on the CPU. The summed losses are divided
+    by the items of all micro-batches together, so any split of the same items, a shorter last one
+    included, gives the gradient of one big batch.
+    """
+    # At least 1: a step in which every item is ignored has loss 0, not 0/0.
+    num_items = max(1, sum(batch["num_items"] for batch in micro_batches))
+    loss_sum = torch.zeros((), device=device)
+    for batch in micro_batches:
+        with autocast(device, precision):
+            loss = loss_fn(model, batch)
+        scaler.scale(loss / num_items).backward()  # outside autocast, as torch asks
+        loss_sum = loss_sum + loss.detach()
+    scaler.unscale_(optimizer)  # once per step, before anything looks at gradients
+    grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    scaler.step(optimizer)  # skips itself if fp16 gradients overflowed
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+    return StepResult(loss_sum / num_items, grad_norm)

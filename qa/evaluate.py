@@ -1,0 +1,176 @@
+"""Evaluate a reader: windows -> logits -> n-best -> merged windows -> text -> official scores.
+
+Everything streams: a block of examples is read, answered, scored, written and forgotten, so memory
+does not grow with the data set.
+
+    python -m qa.evaluate runs/korquad/best --data FILE.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qa.cli import run_command
+from qa.engine.errors import require
+from qa.metrics import METRICS, Score
+
+if TYPE_CHECKING:
+    from qa.answerer import Answerer
+    from qa.data.examples import Example
+    from qa.predictions import PredictionFiles
+
+MAIN_SCORE = "korquad1"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation found."""
+
+    scores: dict[str, dict[str, float]]  # name of the score -> exact_match and f1, in %
+    eval_loss: float  # mean over windows
+    num_examples: int
+    num_windows: int
+    seconds: float
+    decode_seconds: float  # part of `seconds`: decoding, merging, text, scores, files
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures a run is steered by: exact_match and f1 of the main score, and eval_loss."""
+        return {**self.scores[MAIN_SCORE], "eval_loss": self.eval_loss}
+
+
+def evaluate(
+    answerer: Answerer,
+    examples: Sequence[Example],
+    windows: Any,
+    files: PredictionFiles | None = None,
+) -> Evaluation:
+    """Answer and score `examples`, whose windows are the rows of `windows`, in order.
+
+    windows: a `datasets.Dataset` made by `cached_windows`. files: takes each example's answers.
+    """
+    from qa.answerer import blocks
+
+    started = time.perf_counter()
+    answerer.reader.eval()
+    answerer.reset()
+    scores = [Score(name) for name in METRICS]
+    scoring_seconds = 0.0
+    for block in blocks(iterate_rows(windows)):
+        first = int(block[0]["example_index"])
+        block_examples = examples[first : int(block[-1]["example_index"]) + 1]
+        answers = answerer.answer_block(block_examples, block, first)
+        scoring = time.perf_counter()
+        for example, n_best in zip(block_examples, answers, strict=True):
+            text = n_best[0].text if n_best else ""
+            for score in scores:
+                score.add(text, example.answers)
+            if files is not None:
+                files.write(example.id, n_best)
+        scoring_seconds += time.perf_counter() - scoring
+    return Evaluation(
+        scores={score.name: score.compute() for score in scores},
+        eval_loss=float(answerer.loss_sum) / answerer.num_windows,
+        num_examples=len(examples),
+        num_windows=answerer.num_windows,
+        seconds=time.perf_counter() - started,
+        decode_seconds=answerer.decode_seconds + scoring_seconds,
+    )
+
+
+def iterate_rows(dataset: Any, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:
+    """The rows of a `datasets.Dataset`, read many at a time, which is what makes it fast."""
+    for start in range(0, len(dataset), rows_per_read):
+        yield from dataset.__getitems__(
+            list(range(start, min(start + rows_per_read, len(dataset))))
+        )
+
+
+def score_table(scores: dict[str, dict[str, float]]) -> str:
+    """The scores as lines of text, each under its official name."""
+    titles = {"korquad1": "KorQuAD 1.0", "squad1": "SQuAD v1.1"}
+    rows = [
+        f"{titles[name]:<12} exact_match {values['exact_match']:6.2f}   f1 {values['f1']:6.2f}"
+        for name, values in scores.items()
+    ]
+    return "\n".join(rows)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line of `python -m qa.evaluate`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m qa.evaluate",
+        description="Official scores of a trained reader, and its prediction files.",
+    )
+    parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
+    parser.add_argument("--data", required=True, help="JSON or JSONL file, or hub:NAME[:SPLIT]")
+    parser.add_argument(
+        "--holdout",
+        type=float,
+        default=None,
+        help="score only the articles that train.py --holdout with this value holds out",
+    )
+    parser.add_argument("--output-dir", help="write metrics.json and prediction files there")
+    parser.add_argument("--batch-size", type=int, default=32, help="windows per batch (default 32)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = make_parser().parse_args(arguments)
+    return run_command(lambda: evaluate_model(options))
+
+
+def evaluate_model(options: argparse.Namespace) -> None:
+    """Load a reader and a data set, score the one on the other, print and write."""
+    from qa.data.cache import cached_windows
+    from qa.data.holdout import split_holdout
+    from qa.data.readers import read_examples
+    from qa.engine.files import write_json
+    from qa.predict import Reader
+    from qa.predictions import PredictionFiles
+
+    require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
+    examples = read_examples(options.data, split="validation")
+    if options.holdout is not None:
+        _, examples = split_holdout(examples, options.holdout)
+    reader = Reader.from_pretrained(
+        options.model, options.device, options.precision, batch_size=options.batch_size
+    )
+    windows = cached_windows(examples, reader.tokenizer, reader.windows)
+    files = None
+    if options.output_dir:
+        directory = Path(options.output_dir)
+        make_directory(directory)
+        files = PredictionFiles(directory)
+    result = evaluate(reader.answerer, examples, windows, files)
+    print(
+        f"{result.num_examples} questions, {result.num_windows} windows, loss {result.eval_loss:.4f}"
+    )
+    print(score_table(result.scores))
+    share = 100 * result.decode_seconds / result.seconds
+    print(f"{result.seconds:.1f} s, of which decoding and scoring {share:.1f} %")
+    if files is not None:
+        files.commit()
+        write_json(directory / "metrics.json", {**result.scores, "eval_loss": result.eval_loss})
+        print(f"written to {directory}")
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory to write into; UserError if that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        require(False, f"{path}: cannot be made or written ({error.strerror})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

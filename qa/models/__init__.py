@@ -1,0 +1,1 @@
+"""The span reader: encoder, span head, loss and n-best decoding."""

@@ -1,0 +1,181 @@
+"""The span reader: a transformers encoder and a linear head that scores starts and ends.
+
+B: windows, T: tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from qa.engine.errors import UserError, require
+
+# The names that encoders give their two dropout probabilities.
+ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
+HIDDEN_DROPOUT_NAMES = ("hidden_dropout_prob", "dropout")
+
+
+class SpanReader(nn.Module):
+    """Scores every token of a window as the first and as the last token of the answer.
+
+    It holds transformers' own question-answering model and runs its encoder and its head, so saved
+    weights load with `AutoModelForQuestionAnswering`, and the other way round.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        head = getattr(model, "qa_outputs", None)
+        require(
+            isinstance(head, nn.Linear) and head.out_features == 2,
+            f"{type(model).__name__} has no linear span head (qa_outputs with 2 outputs); use an"
+            " encoder such as BERT, RoBERTa, ELECTRA or DistilBERT",
+        )
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens the model has positions for; None if there is no limit."""
+        config = self.model.config
+        positions = getattr(config, "max_position_embeddings", None)
+        # RoBERTa and its kin number positions from pad_token_id + 1.
+        table = getattr(
+            getattr(self.model.base_model, "embeddings", None), "position_embeddings", None
+        )
+        offset = config.pad_token_id + 1 if getattr(table, "padding_idx", None) is not None else 0
+        return positions - offset if positions and positions > 0 else None
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T) ids, mask and types -> start_logits and end_logits, (B, T) fp32 each."""
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        encoder = self.model.base_model
+        hidden = encoder(input_ids=input_ids, attention_mask=attention_mask, **types)[
+            0
+        ]  # (B, T, H)
+        # In fp32 even under autocast: bf16 has 8 bits, so scores near 10 would tie by the dozen.
+        with torch.autocast(input_ids.device.type, enabled=False):
+            logits = self.model.qa_outputs(hidden.float())  # (B, T, 2)
+        start_logits, end_logits = logits.unbind(-1)  # (B, T) each
+        return start_logits, end_logits
+
+    def save_pretrained(self, directory: Path) -> None:
+        """Write weights and configuration as transformers does."""
+        self.model.save_pretrained(directory)
+
+    @classmethod
+    def from_config(cls, config: Any) -> SpanReader:
+        """A reader with new weights, drawn from torch's global generator."""
+        from transformers import AutoModelForQuestionAnswering
+
+        return cls(AutoModelForQuestionAnswering.from_config(config))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        attention_dropout: float | None = None,
+        hidden_dropout: float | None = None,
+        require_head: bool = False,
+    ) -> SpanReader:
+        """Load an encoder or a whole reader, fp32, from a directory or the hub.
+
+        A checkpoint without a span head gets a new one, drawn from torch's global generator, unless
+        `require_head`. Raises UserError if it cannot be loaded or other weights are missing.
+        """
+        from transformers import AutoConfig, AutoModelForQuestionAnswering
+
+        check_directory(name)
+        with user_errors(name):
+            config = AutoConfig.from_pretrained(name)
+            set_dropout(config, "attention_dropout", ATTENTION_DROPOUT_NAMES, attention_dropout)
+            set_dropout(config, "hidden_dropout", HIDDEN_DROPOUT_NAMES, hidden_dropout)
+            with quiet_loading():
+                model, loading = AutoModelForQuestionAnswering.from_pretrained(
+                    name, config=config, dtype=torch.float32, output_loading_info=True
+                )
+        absent = [key for key in loading["missing_keys"] if not key.startswith("qa_outputs.")]
+        require(not absent, f"{name}: weights are missing, e.g. {', '.join(sorted(absent)[:2])}")
+        require(
+            not (require_head and loading["missing_keys"]),
+            f"{name}: has no trained span head (qa_outputs); train it first with train.py --model",
+        )
+        return cls(model)
+
+
+def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a batch that `SpanReader.forward` takes."""
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    return {name: batch[name] for name in names if name in batch}
+
+
+def set_dropout(config: Any, option: str, names: tuple[str, ...], value: float | None) -> None:
+    """Set a dropout probability under the name that this encoder gives it; None leaves it alone."""
+    if value is None:
+        return
+    present = [name for name in names if hasattr(config, name)]
+    require(present, f"{option}: a {config.model_type} model has no such setting")
+    setattr(config, present[0], value)
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a directory or hub id; UserError if it cannot be loaded."""
+    from transformers import AutoTokenizer
+
+    check_directory(name)
+    with user_errors(name):
+        return AutoTokenizer.from_pretrained(name)
+
+
+def check_directory(name: str) -> None:
+    """Raise UserError if `name` can only be a directory and is none with a configuration."""
+    path = Path(name)
+    if path.is_dir():
+        require((path / "config.json").is_file(), f"{name}: no config.json in this model directory")
+    else:
+        looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists()
+        require(not looks_local, f"{name}: no such model directory")
+
+
+class user_errors:
+    """Turns what transformers raises for a name that it cannot load into a UserError."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, (OSError, ValueError)) or isinstance(error, UserError):
+            return
+        reason = " ".join(str(error).split())[:160]
+        if Path(self.name).is_dir():
+            raise UserError(f"{self.name}: cannot be loaded as a model ({reason})") from error
+        raise UserError(
+            f"{self.name}: is no local directory and cannot be had from the hub; check the id and"
+            f" the network, or pass --model a local directory ({reason})"
+        ) from error
+
+
+class quiet_loading:
+    """Silences transformers' progress bar and its report of the head it made, for a while."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        self.logging = logging
+        self.verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        self.logging.set_verbosity(self.verbosity)
+        self.logging.enable_progress_bar()

@@ -1,0 +1,86 @@
+"""The directory of a run: what lies in it, and when it may be used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from qa.engine.errors import UserError, require
+from qa.predictions import NBEST_FILE, PREDICTIONS_FILE
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.json"
+CHECKPOINTS = "checkpoints"
+BEST = "best"
+TENSORBOARD = "tensorboard"
+OUTPUTS = (
+    CONFIG_FILE,
+    METRICS_FILE,
+    PREDICTIONS_FILE,
+    NBEST_FILE,
+    CHECKPOINTS,
+    BEST,
+    TENSORBOARD,
+)
+RUNS = Path("runs")
+
+
+def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
+    """Raise UserError if a run could not write to `directory`. Changes nothing on disk."""
+    path = Path(directory) if directory is not None else RUNS
+    existing = path
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    require(
+        existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
+        f"{path}: the output directory cannot be written, since {existing} is"
+        f" {'not writable' if existing.is_dir() else 'not a directory'}; pass another --output-dir",
+    )
+    if directory is not None and path.is_dir() and any(path.iterdir()):
+        require(
+            resume or overwrite,
+            f"{path}: is not empty; pass --resume to go on, --overwrite to start again, or another"
+            " --output-dir",
+        )
+
+
+def make_output(directory: str | None, recipe: str, overwrite: bool) -> Path:
+    """Make the directory of a run, numbered afresh if it has no name, and return it.
+
+    overwrite: remove what an earlier run wrote there, and nothing else.
+    """
+    try:
+        if directory is None:
+            return _numbered(recipe)
+        path = Path(directory)
+        path.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            for name in OUTPUTS:
+                _remove(path / name)
+        return path
+    except OSError as error:
+        raise UserError(
+            f"{directory or RUNS}: the output directory cannot be made or emptied"
+            f" ({error.strerror}: {error.filename})"
+        ) from error
+
+
+def _numbered(recipe: str) -> Path:
+    """runs/RECIPE-001 or the first number that is free."""
+    RUNS.mkdir(exist_ok=True)
+    number = 1
+    while True:
+        path = RUNS / f"{recipe}-{number:03d}"
+        try:
+            path.mkdir()  # fails if another run took the number meanwhile
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

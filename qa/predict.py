@@ -1,0 +1,173 @@
+"""Use a trained reader.
+
+python -m qa.predict runs/korquad/best --context "..." --question "..."
+
+reader = Reader.from_pretrained("runs/korquad/best")
+reader.answer(question="...", context="...")[0].text
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qa.cli import run_command
+from qa.data.examples import Example
+from qa.engine.errors import UserError, require
+
+if TYPE_CHECKING:
+    from qa.answerer import Answerer
+    from qa.nbest import Answer
+
+SETTINGS_FILE = "reader.json"
+
+
+class Reader:
+    """A saved model with its tokenizer and settings, ready to answer questions."""
+
+    def __init__(self, answerer: Answerer, tokenizer: Any, windows: Any) -> None:
+        self.answerer = answerer
+        self.tokenizer = tokenizer
+        self.windows = windows  # WindowOptions
+
+    @classmethod
+    def from_pretrained(
+        cls, directory: str | Path, device: str = "auto", precision: str = "auto", **settings: int
+    ) -> Reader:
+        """Load a directory that train.py wrote (`best/`), or any extractive reader.
+
+        settings: max_seq_length, window_overlap, max_question_length, n_best_size,
+        max_answer_length, batch_size; by default what the model was trained with. UserError if the
+        model cannot be loaded or a setting does not fit it.
+        """
+        from qa.answerer import Answerer, DecodeOptions
+        from qa.data.collate import make_collator
+        from qa.data.windows import WindowOptions, require_fits
+        from qa.engine.precision import resolve_device, resolve_precision
+        from qa.models.span_reader import SpanReader, load_tokenizer
+
+        name = str(directory)
+        model = SpanReader.from_pretrained(name, require_head=True)
+        tokenizer = load_tokenizer(name)
+        values = {**read_settings(Path(directory)), **settings}
+        names = WindowOptions.__dataclass_fields__
+        windows = WindowOptions(**{k: v for k, v in values.items() if k in names})
+        decode = DecodeOptions(**{k: v for k, v in values.items() if k not in names})
+        require_fits(tokenizer, model.max_length, windows)
+        torch_device = resolve_device(device)
+        model.to(torch_device).eval()
+        collator = make_collator(tokenizer, windows.max_seq_length)
+        number_format = resolve_precision(precision, torch_device)
+        return cls(
+            Answerer(model, collator, decode, torch_device, number_format), tokenizer, windows
+        )
+
+    def answer(self, *, question: str, context: str, top_k: int = 1) -> list[Answer]:
+        """The `top_k` best answers (fewer if the context has fewer spans), best first."""
+        return self.answer_many([(question, context)], top_k=top_k)[0]
+
+    def answer_many(
+        self, pairs: Iterable[tuple[str, str]], *, top_k: int = 1
+    ) -> list[list[Answer]]:
+        """The best answers of each (question, context), batched; contexts of any length."""
+        examples = [
+            Example(id=str(number), question=question.strip(), context=context)
+            for number, (question, context) in enumerate(pairs)
+        ]
+        for example in examples:
+            require(example.question, f"pair {example.id}: the question is empty")
+            require(example.context.strip(), f"pair {example.id}: the context is empty")
+        return list(self.iterate_answers(examples, top_k=top_k))
+
+    def iterate_answers(self, examples: list[Example], *, top_k: int = 1) -> Iterator[list[Answer]]:
+        """Like `answer_many`, one example after the other, holding only a block of windows."""
+        from qa.answerer import blocks
+        from qa.data.windows import iterate_windows
+
+        require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
+        options = self.answerer.options
+        if top_k > options.n_best_size:
+            self.answerer.options = replace(options, n_best_size=top_k)
+        for block in blocks(iterate_windows(examples, self.tokenizer, self.windows)):
+            first, last = block[0]["example_index"], block[-1]["example_index"]
+            for answers in self.answerer.answer_block(examples[first : last + 1], block, first):
+                yield answers[:top_k]
+
+
+def read_settings(directory: Path) -> dict[str, int]:
+    """The settings saved beside a model; {} if it was made by something else than qa."""
+    path = directory / SETTINGS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line of `python -m qa.predict`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m qa.predict", description="Answer questions with a trained reader."
+    )
+    parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
+    parser.add_argument("--context", help="the text to read")
+    parser.add_argument("--question", help="the question about it")
+    parser.add_argument("--data", help="instead: a JSON or JSONL file of questions and contexts")
+    parser.add_argument("--top-k", type=int, default=1, help="answers per question (default 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON, one line per question")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = make_parser().parse_args(arguments)
+    return run_command(lambda: predict(options))
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Answer the question, or the file's questions, and print the answers."""
+    examples = _examples(options)
+    reader = Reader.from_pretrained(options.model, options.device, options.precision)
+    for example, answers in zip(
+        examples, reader.iterate_answers(examples, top_k=options.top_k), strict=True
+    ):
+        if options.json:
+            found = [asdict(answer) for answer in answers]
+            row = {"id": example.id, "question": example.question, "answers": found}
+            print(json.dumps(row, ensure_ascii=False))
+            continue
+        if options.data:
+            print(f"{example.id}\t{example.question}")
+        for answer in answers:
+            place = f"characters {answer.start}-{answer.end}"
+            print(f"{answer.text}\t{answer.probability:.3f}\t{place}")
+        if not answers:
+            print("(no answer)")
+
+
+def _examples(options: argparse.Namespace) -> list[Example]:
+    """What to answer: a file's questions, or the one pair."""
+    from qa.data.readers import read_examples
+
+    one_pair = options.context is not None and options.question is not None
+    if options.data:
+        require(
+            options.context is None and options.question is None, "--data or one pair, not both"
+        )
+        return read_examples(options.data, split="validation")
+    require(one_pair, "pass --context and --question, or --data FILE")
+    require(options.question.strip(), "--question is empty")
+    require(options.context.strip(), "--context is empty")
+    return [Example(id="0", question=options.question.strip(), context=options.context)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What a run prints at its end: scores, sample answers, what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from qa.data.examples import Example
+from qa.engine.best import BestTracker
+from qa.evaluate import score_table
+from qa.metrics import METRICS
+from qa.output import BEST
+from qa.predictions import PREDICTIONS_FILE
+
+SAMPLES = 5
+
+
+def read_predictions(directory: Path) -> dict[str, str]:
+    """The {id: text} of a run's predictions.json."""
+    predictions = json.loads((directory / PREDICTIONS_FILE).read_text(encoding="utf-8"))
+    return dict(predictions)
+
+
+def sample_answers(
+    examples: Sequence[Example], predictions: dict[str, str]
+) -> list[tuple[Example, str]]:
+    """Some examples, evenly spread, with their predicted answers."""
+    last = len(examples) - 1
+    chosen = sorted({i * last // max(1, SAMPLES - 1) for i in range(SAMPLES)})
+    return [(examples[i], predictions.get(examples[i].id, "")) for i in chosen]
+
+
+def samples_as_markdown(samples: Sequence[tuple[Example, str]]) -> str:
+    """The samples as a table for TensorBoard."""
+    lines = ["| question | gold | predicted |", "|---|---|---|"]
+    for example, predicted in samples:
+        gold = ", ".join(dict.fromkeys(example.answers))
+        lines.append(f"| {example.question} | {gold} | {predicted} |")
+    return "\n".join(lines)
+
+
+def final_report(
+    directory: Path, recipe: str, tracker: BestTracker, samples: Sequence[tuple[Example, str]]
+) -> str:
+    """The closing lines of a run."""
+    lines = [""]
+    for example, predicted in samples:
+        lines.append(f"Q: {example.question}")
+        lines.append(f"   gold: {', '.join(dict.fromkeys(example.answers)) or '(none)'}")
+        lines.append(f"   predicted: {predicted or '(none)'}")
+    if tracker.best is not None:
+        best = tracker.best
+        scores = {
+            name: {key: best[f"{name}_{key}"] for key in ("exact_match", "f1")} for name in METRICS
+        }
+        lines.append("")
+        lines.append(f"best by {tracker.metric}: step {int(best['step'])}")
+        lines.append(score_table(scores))
+    lines.append("")
+    lines.append(f"output: {directory}")
+    lines.append(
+        f"ask it:  python -m qa.predict {directory / BEST} --context '...' --question '...'"
+    )
+    lines.append("curves:  tensorboard --logdir runs")
+    if recipe == "quickstart":
+        lines.append(
+            "next:    python train.py --model DIR_OR_HUB_ID --train-data FILE.json --holdout 0.2"
+            "   (your data, SQuAD format)"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,64 @@
+"""The curves of a training: what is measured between two log points, and how it is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tqdm import tqdm
+
+from qa.engine.loop import StepOutput, TrainingRun
+from qa.engine.meters import Mean, Rates, peak_memory_bytes
+from qa.engine.tensorboard import TensorBoard
+
+
+class TrainingLog:
+    """Collects steps; `write` puts the interval's figures into TensorBoard and onto the bar."""
+
+    def __init__(self, run: TrainingRun, tensorboard: TensorBoard, bar: tqdm[Any]) -> None:
+        self.run = run
+        self.tensorboard = tensorboard
+        self.bar = bar
+        self.loss = Mean()
+        # With fp16 an overflowing step is skipped and its norm is infinite: no news, no mean.
+        self.grad_norm = Mean(skip_nonfinite=run.precision == "fp16")
+        self.rates = Rates()
+
+    def add(self, out: StepOutput) -> None:
+        """Take in a step; no host sync."""
+        self.loss.add(out.loss)
+        self.grad_norm.add(out.grad_norm)
+        self.rates.add(out.counts)
+        self.bar.update()
+
+    def write(self, out: StepOutput) -> None:
+        """Write the means since the last call; here the host waits for the device."""
+        loss, grad_norm = self.loss.compute(), self.grad_norm.compute()
+        counts, seconds = self.rates.compute()
+        windows_per_second = counts["num_items"] / seconds
+        self.tensorboard.scalars(
+            {
+                "train/loss": loss,
+                "train/learning_rate": out.learning_rate,
+                "train/grad_norm": grad_norm,
+                "train/loss_scale": self.run.scaler.get_scale(),
+                "train/epoch": out.epoch,
+                "speed/windows_per_second": windows_per_second,
+                "speed/tokens_per_second": counts["num_tokens"] / seconds,
+                "speed/padding_share": 1 - counts["num_tokens"] / counts["num_positions"],
+                "speed/peak_memory_gib": peak_memory_bytes(self.run.device) / 2**30,
+            },
+            out.global_step,
+        )
+        self.bar.set_postfix_str(
+            f"loss {loss:.4f}, lr {out.learning_rate:.2e}, {windows_per_second:.1f} windows/s",
+            refresh=False,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The means in progress, so that a resumed run writes the same points."""
+        return {"loss": self.loss.state_dict(), "grad_norm": self.grad_norm.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from saved means."""
+        self.loss.load_state_dict(state["loss"])
+        self.grad_norm.load_state_dict(state["grad_norm"])

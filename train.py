@@ -1,0 +1,64 @@
+"""Train a reader: python train.py [--recipe NAME | --model M --train-data F ...]
+
+Command line -> build -> a loop you can see. Heavy imports come late, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from qa.arguments import Command, parse_arguments
+from qa.cli import run_command
+from qa.recipes import RECIPES
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    return run_command(lambda: start(sys.argv[1:] if arguments is None else arguments))
+
+
+def start(arguments: list[str]) -> None:
+    """List the recipes or train."""
+    command = parse_arguments(arguments)
+    if command is not None:
+        train(command)
+        return
+    for name, (line, _) in RECIPES.items():
+        print(f"{name:<24}{line}")
+
+
+def train(command: Command) -> None:
+    """Build everything, then train, log, evaluate and save."""
+    started = time.perf_counter()
+    config = command.config
+    description = RECIPES[config.recipe][0] if config.recipe in RECIPES else "your own settings"
+    print(f"qa: recipe {config.recipe}: {description}", flush=True)
+
+    from qa.output import check_output
+
+    check_output(config.output.output_dir, command.resume, command.overwrite)
+
+    from qa.build import build_job
+    from qa.session import Session
+
+    job = build_job(config, say=lambda line: print(line, flush=True))
+    run = job.run
+    session = Session(job, command)  # the output directory, curves, checkpoints, best model
+    for out in run.steps() if not session.is_finished else ():
+        if out.global_step == session.first_step:
+            session.say(f"first step after {time.perf_counter() - started:.1f} s")
+        session.log.add(out)
+        if out.is_due(config.output.logging_steps) or out.is_last:
+            session.log.write(out)
+        if out.is_due(config.evaluation.eval_steps) or out.is_last:
+            session.evaluate(out)
+        if out.is_due(config.output.save_steps) or out.is_last or session.should_stop:
+            session.save(out)
+        if session.should_stop:
+            break
+    session.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
