@@ -10,6 +10,8 @@ import time
 
 from qa.arguments import Command, parse_arguments
 from qa.cli import run_command
+from qa.hub import use_caches_if_unreachable
+from qa.output import check_output
 from qa.recipes import RECIPES
 
 
@@ -35,9 +37,9 @@ def train(command: Command) -> None:
     description = RECIPES[config.recipe][0] if config.recipe in RECIPES else "your own settings"
     print(f"qa: recipe {config.recipe}: {description}", flush=True)
 
-    from qa.output import check_output
-
     check_output(config.output.output_dir, command.resume, command.overwrite)
+    if config.needs_hub:
+        use_caches_if_unreachable()
 
     from qa.build import build_job
     from qa.session import Session

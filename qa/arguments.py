@@ -143,7 +143,13 @@ class _Parser(argparse.ArgumentParser):
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
             unknown = message.removeprefix(prefix).split()[0].partition("=")[0]
-            close = difflib.get_close_matches(unknown, self._option_string_actions, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "; see --help"
-            raise UserError(f"unknown flag {unknown}{hint}")
+            raise UserError(f"unknown flag {unknown}; {self._suggestion(unknown)}")
         raise UserError(message)
+
+    def _suggestion(self, unknown: str) -> str:
+        """The flags that were probably meant: those that contain it, else the most similar."""
+        letters = unknown.replace("-", "")
+        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        close = [flag for flag in flags if letters and letters in flag.replace("-", "")]
+        close = close or difflib.get_close_matches(unknown, flags, n=1)
+        return f"did you mean {' or '.join(close)}?" if close else "see --help"

@@ -13,6 +13,7 @@ from typing import Any
 
 from qa.engine.config import TrainConfig, option, require_at_least, require_choice
 from qa.engine.errors import UserError, require
+from qa.hub import HUB_PREFIX, is_on_hub
 
 METRICS_FOR_BEST = ("f1", "exact_match", "eval_loss")
 EMBEDDED = "embedded"
@@ -141,6 +142,13 @@ class Config:
             "the embedded data and the embedded model go together: with --train-data pass --model,"
             " and the other way round",
         )
+
+    @property
+    def needs_hub(self) -> bool:
+        """Whether a model or a data set is named that is not on this machine."""
+        sources = (self.data.train_data, self.data.eval_data)
+        on_hub = [s for s in sources if s is not None and s.startswith(HUB_PREFIX)]
+        return bool(on_hub) or (self.model.model != EMBEDDED and is_on_hub(self.model.model))
 
     def flat(self) -> dict[str, Any]:
         """Every value by its field name, as config.json holds them."""

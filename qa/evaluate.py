@@ -153,7 +153,8 @@ def evaluate_model(options: argparse.Namespace) -> None:
         files = PredictionFiles(directory)
     result = evaluate(reader.answerer, examples, windows, files)
     print(
-        f"{result.num_examples} questions, {result.num_windows} windows, loss {result.eval_loss:.4f}"
+        f"{result.num_examples} questions, {result.num_windows} windows,"
+        f" loss {result.eval_loss:.4f}"
     )
     print(score_table(result.scores))
     share = 100 * result.decode_seconds / result.seconds

@@ -13,8 +13,7 @@ from typing import Any
 
 from qa.data.examples import Example
 from qa.engine.errors import UserError, require
-
-HUB_PREFIX = "hub:"
+from qa.hub import HUB_PREFIX
 
 
 def read_examples(source: str, split: str = "train") -> list[Example]:

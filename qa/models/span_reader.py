@@ -68,7 +68,8 @@ class SpanReader(nn.Module):
 
     def save_pretrained(self, directory: Path) -> None:
         """Write weights and configuration as transformers does."""
-        self.model.save_pretrained(directory)
+        with quiet_transformers():
+            self.model.save_pretrained(directory)
 
     @classmethod
     def from_config(cls, config: Any) -> SpanReader:
@@ -97,7 +98,7 @@ class SpanReader(nn.Module):
             config = AutoConfig.from_pretrained(name)
             set_dropout(config, "attention_dropout", ATTENTION_DROPOUT_NAMES, attention_dropout)
             set_dropout(config, "hidden_dropout", HIDDEN_DROPOUT_NAMES, hidden_dropout)
-            with quiet_loading():
+            with quiet_transformers():
                 model, loading = AutoModelForQuestionAnswering.from_pretrained(
                     name, config=config, dtype=torch.float32, output_loading_info=True
                 )
@@ -165,8 +166,8 @@ class user_errors:
         ) from error
 
 
-class quiet_loading:
-    """Silences transformers' progress bar and its report of the head it made, for a while."""
+class quiet_transformers:
+    """Silences transformers' progress bars and its report of the head it made, for a while."""
 
     def __enter__(self) -> None:
         from transformers.utils import logging

@@ -1,0 +1,32 @@
+"""Working without a network to the model hub."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlparse
+
+HUB_PREFIX = "hub:"
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+def is_on_hub(model: str) -> bool:
+    """Whether a model name can only be an id on the hub."""
+    return not Path(model).exists()
+
+
+def use_caches_if_unreachable() -> None:
+    """Let the hub libraries use only what they have on disk if the hub's host has no address.
+
+    Otherwise they try again and again for a minute before they say so. To be called before
+    transformers and datasets are imported, since they read the variable once. Behind a proxy
+    nothing is assumed: there a host need not have an address to be reached.
+    """
+    if "HF_HUB_OFFLINE" in os.environ or any(name in os.environ for name in PROXY_VARIABLES):
+        return
+    host = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        os.environ["HF_HUB_OFFLINE"] = "1"
