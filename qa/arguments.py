@@ -49,7 +49,8 @@ def base_values(
 ) -> dict[str, Any]:
     """The values that flags are laid over."""
     if config_file is not None:
-        return read_config_file(Path(config_file))
+        # Its directory belongs to the run it was written by.
+        return {**read_config_file(Path(config_file)), "output_dir": None}
     if recipe is None and resume:
         saved = Path(flags["output_dir"]) / "config.json"
         if saved.is_file():

@@ -1,6 +1,6 @@
 """The configuration of `train.py`: sections of frozen dataclasses, one flag per field.
 
-Nothing heavy is imported here, so that `--help` answers at once.
+Nothing heavy is imported here, so that `--help` is there at once.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class DataConfig:
         for name in ("max_seq_length", "max_question_length"):
             require_at_least(self, name, 1)
         require_at_least(self, "window_overlap", 0)
+        for name in ("train_data", "eval_data"):
+            require(getattr(self, name) != "", f"{name} is empty")
         for name in ("max_train_examples", "max_eval_examples"):
             if getattr(self, name) is not None:
                 require_at_least(self, name, 1)
@@ -60,7 +62,7 @@ class DataConfig:
         )
         require(
             self.holdout is None or self.eval_data is None,
-            "pass eval_data or holdout, not both",
+            "pass eval_data or holdout, not both; --eval-data none takes a recipe's away",
         )
 
 
@@ -114,6 +116,7 @@ class OutputConfig:
     save_total_limit: int | None = option(2, "checkpoints kept, the newest; 'none' keeps all")
 
     def __post_init__(self) -> None:
+        require(self.output_dir != "", "output_dir is empty")
         require_at_least(self, "logging_steps", 1)
         require_steps(self, "save_steps")
         if self.save_total_limit is not None:
@@ -142,6 +145,13 @@ class Config:
             "the embedded data and the embedded model go together: with --train-data pass --model,"
             " and the other way round",
         )
+        if self.model.model == EMBEDDED:
+            values = (self.model.attention_dropout, self.model.hidden_dropout, self.data.holdout)
+            require(
+                values == (None, None, None),
+                "attention_dropout, hidden_dropout and holdout do not apply to the embedded job,"
+                " which makes its own model and held-out part",
+            )
 
     @property
     def needs_hub(self) -> bool:
@@ -196,6 +206,11 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: is not JSON ({error})") from error
     require(isinstance(values, dict), f"{path}: must hold one JSON object of settings")
     known = config_fields()
+    recipe = values.get("recipe", "custom")
+    require(
+        isinstance(recipe, str) and recipe.replace("-", "").isalnum(),
+        f"{path}: recipe must be a name, not {json.dumps(recipe)}",
+    )
     for name, value in values.items():
         if name != "recipe":
             require(name in known, f"{path}: unknown setting {name!r}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from qa.engine.errors import UserError, require
+from qa.engine.files import remove
 from qa.predictions import NBEST_FILE, PREDICTIONS_FILE
 
 CONFIG_FILE = "config.json"
@@ -57,7 +57,8 @@ def make_output(directory: str | None, recipe: str, overwrite: bool) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         if overwrite:
             for name in OUTPUTS:
-                _remove(path / name)
+                for leftover in (name, f".{name}.tmp", f".{name}.old"):
+                    remove(path / leftover)
         return path
     except OSError as error:
         raise UserError(
@@ -77,10 +78,3 @@ def _numbered(recipe: str) -> Path:
             return path
         except FileExistsError:
             number += 1
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

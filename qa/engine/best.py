@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -49,4 +50,6 @@ class BestTracker:
         self.evaluations_since_best = state["evaluations_since_best"]
 
     def _better(self, value: float, best: float) -> bool:
+        if math.isnan(best):
+            return not math.isnan(value)
         return value < best if self.metric.endswith("loss") else value > best

@@ -56,18 +56,22 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
             f"checkpoint {path} is not a file of tensors and plain values, so it was not loaded;"
             " remove that folder to use an older one"
         ) from error
-    return dict(state)
+    if not isinstance(state, dict):
+        raise UserError(f"checkpoint {path} holds no state of a run")
+    return state
 
 
 def list_checkpoints(directory: Path) -> list[Path]:
     """Checkpoint folders, oldest first; unfinished ones have other names and are not listed."""
-    return sorted(path for path in directory.glob("step-*") if path.is_dir())
+    paths = [path for path in directory.glob("step-*") if path.is_dir()]
+    return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
 def prune_checkpoints(directory: Path, limit: int | None) -> None:
     """Remove the oldest checkpoints beyond `limit`; None keeps all."""
     if limit is not None:
-        for path in list_checkpoints(directory)[:-limit]:
+        paths = list_checkpoints(directory)
+        for path in paths[: max(0, len(paths) - limit)]:
             shutil.rmtree(path)
 
 

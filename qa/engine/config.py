@@ -1,4 +1,4 @@
-"""Settings of a training run. Imports nothing heavy, so that `--help` answers at once."""
+"""Settings of a training run. Imports nothing heavy, so that `--help` is there at once."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class TrainConfig:
             require_at_least(self, name, 1)
         for name in ("weight_decay", "max_grad_norm", "num_workers", "seed"):
             require_at_least(self, name, 0)
+        require(self.seed < 2**32, f"seed must be below 2**32, not {self.seed}")
         if self.max_steps is not None:
             require_at_least(self, "max_steps", 1)
         require(

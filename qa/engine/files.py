@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,11 +15,20 @@ from typing import Any
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON (UTF-8, not escaped), atomically."""
     temporary = path.with_name(f".{path.name}.tmp")
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(finite(value), ensure_ascii=False, indent=2) + "\n"
     temporary.write_text(text, encoding="utf-8")
     flush(temporary)
     os.replace(temporary, path)
     flush(path.parent)
+
+
+def finite(value: Any) -> Any:
+    """The value with every nan and infinity as None, since JSON has no such numbers."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
@@ -31,21 +41,34 @@ def replace_directory(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(temporary, ignore_errors=True)
+    remove(temporary)
     temporary.mkdir()
     try:
         yield temporary
         for file in temporary.rglob("*"):
             flush(file)
         flush(temporary)
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
+        remove(old)
+        if os.path.lexists(path):
             os.rename(path, old)  # rename cannot replace a directory that is not empty
-        os.rename(temporary, path)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if os.path.lexists(old):
+                os.rename(old, path)
+            raise
         flush(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory with all it holds; nothing if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

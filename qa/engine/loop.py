@@ -128,8 +128,9 @@ class TrainingRun:
             f" now has {self.micro_batches_per_epoch}: data or batch size changed",
         )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        load_moments(self.optimizer, state["optimizer"])
+        if state["scaler"]:  # empty if the checkpoint was made without loss scaling
+            self.scaler.load_state_dict(state["scaler"])
         set_rng_state(state["rng"])
         self.global_step = state["global_step"]
         self.epoch = state["epoch"]
@@ -190,8 +191,18 @@ def move_to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
 
 def sum_counts(micro_batches: Sequence[Batch]) -> dict[str, int]:
     """Sum each plain int of the micro-batches (num_items, ...) over the micro-batches."""
-    names = [name for name, value in micro_batches[0].items() if isinstance(value, int)]
+    names = [name for name, value in micro_batches[0].items() if type(value) is int]
     return {name: sum(batch[name] for batch in micro_batches) for name in names}
+
+
+def load_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Restore what the optimizer has gathered; its settings stay those of this run."""
+    current = optimizer.state_dict()["param_groups"]
+    groups = [
+        {**now, "params": then["params"]}
+        for now, then in zip(current, saved["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def require_same_model(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:

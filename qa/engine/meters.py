@@ -20,7 +20,7 @@ class Mean:
 
     def add(self, value: torch.Tensor) -> None:
         """Add one scalar tensor, which stays on its device."""
-        value = value.detach()
+        value = value.detach().float()  # a sum in bf16 would stop growing after 256 steps
         if not self.skip_nonfinite:
             self.total, self.count = self.total + value, self.count + 1
             return

@@ -20,7 +20,7 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    # torch answers an absent device with RuntimeError, or AssertionError in a CPU-only build.
+    # torch reports an absent device by RuntimeError, or AssertionError in a CPU-only build.
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
@@ -41,8 +41,8 @@ def resolve_precision(name: str, device: torch.device) -> str:
 def cpu_multiplies_bf16() -> bool:
     """Whether this CPU has bf16 dot-product or tile instructions (AVX512_BF16 or AMX).
 
-    Without them bf16 is emulated and slower than fp32. torch has no public question for this in
-    all the releases that qa accepts, so a release that lost these probes answers no.
+    Without them bf16 is emulated and slower than fp32. torch has no public probe for this in
+    all the releases that qa accepts; in one that lost these the outcome is no.
     """
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)

@@ -1,0 +1,361 @@
+"""Checkpoints and files: complete or absent, and never trusted blindly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from qa.engine import (
+    UserError,
+    list_checkpoints,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from qa.engine.files import replace_directory, write_json
+from qa.engine.rng import rng_state, set_rng_state
+
+STATE: dict[str, Any] = {
+    "model": {"weight": torch.arange(6.0).reshape(2, 3), "half": torch.ones(2).bfloat16()},
+    "global_step": 7,
+    "names": ["가", "나"],
+    "pair": (1, None),
+}
+
+
+class _Code:
+    """Something whose unpickling makes a directory, as an attacker's would do worse."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.marker),)
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path / "checkpoints", 7, STATE, {"epoch": 0.5})
+    loaded = load_checkpoint(path)
+    assert path.name == "step-00000007"
+    assert loaded.keys() == STATE.keys()
+    for name, value in STATE["model"].items():
+        assert torch.equal(loaded["model"][name], value)
+        assert loaded["model"][name].dtype == value.dtype
+    assert {k: v for k, v in loaded.items() if k != "model"} == {
+        k: v for k, v in STATE.items() if k != "model"
+    }
+
+
+def test_the_summary_is_for_people_and_names_the_true_fingerprint(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 7, STATE, {"epoch": 0.5, "note": "가"})
+    text = (path / "checkpoint.json").read_text(encoding="utf-8")
+    content = (path / "state.pt").read_bytes()
+    fingerprint = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    expected = {"step": 7, "epoch": 0.5, "note": "가", "files": {"state.pt": fingerprint}}
+    assert json.loads(text) == expected
+    assert "가" in text
+
+
+def test_the_state_of_all_generators_survives_a_file(tmp_path: Path) -> None:
+    import random
+
+    import numpy as np
+
+    path = save_checkpoint(tmp_path, 1, {"rng": rng_state()}, {})
+    drawn = [random.random(), np.random.random(), np.random.normal(), torch.rand(()).item()]
+    set_rng_state(load_checkpoint(path)["rng"])
+    again = [random.random(), np.random.random(), np.random.normal(), torch.rand(()).item()]
+    assert again == drawn
+
+
+@pytest.mark.parametrize(
+    ("state", "summary"),
+    [
+        ({"f": lambda: None}, {}),  # cannot be pickled
+        ({}, {"value": torch.ones(1)}),  # cannot be JSON, after the state was written
+    ],
+)
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_failure_while_writing_leaves_everything_as_it_was(
+    tmp_path: Path, step: int, state: dict[str, Any], summary: dict[str, Any]
+) -> None:
+    old = save_checkpoint(tmp_path, 1, STATE, {})
+    content = {file.name: file.read_bytes() for file in old.iterdir()}
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+        save_checkpoint(tmp_path, step, state, summary)
+    assert names(tmp_path) == ["step-00000001"]
+    assert {file.name: file.read_bytes() for file in old.iterdir()} == content
+
+
+def test_saving_the_same_step_again_replaces_it(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, STATE, {})
+    path = save_checkpoint(tmp_path, 1, {"other": 1}, {})
+    assert load_checkpoint(path) == {"other": 1}
+    assert names(tmp_path) == ["step-00000001"]
+
+
+def truncate(path: Path) -> None:
+    content = (path / "state.pt").read_bytes()
+    (path / "state.pt").write_bytes(content[: len(content) // 2])
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray((path / "state.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (path / "state.pt").write_bytes(content)
+
+
+def empty_the_state(path: Path) -> None:
+    (path / "state.pt").write_bytes(b"")
+
+
+def remove_the_state(path: Path) -> None:
+    (path / "state.pt").unlink()
+
+
+def remove_the_summary(path: Path) -> None:
+    (path / "checkpoint.json").unlink()
+
+
+def remove_everything(path: Path) -> None:
+    remove_the_state(path)
+    remove_the_summary(path)
+    path.rmdir()
+
+
+def summary_of(content: bytes) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        (path / "checkpoint.json").write_bytes(content)
+
+    damage.__name__ = f"summary_{content!r}"
+    return damage
+
+
+DAMAGES = [
+    truncate,
+    flip_a_byte,
+    empty_the_state,
+    remove_the_state,
+    remove_the_summary,
+    remove_everything,
+    *map(
+        summary_of,
+        [b"", b"{", b"[]", b"null", b"3", b"{}", b'{"files": {}}', b'{"files": 3}', b"\xff\xfe"],
+    ),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_checkpoint_is_refused_by_name(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    path = save_checkpoint(tmp_path, 7, STATE, {})
+    damage(path)
+    with pytest.raises(UserError) as error:
+        load_checkpoint(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_none_of_torch_s_is_refused_even_if_it_is_whole(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 7, STATE, {})
+    write_state_with_matching_fingerprint(path, b"garbage" * 100)
+    with pytest.raises(UserError, match="step-00000007"):
+        load_checkpoint(path)
+
+
+def write_state_with_matching_fingerprint(path: Path, content: bytes) -> None:
+    (path / "state.pt").write_bytes(content)
+    fingerprint = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    summary = {"step": 7, "files": {"state.pt": fingerprint}}
+    (path / "checkpoint.json").write_text(json.dumps(summary), encoding="utf-8")
+
+
+@pytest.mark.parametrize("is_plain_pickle", [False, True])
+def test_a_pickle_with_code_is_refused_and_the_code_does_not_run(
+    tmp_path: Path, is_plain_pickle: bool
+) -> None:
+    marker = tmp_path / "code-was-run"
+    state = {"model": _Code(marker)}
+    path = save_checkpoint(tmp_path / "checkpoints", 7, state, {})
+    if is_plain_pickle:
+        write_state_with_matching_fingerprint(path, pickle.dumps(state, protocol=2))
+    with pytest.raises(UserError, match="step-00000007") as error:
+        load_checkpoint(path)
+    assert not marker.exists()
+    assert "\n" not in str(error.value)
+
+
+def test_the_code_of_that_test_would_run(tmp_path: Path) -> None:
+    """Power of the test above."""
+    marker = tmp_path / "code-was-run"
+    pickle.loads(pickle.dumps(_Code(marker)))
+    assert marker.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        (1, ["step-00000100"]),
+        (2, ["step-00000010", "step-00000100"]),
+        (3, ["step-00000002", "step-00000010", "step-00000100"]),
+        (9, ["step-00000002", "step-00000010", "step-00000100"]),
+        (None, ["step-00000002", "step-00000010", "step-00000100"]),
+    ],
+)
+def test_prune_keeps_the_newest(tmp_path: Path, limit: int | None, kept: list[str]) -> None:
+    for step in (100, 2, 10):  # not in the order of their times
+        save_checkpoint(tmp_path, step, {"step": step}, {})
+    prune_checkpoints(tmp_path, limit)
+    assert names(tmp_path) == kept
+
+
+def test_prune_to_0_keeps_none(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, {}, {})
+    prune_checkpoints(tmp_path, 0)
+    assert list_checkpoints(tmp_path) == []
+
+
+def test_checkpoints_are_listed_oldest_first_without_unfinished_ones(tmp_path: Path) -> None:
+    for step in (30, 4):
+        save_checkpoint(tmp_path, step, {}, {})
+    with replace_directory(tmp_path / "step-00000050"):
+        assert len(names(tmp_path)) == 3
+        listed = list_checkpoints(tmp_path)
+    assert [path.name for path in listed] == ["step-00000004", "step-00000030"]
+    assert list_checkpoints(tmp_path / "absent") == []
+
+
+def test_what_a_crash_left_is_not_listed_and_not_in_the_way(tmp_path: Path) -> None:
+    unfinished = tmp_path / ".step-00000009.tmp"
+    unfinished.mkdir()
+    (unfinished / "state.pt").write_bytes(b"half")
+    assert list_checkpoints(tmp_path) == []
+    path = save_checkpoint(tmp_path, 9, STATE, {})
+    assert load_checkpoint(path)["global_step"] == 7
+    assert names(tmp_path) == ["step-00000009"]
+
+
+def test_write_json_is_readable_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"old": 1})
+    write_json(path, {"이름": [1, 2.5, None]})
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text) == {"이름": [1, 2.5, None]}
+    assert "이름" in text
+    assert text.endswith("}\n")
+    assert names(tmp_path) == ["metrics.json"]
+
+
+def test_write_json_keeps_the_old_file_if_the_value_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"old": 1}
+    assert names(tmp_path) == ["metrics.json"]
+
+
+def test_write_json_keeps_the_old_file_if_the_disk_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"old": 1})
+    fail(monkeypatch, "fsync", at_call=1)
+    with pytest.raises(OSError, match="no space"):
+        write_json(path, {"new": 2})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"old": 1}
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, function: str, at_call: int) -> None:
+    """Let one call of a function of `os` raise OSError; all others do their work."""
+    original = getattr(os, function)
+    calls: list[None] = []
+
+    def wrapped(*arguments: Any) -> Any:
+        calls.append(None)
+        if len(calls) == at_call:
+            raise OSError("no space")
+        return original(*arguments)
+
+    monkeypatch.setattr(os, function, wrapped)
+
+
+def test_replace_directory_replaces_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "parents" / "best"
+    for name in ("old", "new"):
+        with replace_directory(path) as directory:
+            (directory / "deep").mkdir()
+            (directory / "deep" / name).write_text(name, encoding="utf-8")
+    assert names(path.parent) == ["best"]
+    assert names(path / "deep") == ["new"]
+
+
+def test_replace_directory_again_and_again_where_a_link_was(tmp_path: Path) -> None:
+    (tmp_path / "big-disk").mkdir()
+    path = tmp_path / "best"
+    path.symlink_to(tmp_path / "big-disk", target_is_directory=True)
+    for name in ("first", "second"):
+        with replace_directory(path) as directory:
+            (directory / name).touch()
+        assert names(path) == [name]
+
+
+def replace_and_break_off(path: Path, error: type[BaseException]) -> None:
+    with replace_directory(path) as directory:
+        (directory / "half").touch()
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("had_old", [False, True])
+def test_replace_directory_changes_nothing_after_an_exception(
+    tmp_path: Path, had_old: bool, error: type[BaseException]
+) -> None:
+    path = tmp_path / "best"
+    if had_old:
+        path.mkdir()
+        (path / "old").touch()
+    with pytest.raises(error):
+        replace_and_break_off(path, error)
+    assert names(tmp_path) == (["best"] if had_old else [])
+    assert not had_old or names(path) == ["old"]
+
+
+@pytest.mark.parametrize(("function", "at_call"), [("fsync", 1), ("rename", 1), ("rename", 2)])
+def test_replace_directory_changes_nothing_if_the_disk_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, at_call: int
+) -> None:
+    path = tmp_path / "best"
+    path.mkdir()
+    (path / "old").touch()
+    fail(monkeypatch, function, at_call)
+    with pytest.raises(OSError, match="no space"), replace_directory(path) as directory:
+        (directory / "new").touch()
+    assert names(tmp_path) == ["best"]
+    assert names(path) == ["old"]
+
+
+def test_replace_directory_after_a_crash_between_its_two_renames(tmp_path: Path) -> None:
+    """The old content then lies at .best.old; the next success tidies up."""
+    (tmp_path / ".best.old").mkdir()
+    (tmp_path / ".best.tmp").mkdir()
+    (tmp_path / ".best.tmp" / "half").touch()
+    with replace_directory(tmp_path / "best") as directory:
+        assert names(directory) == []
+        assert (tmp_path / ".best.old").is_dir()  # not before there is something better
+        (directory / "new").touch()
+    assert names(tmp_path) == ["best"]
+    assert names(tmp_path / "best") == ["new"]

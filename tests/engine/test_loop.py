@@ -1,0 +1,311 @@
+"""TrainingRun: how many steps, what each reports, and resuming bit for bit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import get_cosine_schedule_with_warmup
+
+from qa.engine import (
+    TrainConfig,
+    TrainingRun,
+    UserError,
+    load_checkpoint,
+    save_checkpoint,
+    seed_everything,
+)
+
+ITEMS = 13
+BATCH_SIZE = 2
+MICRO_BATCHES = 7  # of an epoch: six full ones and a shorter one
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a step reported, as numbers."""
+
+    global_step: int
+    epoch: float
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    counts: dict[str, int]
+    end_of_epoch: bool
+    is_last: bool
+
+
+def make_model(width: int = 8) -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(4, width), nn.Dropout(0.3), nn.LayerNorm(width), nn.Tanh(), nn.Linear(width, 1)
+    )
+
+
+def order(epoch: int) -> list[list[int]]:
+    shuffled = np.random.default_rng([5, epoch]).permutation(ITEMS).tolist()
+    return [shuffled[i : i + BATCH_SIZE] for i in range(0, ITEMS, BATCH_SIZE)]
+
+
+def make_dataset() -> list[torch.Tensor]:
+    return list(torch.randn(ITEMS, 5, generator=torch.Generator().manual_seed(1)))
+
+
+def collate(items: list[torch.Tensor]) -> dict[str, Any]:
+    rows = torch.stack(items)
+    return {"x": rows[:, :4], "y": rows[:, 4], "num_items": len(items), "num_values": rows.numel()}
+
+
+def noisy_collate(items: list[torch.Tensor]) -> dict[str, Any]:
+    """Draws from every generator that a run has to restore, apart from dropout's."""
+    batch = collate(items)
+    noise = random.random() + np.random.random() + torch.rand(())
+    return {**batch, "x": batch["x"] + 0.1 * noise}
+
+
+def squared_error(model: nn.Module, batch: Any) -> torch.Tensor:
+    return ((model(batch["x"]).squeeze(-1) - batch["y"]) ** 2).sum()
+
+
+def make_run(model_seed: int = 0, collate_fn: Any = collate, **settings: Any) -> TrainingRun:
+    seed_everything(model_seed)
+    values = {"precision": "fp32", "device": "cpu", "learning_rate": 0.05, **settings}
+    return TrainingRun(
+        make_model(), squared_error, make_dataset(), order, collate_fn, TrainConfig(**values)
+    )
+
+
+def figures(run: TrainingRun) -> Iterator[Figures]:
+    for out in run.steps():
+        values = {**vars(out), "loss": out.loss.item(), "grad_norm": out.grad_norm.item()}
+        yield Figures(**values)
+
+
+def train(run: TrainingRun) -> tuple[list[Figures], dict[str, torch.Tensor]]:
+    """Its steps and its last weights. Runs share the global generators: make one, then train it."""
+    return list(figures(run)), weights(run)
+
+
+def weights(run: TrainingRun) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in run.model.state_dict().items()}
+
+
+def assert_same_weights(run: TrainingRun, expected: dict[str, torch.Tensor]) -> None:
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "epochs", "max_steps", "expected"),
+    [
+        (1, 1, None, 7),
+        (1, 3, None, 21),
+        (3, 2, None, 6),  # 3 + 3 + 1 micro-batches make three steps of an epoch
+        (7, 2, None, 2),
+        (50, 2, None, 2),
+        (3, 2, 1, 1),
+        (3, 1, 5, 5),  # max_steps counts, whatever the epochs
+        (1, 9, 10, 10),
+    ],
+)
+def test_number_of_steps(
+    accumulation: int, epochs: int, max_steps: int | None, expected: int
+) -> None:
+    run = make_run(
+        gradient_accumulation_steps=accumulation, num_train_epochs=epochs, max_steps=max_steps
+    )
+    steps = list(figures(run))
+    assert run.total_steps == expected
+    assert [step.global_step for step in steps] == list(range(1, expected + 1))
+    assert [step.is_last for step in steps] == [False] * (expected - 1) + [True]
+    assert list(run.steps()) == []  # it is over
+
+
+def test_epoch_and_end_of_epoch_with_a_shorter_tail() -> None:
+    steps = list(figures(make_run(gradient_accumulation_steps=3)))
+    expected = [3 / 7, 6 / 7, 1, 1 + 3 / 7, 1 + 6 / 7, 2]
+    assert [step.epoch for step in steps] == pytest.approx(expected, rel=1e-15)
+    assert [step.end_of_epoch for step in steps] == [False, False, True] * 2
+
+
+def test_counts_are_summed_over_the_micro_batches() -> None:
+    steps = list(figures(make_run(gradient_accumulation_steps=3, num_train_epochs=1)))
+    sizes = [6, 6, 1]
+    assert [step.counts for step in steps] == [
+        {"num_items": size, "num_values": 5 * size} for size in sizes
+    ]
+
+
+def test_is_due() -> None:
+    run = make_run(gradient_accumulation_steps=3)
+    due: dict[Any, list[int]] = {1: [], 4: [], "2": [], "epoch": [], None: []}
+    for out in run.steps():
+        for every, steps in due.items():
+            if out.is_due(every):
+                steps.append(out.global_step)
+    assert due == {1: [1, 2, 3, 4, 5, 6], 4: [4], "2": [2, 4, 6], "epoch": [3, 6], None: []}
+
+
+def test_each_epoch_trains_on_its_own_order() -> None:
+    seen: list[list[int]] = []
+
+    def loss_fn(model: nn.Module, batch: Any) -> torch.Tensor:
+        seen.append(batch["y"].tolist())
+        return squared_error(model, batch)
+
+    run = make_run(gradient_accumulation_steps=3)
+    run.loss_fn = loss_fn
+    list(run.steps())
+    targets = [row[4].item() for row in make_dataset()]
+    assert seen == [[targets[i] for i in b] for epoch in (0, 1) for b in order(epoch)]
+
+
+def test_learning_rates_are_those_of_transformers() -> None:
+    run = make_run(learning_rate=0.1, warmup_ratio=0.3)  # 14 steps, 5 of them warm-up
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 5, 14)
+    before = weights(run)
+    for step, out in enumerate(run.steps()):
+        assert out.learning_rate == 0.1 * schedule.lr_lambdas[0](step)
+        if step == 0:
+            assert_same_weights(run, before)  # the first rate of a warm-up is 0
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "num_workers", "precision"),
+    [(1, 0, "fp32"), (3, 0, "fp32"), (3, 0, "bf16"), (3, 2, "fp32")],
+)
+def test_resuming_at_any_step_equals_not_stopping(
+    tmp_path: Path, accumulation: int, num_workers: int, precision: str
+) -> None:
+    settings: dict[str, Any] = {
+        "gradient_accumulation_steps": accumulation,
+        "num_workers": num_workers,
+        "precision": precision,
+        # Randomness inside a worker process is not the run's to restore.
+        "collate_fn": noisy_collate if num_workers == 0 else collate,
+    }
+    expected, last = train(make_run(**settings))
+
+    saving = make_run(**settings)
+    for step in figures(saving):
+        save_checkpoint(tmp_path, step.global_step, saving.state_dict(), {})
+    assert_same_weights(saving, last)  # saving changes nothing
+
+    for stop in range(1, len(expected) + 1):
+        resumed = make_run(model_seed=100 + stop, **settings)
+        resumed.load_state_dict(load_checkpoint(tmp_path / f"step-{stop:08d}"))
+        assert list(figures(resumed)) == expected[stop:], f"stopped after step {stop}"
+        assert_same_weights(resumed, last)
+
+
+@pytest.mark.parametrize("stop", [3, 7])
+def test_a_run_that_was_really_broken_off_resumes_with_workers(tmp_path: Path, stop: int) -> None:
+    """Inside an epoch and at its end, while workers have already prepared batches ahead."""
+    expected, last = train(make_run(num_workers=2))
+    broken_off = make_run(num_workers=2)
+    for step in figures(broken_off):
+        if step.global_step == stop:
+            save_checkpoint(tmp_path, stop, broken_off.state_dict(), {})
+            break
+    resumed = make_run(model_seed=99, num_workers=2)
+    resumed.load_state_dict(load_checkpoint(tmp_path / f"step-{stop:08d}"))
+    assert list(figures(resumed)) == expected[stop:]
+    assert_same_weights(resumed, last)
+
+
+def test_workers_do_not_change_the_result() -> None:
+    expected, last = train(make_run())
+    helped = make_run(num_workers=2)
+    assert list(figures(helped)) == expected
+    assert_same_weights(helped, last)
+
+
+def test_a_run_is_determined_by_its_seed() -> None:
+    expected, last = train(make_run())
+    again = make_run()
+    assert list(figures(again)) == expected
+    assert_same_weights(again, last)
+    assert list(figures(make_run(model_seed=1))) != expected
+
+
+def test_an_evaluation_between_steps_changes_nothing() -> None:
+    expected, last = train(make_run())
+    evaluated = make_run()
+    rows = torch.stack(make_dataset())
+    seen = []
+    for step in figures(evaluated):
+        seen.append(step)
+        evaluated.model.eval()
+        with torch.inference_mode():
+            evaluated.model(rows[:, :4])
+    assert seen == expected
+    assert_same_weights(evaluated, last)
+
+
+def test_dropout_is_on_while_training() -> None:
+    """Power of the tests above: dropout draws from the generators that are restored."""
+    losses = set()
+    for seed in (0, 1, 2):
+        run = make_run()
+        torch.manual_seed(seed)
+        losses.add(next(figures(run)).loss)
+    assert len(losses) == 3
+
+
+@pytest.mark.parametrize(("before", "after"), [("fp32", "fp16"), ("fp16", "fp32")])
+def test_a_run_goes_on_in_another_precision(before: str, after: str) -> None:
+    """The precision "auto" may mean another one on the machine that resumes."""
+    run = make_run(precision=before)
+    next(run.steps())
+    state = run.state_dict()
+    resumed = make_run(precision=after)
+    resumed.load_state_dict(state)
+    assert [step.global_step for step in figures(resumed)] == list(range(2, 15))
+
+
+@pytest.mark.parametrize(
+    ("other", "named"), [(make_model(9), "0.bias"), (nn.Sequential(nn.Linear(4, 1)), "0.bias")]
+)
+def test_a_checkpoint_of_another_model_is_refused(other: nn.Module, named: str) -> None:
+    """By the name of the first parameter that differs, before anything is changed."""
+    run = make_run()
+    before = weights(run)
+    state = {**run.state_dict(), "model": other.state_dict()}
+    with pytest.raises(UserError, match=rf"\b{named}\b") as error:
+        run.load_state_dict(state)
+    assert "\n" not in str(error.value)
+    assert_same_weights(run, before)
+
+
+def test_a_checkpoint_with_a_missing_parameter_is_refused() -> None:
+    run = make_run()
+    state = run.state_dict()
+    del state["model"]["4.weight"]
+    with pytest.raises(UserError, match=r"4\.weight is absent there"):
+        run.load_state_dict(state)
+
+
+def test_a_checkpoint_of_a_longer_epoch_is_refused() -> None:
+    run = make_run()
+    with pytest.raises(UserError, match="data or batch size changed"):
+        run.load_state_dict({**run.state_dict(), "position": MICRO_BATCHES + 1})
+
+
+def test_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(UserError, match="nothing to train on"):
+        TrainingRun(
+            make_model(), squared_error, [], lambda epoch: [], collate, TrainConfig(device="cpu")
+        )
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UserError, match="nonsense") as error:
+        make_run(device="nonsense")
+    assert "\n" not in str(error.value)

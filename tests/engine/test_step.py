@@ -1,0 +1,267 @@
+"""train_step and make_optimizer against loops written out by hand, in fp64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from qa.engine import train_step
+from qa.engine.optim import make_optimizer
+from qa.engine.precision import make_scaler
+
+CPU = torch.device("cpu")
+ITEMS = 13
+Grads = list[list[torch.Tensor]]
+
+
+def make_model(dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 7), nn.LayerNorm(7), nn.Tanh(), nn.Linear(7, 1)).to(dtype)
+
+
+def make_items(step: int, ignored: Sequence[int] = ()) -> dict[str, torch.Tensor]:
+    """13 items of a regression; the targets grow with the step, so the gradient norms differ."""
+    generator = torch.Generator().manual_seed(100 + step)
+    is_valid = torch.ones(ITEMS, dtype=torch.float64)
+    is_valid[list(ignored)] = 0
+    x = torch.randn(ITEMS, 5, generator=generator, dtype=torch.float64)
+    y = torch.randn(ITEMS, generator=generator, dtype=torch.float64) * (1 + step)
+    return {"x": x, "y": y, "is_valid": is_valid}
+
+
+def squared_error(model: nn.Module, batch: Any) -> torch.Tensor:
+    return ((model(batch["x"]).squeeze(-1) - batch["y"]) ** 2 * batch["is_valid"]).sum()
+
+
+def cut(items: dict[str, torch.Tensor], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Micro-batches of the given sizes; num_items counts the valid items only."""
+    pieces = {name: value.split(list(sizes)) for name, value in items.items()}
+    batches = [{name: pieces[name][i] for name in pieces} for i in range(len(sizes))]
+    return [{**batch, "num_items": int(batch["is_valid"].sum())} for batch in batches]
+
+
+def run_steps(
+    model: nn.Module,
+    steps: Sequence[list[dict[str, Any]]],
+    learning_rates: Sequence[float],
+    max_grad_norm: float = 0.0,
+    weight_decay: float = 0.01,
+) -> tuple[Grads, list[Any]]:
+    """The gradients each optimizer step was given, and the results of train_step."""
+    optimizer = make_optimizer(model, 1.0, weight_decay)
+    seen: Grads = []
+    optimizer.register_step_pre_hook(lambda *_: seen.append(copy_grads(model)))
+    results = [
+        train_step(
+            model,
+            micro_batches,
+            squared_error,
+            optimizer,
+            make_scaler(CPU, "fp32"),
+            device=CPU,
+            precision="fp32",
+            learning_rate=learning_rate,
+            max_grad_norm=max_grad_norm,
+        )
+        for micro_batches, learning_rate in zip(steps, learning_rates, strict=True)
+    ]
+    return seen, results
+
+
+def run_reference(
+    model: nn.Module,
+    batches: Sequence[dict[str, Any]],
+    learning_rates: Sequence[float],
+    max_grad_norm: float | None = None,
+    weight_decay: float = 0.01,
+) -> tuple[Grads, list[float], list[float]]:
+    """The same written out: mean loss of one big batch, clipping by hand, torch's plain AdamW.
+
+    Returns the gradients given to the optimizer, the losses and the norms before clipping.
+    """
+    named = list(model.named_parameters())
+    matrices = [p for name, p in named if name in ("0.weight", "3.weight")]
+    rest = [p for name, p in named if name not in ("0.weight", "3.weight")]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}],
+        foreach=False,
+        fused=False,
+    )
+    seen: Grads = []
+    losses, norms = [], []
+    for batch, learning_rate in zip(batches, learning_rates, strict=True):
+        optimizer.zero_grad()
+        loss = squared_error(model, batch) / batch["num_items"]
+        loss.backward()
+        norm = torch.cat([grad.flatten() for grad in copy_grads(model)]).norm()
+        if max_grad_norm is not None and norm > max_grad_norm:
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter.grad *= max_grad_norm / (norm + 1e-6)  # torch's guard against 0/0
+        seen.append(copy_grads(model))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.step()
+        losses.append(loss.item())
+        norms.append(norm.item())
+    return seen, losses, norms
+
+
+def copy_grads(model: nn.Module) -> list[torch.Tensor]:
+    return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+def copy_weights(model: nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def max_difference(ours: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
+    return max((a - b).abs().max().item() for a, b in zip(ours, other, strict=True))
+
+
+RATES = [0.01, 0.03, 0.02, 0.005]
+
+
+@pytest.mark.parametrize("ignored", [(), (0, 4, 11, 12), (5, 6, 7, 8, 9)])
+@pytest.mark.parametrize("sizes", [(13,), (5, 5, 3), (8, 1, 4), (2, 11), (1,) * 13])
+def test_any_split_of_the_items_gives_the_step_of_one_big_batch(
+    sizes: tuple[int, ...], ignored: tuple[int, ...]
+) -> None:
+    ours, reference = make_model(), make_model()
+    items = [make_items(step, ignored) for step in range(4)]
+    grads, results = run_steps(ours, [cut(i, sizes) for i in items], RATES)
+    expected, losses, norms = run_reference(reference, [cut(i, (ITEMS,))[0] for i in items], RATES)
+    for ours_at, reference_at in zip(grads, expected, strict=True):
+        assert max_difference(ours_at, reference_at) < 1e-12
+    assert max_difference(copy_weights(ours), copy_weights(reference)) < 1e-12
+    assert [r.loss.item() for r in results] == pytest.approx(losses, abs=1e-12, rel=1e-13)
+    assert [r.grad_norm.item() for r in results] == pytest.approx(norms, abs=1e-12, rel=1e-13)
+
+
+def test_the_mean_is_over_items_and_not_over_micro_batches() -> None:
+    """Power of the test above: averaging the means of unequal parts would be seen."""
+    model = make_model()
+    parts = cut(make_items(3), (8, 1, 4))
+    with torch.no_grad():
+        sums = [squared_error(model, part).item() for part in parts]
+    mean_of_means = sum(s / p["num_items"] for s, p in zip(sums, parts, strict=True)) / 3
+    _, results = run_steps(model, [parts], [0.01])
+    assert results[0].loss.item() == pytest.approx(sum(sums) / ITEMS, rel=1e-13)
+    assert abs(results[0].loss.item() - mean_of_means) > 0.1
+
+
+def test_all_items_ignored_leaves_loss_0_and_only_decay() -> None:
+    model = make_model()
+    before = copy_weights(model)
+    batches = cut(make_items(0, ignored=range(ITEMS)), (7, 6))
+    _, results = run_steps(model, [batches], [0.5], max_grad_norm=1.0, weight_decay=0.1)
+    assert results[0].loss.item() == 0
+    assert results[0].grad_norm.item() == 0
+    expected = [w * (1 - 0.5 * 0.1) if w.ndim == 2 else w for w in before]
+    assert max_difference(copy_weights(model), expected) < 1e-15
+
+
+def test_clipping_is_the_hand_written_one() -> None:
+    ours, reference, unclipped = make_model(), make_model(), make_model()
+    items = [make_items(step) for step in range(4)]
+    whole = [cut(i, (ITEMS,))[0] for i in items]
+    grads, results = run_steps(ours, [cut(i, (6, 7)) for i in items], RATES, max_grad_norm=2.0)
+    expected, _, norms = run_reference(reference, whole, RATES, max_grad_norm=2.0)
+    run_reference(unclipped, whole, RATES)
+    assert min(norms) < 2 < max(norms)  # the limit binds in some steps and not in others
+    assert [r.grad_norm.item() for r in results] == pytest.approx(norms, abs=1e-12, rel=1e-13)
+    for ours_at, reference_at in zip(grads, expected, strict=True):
+        assert max_difference(ours_at, reference_at) < 1e-12
+    assert max_difference(copy_weights(ours), copy_weights(reference)) < 1e-12
+    assert max_difference(copy_weights(ours), copy_weights(unclipped)) > 1e-4
+
+
+def test_max_grad_norm_0_does_not_clip() -> None:
+    ours, huge = make_model(), make_model()
+    steps = [cut(make_items(step), (ITEMS,)) for step in range(4)]
+    run_steps(ours, steps, RATES, max_grad_norm=0.0)
+    run_steps(huge, steps, RATES, max_grad_norm=1e9)
+    assert max_difference(copy_weights(ours), copy_weights(huge)) == 0
+
+
+def test_each_step_uses_its_own_learning_rate() -> None:
+    """Without gradients decay alone moves a matrix: by 1 - learning_rate * weight_decay."""
+    model = make_model()
+    weight = model[0].weight.detach().clone()
+    optimizer = make_optimizer(model, 1.0, 0.1)
+    for learning_rate in (0.0, 0.5, 0.25, 0.0):
+        train_step(
+            model,
+            cut(make_items(0, ignored=range(ITEMS)), (ITEMS,)),
+            squared_error,
+            optimizer,
+            make_scaler(CPU, "fp32"),
+            device=CPU,
+            precision="fp32",
+            learning_rate=learning_rate,
+            max_grad_norm=1.0,
+        )
+        weight = weight * (1 - learning_rate * 0.1)
+        assert max_difference([model[0].weight], [weight]) < 1e-15
+
+
+def test_gradients_of_a_step_do_not_reach_the_next_one() -> None:
+    model = make_model()
+    run_steps(model, [cut(make_items(0), (6, 7))], [0.01])
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_only_matrices_decay() -> None:
+    model = nn.ModuleDict(
+        {"embedding": nn.Embedding(4, 3), "norm": nn.LayerNorm(3), "out": nn.Linear(3, 2)}
+    )
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = make_optimizer(model, 0.5, 0.2)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        decays = name in ("embedding.weight", "out.weight")
+        factor = 1 - 0.5 * 0.2 if decays else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] * factor, msg=name)
+
+
+def test_frozen_parameters_are_left_out_of_the_optimizer() -> None:
+    model = make_model()
+    model[0].requires_grad_(False)
+    groups = make_optimizer(model, 0.1, 0.1).param_groups
+    optimized = {id(p) for group in groups for p in group["params"]}
+    assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+def test_fp16_skips_a_step_that_overflows_and_halves_the_scale() -> None:
+    """Each weight's gradient is 12, so scaled ones fit into fp16 (65504) from scale 2^12 down."""
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    optimizer = make_optimizer(model, 1.0, 0.1)
+    scaler = make_scaler(CPU, "fp16")
+    scales, norms, changes = [scaler.get_scale()], [], []
+    for _ in range(5):
+        before = copy_weights(model)
+        result = train_step(
+            model,
+            [{"x": torch.ones(2, 4), "num_items": 2}],
+            lambda model, batch: (model(batch["x"]) * 12).sum(),
+            optimizer,
+            scaler,
+            device=CPU,
+            precision="fp16",
+            learning_rate=0.01,
+            max_grad_norm=1.0,
+        )
+        scales.append(scaler.get_scale())
+        norms.append(result.grad_norm.item())
+        changes.append(max_difference(copy_weights(model), before))
+    assert scales == [2.0**16, 2.0**15, 2.0**14, 2.0**13, 2.0**12, 2.0**12]
+    assert norms == [float("inf")] * 4 + [pytest.approx((5 * 12**2) ** 0.5)]
+    assert changes[:4] == [0.0] * 4
+    assert changes[4] == pytest.approx(0.01, rel=0.1)  # Adam's first step is the learning rate

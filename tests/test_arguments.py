@@ -1,0 +1,320 @@
+"""The command line: where values come from, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import train
+from qa.arguments import Command, parse_arguments
+from qa.config import Config, config_fields
+from qa.engine import UserError
+from qa.recipes import RECIPES
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = ["recipe", "list-recipes", "config", "resume", "overwrite"]
+SETTINGS = """
+    train-data eval-data holdout max-seq-length window-overlap max-question-length
+    negative-window-ratio max-train-examples max-eval-examples
+    model attention-dropout hidden-dropout
+    learning-rate weight-decay num-train-epochs max-steps warmup-ratio lr-scheduler max-grad-norm
+    per-device-train-batch-size gradient-accumulation-steps precision device seed num-workers
+    eval-steps per-device-eval-batch-size metric-for-best-model early-stopping-patience
+    n-best-size max-answer-length
+    output-dir logging-steps save-steps save-total-limit
+""".split()
+OWN_DATA = ["--model", "m", "--train-data", "t.json"]
+
+
+def parse(*arguments: str) -> Config:
+    return parse_command(*arguments).config
+
+
+def parse_command(*arguments: str) -> Command:
+    command = parse_arguments(arguments)
+    assert command is not None
+    return command
+
+
+def error_of(*arguments: str) -> str:
+    """The message of the UserError, which must be one line."""
+    with pytest.raises(UserError) as error:
+        parse_arguments(arguments)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def config_file(path: Path, values: Any) -> str:
+    path.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+    return str(path)
+
+
+def test_no_flags_mean_the_quickstart() -> None:
+    command = parse_command()
+    assert command.config.recipe == "quickstart"
+    assert command.config.data.train_data == command.config.model.model == "embedded"
+    assert (command.resume, command.overwrite) == (False, False)
+
+
+def test_flags_that_are_not_about_data_keep_the_quickstart() -> None:
+    config = parse("--max-steps", "5", "--output-dir", "x")
+    assert config.recipe == "quickstart"
+    assert config.train.max_steps == 5
+
+
+@pytest.mark.parametrize("flags", [OWN_DATA, ["--train-data", "t.json"]])
+def test_own_data_mean_custom(flags: list[str]) -> None:
+    config = parse(*flags)
+    assert config.recipe == "custom"
+    assert config.data.train_data == "t.json"
+    assert config.model.model == ("m" if "m" in flags else "klue/bert-base")
+
+
+def test_dashes_and_underscores_are_the_same() -> None:
+    dashes = parse("--max-seq-length", "99", "--output-dir=my_dir", *OWN_DATA)
+    underscores = parse("--max_seq_length", "99", "--output_dir=my_dir", *OWN_DATA)
+    mixed = parse("--max_seq-length=99", "--output_dir", "my_dir", *OWN_DATA)
+    assert dashes == underscores == mixed
+    assert dashes.data.max_seq_length == 99
+    assert dashes.output.output_dir == "my_dir"
+
+
+def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default() -> None:
+    recipe = ["--recipe", "klue-bert-korquad-512"]
+    default, named = parse(), parse(*recipe)
+    flagged = parse(*recipe, "--per-device-train-batch-size", "4")
+    sizes = [c.train.per_device_train_batch_size for c in (default, named, flagged)]
+    assert sizes == [16, 8, 4]
+    assert flagged.data.max_seq_length == named.data.max_seq_length == 512
+
+
+def test_a_flag_wins_over_the_config_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    values = {"model": "m", "train_data": "t", "seed": 7, "learning_rate": 1, "max_steps": None}
+    path = config_file(tmp_path / "c.json", values)
+    config = parse("--config", path, "--seed", "8", "--max-steps", "3")
+    assert (config.train.seed, config.train.max_steps, config.train.learning_rate) == (8, 3, 1)
+    assert config.train.num_train_epochs == 2
+
+
+def test_a_flag_can_take_back_what_a_recipe_set() -> None:
+    config = parse("--recipe", "klue-bert-korquad", "--early-stopping-patience", "none")
+    assert RECIPES["klue-bert-korquad"][1]["early_stopping_patience"] == 3
+    assert config.evaluation.early_stopping_patience is None
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_config_json_gives_the_configuration_of_its_recipe_again(
+    tmp_path: Path, recipe: str
+) -> None:
+    config = parse("--recipe", recipe, "--seed", "7")
+    assert config.flat().keys() == {"recipe", *config_fields()}
+    assert RECIPES[recipe][1].items() <= config.flat().items()
+    again = parse("--config", config_file(tmp_path / "config.json", config.flat()))
+    assert again == config
+
+
+def test_resume_alone_takes_up_the_configuration_of_the_run(tmp_path: Path) -> None:
+    config = parse(*OWN_DATA, "--seed", "7", "--output-dir", str(tmp_path))
+    config_file(tmp_path / "config.json", config.flat())
+    command = parse_command("--resume", "--output-dir", str(tmp_path))
+    assert command.config == config
+    assert command.resume
+    longer = parse("--resume", "--output-dir", str(tmp_path), "--num-train-epochs", "9")
+    assert (longer.train.num_train_epochs, longer.train.seed) == (9, 7)
+
+
+def test_resume_with_a_recipe_takes_the_recipe(tmp_path: Path) -> None:
+    config_file(tmp_path / "config.json", parse(*OWN_DATA, "--seed", "7").flat())
+    config = parse("--resume", "--output-dir", str(tmp_path), "--recipe", "quickstart")
+    assert (config.recipe, config.train.seed) == ("quickstart", 42)
+
+
+def test_steps_are_a_number_or_the_word_epoch() -> None:
+    config = parse("--eval-steps", "25", "--save-steps", "epoch")
+    assert (config.evaluation.eval_steps, config.output.save_steps) == (25, "epoch")
+
+
+def test_list_recipes_is_no_run() -> None:
+    assert parse_arguments(["--list-recipes"]) is None
+
+
+BAD_VALUES = [
+    ("per_device_train_batch_size", "0"),
+    ("per_device_train_batch_size", "1.5"),
+    ("per_device_eval_batch_size", "0"),
+    ("gradient_accumulation_steps", "0"),
+    ("max_steps", "0"),
+    ("max_steps", "many"),
+    ("num_train_epochs", "0"),
+    ("negative_window_ratio", "2"),
+    ("negative_window_ratio", "nan"),
+    ("holdout", "0"),
+    ("holdout", "0.9"),
+    ("holdout", "nan"),
+    ("precision", "foo"),
+    ("lr_scheduler", "foo"),
+    ("metric_for_best_model", "foo"),
+    ("learning_rate", "nan"),
+    ("learning_rate", "inf"),
+    ("learning_rate", "0"),
+    ("learning_rate", "-1"),
+    ("learning_rate", "fast"),
+    ("learning_rate", "-1e-3"),
+    ("weight_decay", "-1"),
+    ("weight_decay", "nan"),
+    ("max_grad_norm", "inf"),
+    ("warmup_ratio", "1.1"),
+    ("warmup_ratio", "nan"),
+    ("eval_steps", "0"),
+    ("eval_steps", "often"),
+    ("save_steps", "-5"),
+    ("save_total_limit", "0"),
+    ("early_stopping_patience", "0"),
+    ("logging_steps", "0"),
+    ("attention_dropout", "1"),
+    ("hidden_dropout", "nan"),
+    ("max_seq_length", "0"),
+    ("window_overlap", "-1"),
+    ("max_question_length", "0"),
+    ("max_train_examples", "0"),
+    ("max_eval_examples", "0"),
+    ("n_best_size", "0"),
+    ("max_answer_length", "0"),
+    ("seed", "-1"),
+    ("seed", "18446744073709551616"),  # 2^64: torch takes no such seed
+    ("num_workers", "-1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_VALUES)
+def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str) -> None:
+    message = error_of(f"--{name}", value, *OWN_DATA)
+    assert name in message.replace("-", "_")
+    # argparse takes -1e-3 for a flag and only misses a value.
+    assert value in message or value == "-1e-3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--recipe", "nonsense"], ["nonsense", "quickstart", "korquad-best"]),
+        (["--recipe", ""], ["recipe", "quickstart"]),
+        (["--recipe", "custom"], ["--train-data"]),
+        (["--lerning-rate", "1"], ["--lerning-rate", "did you mean --learning-rate"]),
+        (["--max_step=3"], ["--max-step", "did you mean --max-steps"]),
+        (["--xyzzy", "1"], ["--xyzzy", "--help"]),
+        (["stray"], ["stray"]),
+        (["--seed"], ["--seed"]),
+        (["--holdout", "0.2", "--eval-data", "e.json"], ["holdout", "eval_data"]),
+        (["--resume", "--overwrite", "--output-dir", "x"], ["--resume", "--overwrite"]),
+        (["--resume"], ["--resume", "--output-dir"]),
+        (["--resume", "--output-dir", "none"], ["--resume", "--output-dir"]),
+        (["--recipe", "quickstart", "--config", "c.json"], ["--recipe", "--config"]),
+        (["--model", "m"], ["--train-data"]),
+        (["--model", "embedded", "--train-data", "t.json"], ["embedded", "--model"]),
+        (["--train-data", "embedded"], ["embedded", "--train-data"]),
+        (["--recipe", "quickstart", "--train-data", "t.json"], ["embedded", "--train-data"]),
+        (["--recipe", "quickstart", "--model", "m"], ["embedded", "--model"]),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_refused(
+    arguments: list[str], named: list[str]
+) -> None:
+    message = error_of(*arguments)
+    assert all(name in message for name in named), message
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[1]", "object"),
+        (b'{"lerning_rate": 1}', "lerning_rate"),
+        (b'{"seed": "7"}', "seed"),
+        (b'{"seed": 7.5}', "seed"),
+        (b'{"seed": true}', "seed"),
+        (b'{"seed": null}', "seed"),
+        (b'{"train_data": 3}', "train_data"),
+        (b'{"max_steps": []}', "max_steps"),
+        (b'{"eval_steps": null}', "eval_steps"),
+        (b'{"recipe": 3, "train_data": "t", "model": "m"}', "recipe"),
+        (b'{"recipe": ["a"], "train_data": "t", "model": "m"}', "recipe"),
+    ],
+)
+@pytest.mark.parametrize("is_resume", [False, True])
+def test_a_bad_config_file_is_refused_by_its_name(
+    tmp_path: Path, content: bytes, named: str, is_resume: bool
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    flags = ["--resume", "--output-dir", str(tmp_path)] if is_resume else ["--config", str(path)]
+    message = error_of(*flags)
+    assert str(path) in message
+    assert named in message
+
+
+def test_a_config_file_with_a_value_out_of_range_is_refused(tmp_path: Path) -> None:
+    values = {**parse().flat(), "learning_rate": float("nan")}
+    assert "learning_rate" in error_of("--config", config_file(tmp_path / "c.json", values))
+
+
+def test_a_config_file_that_is_missing_or_a_directory_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.json", tmp_path):
+        message = error_of("--config", str(path))
+        assert f"{path}: cannot be read" in message
+
+
+def test_resume_without_a_saved_configuration_takes_the_flags(tmp_path: Path) -> None:
+    config = parse("--resume", "--output-dir", str(tmp_path), *OWN_DATA)
+    assert (config.recipe, config.data.train_data) == ("custom", "t.json")
+
+
+def test_every_setting_has_a_help_text_and_a_flag() -> None:
+    assert sorted(config_fields()) == sorted(name.replace("-", "_") for name in SETTINGS)
+    for name, field in config_fields().items():
+        assert field.metadata["help"].strip(), name
+        assert "\n" not in field.metadata["help"], name
+
+
+def test_help_lists_every_flag_without_importing_torch() -> None:
+    done = run_train("--help")
+    listed = re.findall(r"^  (?:-h, )?--([a-z-]+)", done.stdout, re.MULTILINE)
+    assert sorted(listed) == sorted([*SETTINGS, *COMMANDS, "help"])
+
+
+def test_list_recipes_names_every_recipe_without_importing_torch() -> None:
+    lines = run_train("--list-recipes").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert all(text in line for line, (text, _) in zip(lines, RECIPES.values(), strict=True))
+
+
+def run_train(flag: str) -> subprocess.CompletedProcess[str]:
+    """`python train.py FLAG`, which must succeed without anything heavy."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "train.py", flag],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "qa.arguments" in imported  # so the trace is read aright
+    heavy = {"torch", "numpy", "transformers", "datasets", "tqdm", "tensorboard"}
+    assert not heavy & {name.partition(".")[0] for name in imported}
+    return done
+
+
+def test_a_mistake_ends_with_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["--max-steps", "0"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "error: max_steps must be at least 1, not 0\n"

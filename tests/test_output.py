@@ -1,0 +1,164 @@
+"""The directory of a run: numbered, refused or emptied, and nothing of anybody else's removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+import qa.output
+from qa.engine import UserError
+from qa.output import check_output, make_output
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """runs/ is made in the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+def tree(directory: Path) -> list[str]:
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*"))
+
+
+def make_finished_run(directory: Path) -> None:
+    """Every file that a run leaves, with a checkpoint and a reader."""
+    for name in ("checkpoints/step-00000001", "best", "tensorboard"):
+        (directory / name).mkdir(parents=True)
+        (directory / name / "content").touch()
+    for name in ("config.json", "metrics.json", "predictions.json", "nbest_predictions.json"):
+        (directory / name).write_text(json.dumps({}), encoding="utf-8")
+
+
+def refused(directory: Path | str, resume: bool = False, overwrite: bool = False) -> str:
+    with pytest.raises(UserError) as error:
+        check_output(str(directory), resume, overwrite)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_runs_without_a_name_are_numbered(tmp_path: Path) -> None:
+    made = [make_output(None, recipe, False) for recipe in ("a", "a", "b", "a")]
+    assert [path.as_posix() for path in made] == [
+        "runs/a-001", "runs/a-002", "runs/b-001", "runs/a-003"
+    ]  # fmt: skip
+    assert all(path.is_dir() for path in made)
+
+
+def test_the_first_free_number_is_taken_even_beyond_999(tmp_path: Path) -> None:
+    for number in (1, 3):
+        (tmp_path / "runs" / f"a-{number:03d}").mkdir(parents=True)
+    assert make_output(None, "a", False).name == "a-002"
+    for number in range(4, 1000):
+        (tmp_path / "runs" / f"a-{number:03d}").mkdir()
+    assert make_output(None, "a", False).name == "a-1000"
+
+
+def test_overwrite_without_a_name_touches_no_earlier_run() -> None:
+    first = make_output(None, "a", False)
+    make_finished_run(first)
+    before = tree(first)
+    assert make_output(None, "a", True) != first
+    assert tree(first) == before
+
+
+def test_a_named_directory_is_made_with_its_parents(tmp_path: Path) -> None:
+    name = str(tmp_path / "deep" / "er")
+    check_output(name, False, False)
+    assert not (tmp_path / "deep").exists()  # checking changes nothing
+    assert make_output(name, "a", False) == Path(name)
+    assert Path(name).is_dir()
+
+
+def test_an_empty_directory_may_be_used(tmp_path: Path) -> None:
+    check_output(str(tmp_path), False, False)
+    check_output(None, False, False)
+    assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["metrics.json", ".hidden", "notes.txt"])
+def test_a_directory_with_something_in_it_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    message = refused(tmp_path)
+    assert all(text in message for text in (str(tmp_path), "--resume", "--overwrite"))
+    check_output(str(tmp_path), True, False)
+    check_output(str(tmp_path), False, True)
+    assert tree(tmp_path) == [name]
+
+
+def test_overwrite_removes_the_files_of_a_run_and_no_others(tmp_path: Path) -> None:
+    make_finished_run(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "metrics.json").touch()
+    assert make_output(str(tmp_path), "a", True) == tmp_path
+    assert tree(tmp_path) == ["data", "data/metrics.json", "notes.txt"]
+
+
+def test_without_overwrite_nothing_is_removed(tmp_path: Path) -> None:
+    make_finished_run(tmp_path)
+    before = tree(tmp_path)
+    make_output(str(tmp_path), "a", False)
+    assert tree(tmp_path) == before
+
+
+def test_overwrite_removes_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").touch()
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "checkpoints").symlink_to(elsewhere, target_is_directory=True)
+    (run / "metrics.json").symlink_to(elsewhere / "absent")
+    make_output(str(run), "a", True)
+    assert tree(run) == []
+    assert tree(elsewhere) == ["precious"]
+
+
+def test_overwrite_knows_every_name_that_a_run_writes() -> None:
+    expected = {"config.json", "metrics.json", "predictions.json", "nbest_predictions.json"}
+    assert set(qa.output.OUTPUTS) == expected | {"checkpoints", "best", "tensorboard"}
+
+
+@pytest.mark.parametrize("below", ["", "run", "deep/er"])
+def test_a_file_in_the_way_is_refused(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine", encoding="utf-8")
+    directory = file / below if below else file
+    for resume, overwrite in ((False, False), (True, False), (False, True)):
+        message = refused(directory, resume, overwrite)
+        assert str(directory) in message
+        assert f"{file} is not a directory" in message
+    with pytest.raises(UserError, match="cannot be made") as error:
+        make_output(str(directory), "a", True)
+    assert "\n" not in str(error.value)
+    assert file.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_file_named_runs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    with pytest.raises(UserError, match="runs is not a directory"):
+        check_output(None, False, False)
+    with pytest.raises(UserError, match=r"runs: .*cannot be made"):
+        make_output(None, "a", False)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
+def test_a_directory_without_write_permission_is_refused(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert "not writable" in refused(locked / "run")
+
+
+def test_a_directory_that_the_system_calls_read_only_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above, also for root, whom no permission stops."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    message = refused(tmp_path / "run")
+    assert f"{tmp_path} is not writable" in message
+    assert "--output-dir" in message
