@@ -15,6 +15,7 @@ import torch
 
 from qa.data.collate import Collator
 from qa.data.examples import Example
+from qa.engine.config import require_at_least
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast
 from qa.models.span_decode import Spans, best_spans
@@ -34,6 +35,10 @@ class DecodeOptions:
     n_best_size: int = 20
     max_answer_length: int = 30
     batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("n_best_size", "max_answer_length", "batch_size"):
+            require_at_least(self, name, 1)
 
 
 class Answerer:
@@ -65,19 +70,25 @@ class Answerer:
         self.decode_seconds = 0.0
 
     def answer_block(
-        self, examples: Sequence[Example], windows: Sequence[Window], first_index: int
+        self,
+        examples: Sequence[Example],
+        windows: Sequence[Window],
+        first_index: int,
+        n_best_size: int | None = None,
     ) -> list[list[Answer]]:
         """The n-best answers of each example, best first; [] if nothing can be an answer.
 
         windows: all windows of these examples, their example_index counting from `first_index`.
+        n_best_size: instead of the options' one.
         """
+        n_best_size = n_best_size or self.options.n_best_size
         merged: list[CharacterScores] = [{} for _ in examples]
         by_length = sorted(windows, key=lambda window: -int(window["length"]))
         for i in range(0, len(by_length), self.options.batch_size):
             batch = by_length[i : i + self.options.batch_size]
             logits = self._logits(batch)
             started = time.perf_counter()
-            spans = self._decode(batch, *logits)
+            spans = self._decode(batch, *logits, n_best_size)
             # One copy to the host for each matrix, not one for each number.
             columns = zip(*(matrix.tolist() for matrix in spans), strict=True)
             for window, (scores, firsts, lasts) in zip(batch, columns, strict=True):
@@ -86,7 +97,7 @@ class Answerer:
             self.decode_seconds += time.perf_counter() - started
         started = time.perf_counter()
         answers = [
-            rank_answers(example.context, spans_found, self.options.n_best_size)
+            rank_answers(example.context, spans_found, n_best_size)
             for example, spans_found in zip(examples, merged, strict=True)
         ]
         self.decode_seconds += time.perf_counter() - started
@@ -110,13 +121,16 @@ class Answerer:
 
     @torch.inference_mode()
     def _decode(
-        self, windows: Sequence[Window], start_logits: torch.Tensor, end_logits: torch.Tensor
+        self,
+        windows: Sequence[Window],
+        start_logits: torch.Tensor,
+        end_logits: torch.Tensor,
+        n_best_size: int,
     ) -> Spans:
         """The best spans of each window, on the device."""
         allowed = answerable(windows, start_logits.shape[1]).to(self.device)
-        options = self.options
         return best_spans(
-            start_logits, end_logits, allowed, options.n_best_size, options.max_answer_length
+            start_logits, end_logits, allowed, n_best_size, self.options.max_answer_length
         )
 
 

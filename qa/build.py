@@ -18,7 +18,8 @@ from qa.data.collate import Collator, make_collator
 from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.order import TrainingOrder
-from qa.data.quickstart import make_quickstart, small_bert_config, train_tokenizer
+from qa.data.quickstart import make_quickstart
+from qa.data.quickstart_tokenizer import train_tokenizer
 from qa.data.readers import read_examples
 from qa.data.windows import WindowOptions, require_fits
 from qa.engine.errors import require
@@ -27,6 +28,7 @@ from qa.engine.loop import TrainingRun
 from qa.engine.precision import resolve_device
 from qa.engine.rng import seed_everything
 from qa.engine.step import Batch
+from qa.models.small_bert import small_bert_config
 from qa.models.span_loss import span_loss
 from qa.models.span_reader import SpanReader, load_tokenizer, model_inputs
 from qa.predict import SETTINGS_FILE

@@ -146,12 +146,15 @@ def evaluate_model(options: argparse.Namespace) -> None:
         options.model, options.device, options.precision, batch_size=options.batch_size
     )
     windows = cached_windows(examples, reader.tokenizer, reader.windows)
-    files = None
-    if options.output_dir:
-        directory = Path(options.output_dir)
+    directory = Path(options.output_dir) if options.output_dir else None
+    if directory is None:
+        result = evaluate(reader.answerer, examples, windows)
+    else:
         make_directory(directory)
-        files = PredictionFiles(directory)
-    result = evaluate(reader.answerer, examples, windows, files)
+        with PredictionFiles(directory) as files:
+            result = evaluate(reader.answerer, examples, windows, files)
+            files.commit()
+        write_json(directory / "metrics.json", {**result.scores, "eval_loss": result.eval_loss})
     print(
         f"{result.num_examples} questions, {result.num_windows} windows,"
         f" loss {result.eval_loss:.4f}"
@@ -159,9 +162,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
     print(score_table(result.scores))
     share = 100 * result.decode_seconds / result.seconds
     print(f"{result.seconds:.1f} s, of which decoding and scoring {share:.1f} %")
-    if files is not None:
-        files.commit()
-        write_json(directory / "metrics.json", {**result.scores, "eval_loss": result.eval_loss})
+    if directory is not None:
         print(f"written to {directory}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 from urllib.parse import urlparse
 
 HUB_PREFIX = "hub:"
@@ -13,7 +12,7 @@ PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 def is_on_hub(model: str) -> bool:
     """Whether a model name can only be an id on the hub."""
-    return not Path(model).exists()
+    return not os.path.exists(model)
 
 
 def use_caches_if_unreachable() -> None:

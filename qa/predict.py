@@ -12,12 +12,12 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.cli import run_command
-from qa.data.examples import Example
+from qa.data.examples import Example, check_text
 from qa.engine.errors import UserError, require
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from qa.nbest import Answer
 
 SETTINGS_FILE = "reader.json"
+SETTINGS = {
+    "max_seq_length",
+    "window_overlap",
+    "max_question_length",
+    "n_best_size",
+    "max_answer_length",
+    "batch_size",
+}
 
 
 class Reader:
@@ -55,6 +63,8 @@ class Reader:
         model = SpanReader.from_pretrained(name, require_head=True)
         tokenizer = load_tokenizer(name)
         values = {**read_settings(Path(directory)), **settings}
+        unknown = sorted(values.keys() - SETTINGS)
+        require(not unknown, f"unknown settings of a reader: {', '.join(unknown)}")
         names = WindowOptions.__dataclass_fields__
         windows = WindowOptions(**{k: v for k, v in values.items() if k in names})
         decode = DecodeOptions(**{k: v for k, v in values.items() if k not in names})
@@ -80,8 +90,8 @@ class Reader:
             for number, (question, context) in enumerate(pairs)
         ]
         for example in examples:
-            require(example.question, f"pair {example.id}: the question is empty")
-            require(example.context.strip(), f"pair {example.id}: the context is empty")
+            check_text(example.question, f"pair {example.id}: the question")
+            check_text(example.context, f"pair {example.id}: the context")
         return list(self.iterate_answers(examples, top_k=top_k))
 
     def iterate_answers(self, examples: list[Example], *, top_k: int = 1) -> Iterator[list[Answer]]:
@@ -90,12 +100,12 @@ class Reader:
         from qa.data.windows import iterate_windows
 
         require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
-        options = self.answerer.options
-        if top_k > options.n_best_size:
-            self.answerer.options = replace(options, n_best_size=top_k)
+        # More candidates than usual are looked for if more are asked for.
+        n_best_size = max(top_k, self.answerer.options.n_best_size)
         for block in blocks(iterate_windows(examples, self.tokenizer, self.windows)):
             first, last = block[0]["example_index"], block[-1]["example_index"]
-            for answers in self.answerer.answer_block(examples[first : last + 1], block, first):
+            block_examples = examples[first : last + 1]
+            for answers in self.answerer.answer_block(block_examples, block, first, n_best_size):
                 yield answers[:top_k]
 
 
@@ -105,9 +115,14 @@ def read_settings(directory: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(values, dict) or any(type(value) is not int for value in values.values()):
+        raise UserError(f"{path}: must be a JSON object of integers, such as train.py writes")
+    unknown = sorted(values.keys() - SETTINGS)
+    require(not unknown, f"{path}: unknown settings: {', '.join(unknown)}")
+    return values
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -164,8 +179,8 @@ def _examples(options: argparse.Namespace) -> list[Example]:
         )
         return read_examples(options.data, split="validation")
     require(one_pair, "pass --context and --question, or --data FILE")
-    require(options.question.strip(), "--question is empty")
-    require(options.context.strip(), "--context is empty")
+    check_text(options.question.strip(), "--question")
+    check_text(options.context, "--context")
     return [Example(id="0", question=options.question.strip(), context=options.context)]
 
 

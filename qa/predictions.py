@@ -18,8 +18,8 @@ NBEST_FILE = "nbest_predictions.json"
 class PredictionFiles:
     """`predictions.json` ({id: text}, what official evaluators read) and `nbest_predictions.json`.
 
-    They are written under other names and take their places at `commit`; until then, and after
-    `discard`, older files stay as they are.
+    They are written under other names and take their places at `commit`; until then older files
+    stay as they are. As a context manager it throws away what was not committed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -30,6 +30,12 @@ class PredictionFiles:
         predictions, nbest = self._files
         predictions.add(example_id, answers[0].text if answers else "")
         nbest.add(example_id, [asdict(answer) for answer in answers])
+
+    def __enter__(self) -> PredictionFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()  # does nothing after `commit`
 
     def commit(self) -> None:
         """Finish the files and let them take their places."""
@@ -64,5 +70,7 @@ class _JsonObject:
         os.replace(self._temporary, self._path)
 
     def discard(self) -> None:
+        if self._file.closed:
+            return
         self._file.close()
         self._temporary.unlink(missing_ok=True)

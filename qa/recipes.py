@@ -11,6 +11,15 @@ KORQUAD = "hub:KorQuAD/squad_kor_v1"
 QUICKSTART: dict[str, Any] = {
     "model": EMBEDDED,
     "train_data": EMBEDDED,
+    "max_seq_length": 128,
+    "window_overlap": 32,
+    "max_question_length": 40,
+    "learning_rate": 1.5e-3,
+    "per_device_train_batch_size": 32,
+    "num_train_epochs": 1,
+    "logging_steps": 25,
+    "eval_steps": 500,
+    "save_steps": 500,
 }
 
 KLUE_BERT_KORQUAD: dict[str, Any] = {

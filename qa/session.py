@@ -16,13 +16,13 @@ from qa.engine.checkpoint import (
     save_checkpoint,
 )
 from qa.engine.errors import require
-from qa.engine.files import replace_directory, write_json
+from qa.engine.files import replace_directory, restore_directory, write_json
 from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
 from qa.engine.tensorboard import TensorBoard
 from qa.evaluate import evaluate
 from qa.output import BEST, CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD, make_output
-from qa.predictions import PredictionFiles
+from qa.predictions import PREDICTIONS_FILE, PredictionFiles
 from qa.report import final_report, read_predictions, sample_answers, samples_as_markdown
 from qa.training_log import TrainingLog
 
@@ -76,16 +76,15 @@ class Session:
         if not self.evaluates:
             return
         self.log.rates.pause()
-        files = PredictionFiles(self.directory)
-        result = evaluate(self.job.answerer, self.job.eval_examples, self.job.eval_windows, files)
-        flat = {f"{n}_{key}": v for n, score in result.scores.items() for key, v in score.items()}
-        is_best = self.tracker.update(out.global_step, {**result.metrics, **flat})
-        if is_best:
-            with replace_directory(self.directory / BEST) as directory:
-                self.job.save_reader(directory)
-            files.commit()
-        else:
-            files.discard()
+        job = self.job
+        with PredictionFiles(self.directory) as files:
+            result = evaluate(job.answerer, job.eval_examples, job.eval_windows, files)
+            flat = {f"{n}_{k}": v for n, score in result.scores.items() for k, v in score.items()}
+            is_best = self.tracker.update(out.global_step, {**result.metrics, **flat})
+            if is_best:
+                with replace_directory(self.directory / BEST) as directory:
+                    job.save_reader(directory)
+                files.commit()
         self.tensorboard.scalars(
             {
                 "eval/loss": result.eval_loss,
@@ -150,6 +149,15 @@ class Session:
         state = load_checkpoint(checkpoints[-1])
         self.run.load_state_dict(state["run"])
         self.tracker.load_state_dict(state["tracker"])
+        if self.tracker.best is not None:
+            restore_directory(directory.parent / BEST)
+            for name in (BEST, PREDICTIONS_FILE):
+                require(
+                    (directory.parent / name).exists(),
+                    f"{directory.parent / name}: is missing, though step"
+                    f" {self.tracker.best['step']} was the best; put it back, or start again with"
+                    " --overwrite",
+                )
         print(f"resuming from {checkpoints[-1]}", flush=True)
         return state
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 ARTICLES: list[tuple[str, str, list[tuple[str, str]]]] = [
     (
         "강나루",
-        "강나루는 1921년에 푸른골에서 태어난 화가이다. 1947년에는 한여울로 이사하여 작업실을 열었다.",
+        "강나루는 1921년 푸른골에서 난 화가이다. 1947년에는 한여울로 이사하여 작업실을 열었다.",
         [("강나루가 태어난 해는?", "1921년"), ("강나루가 작업실을 연 곳은?", "한여울")],
     ),
     (
@@ -106,7 +107,7 @@ def squad_file(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
     """A tokenizer of about one token per syllable, with token types, like the quickstart's."""
-    from qa.data.quickstart import train_tokenizer
+    from qa.data.quickstart_tokenizer import train_tokenizer
 
     return train_tokenizer(text for _, context, pairs in ARTICLES for text in (context, *pairs[0]))
 
@@ -239,3 +240,12 @@ def any_tokenizer(request: pytest.FixtureRequest) -> Any:
         "byte-bpe": train_byte_bpe,
     }
     return makers[request.param]()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny models on one thread: on a busy machine a second one mostly waits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -88,7 +88,7 @@ def test_dashes_and_underscores_are_the_same() -> None:
 
 def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default() -> None:
     recipe = ["--recipe", "klue-bert-korquad-512"]
-    default, named = parse(), parse(*recipe)
+    default, named = parse("--model", "m", "--train-data", "t"), parse(*recipe)
     flagged = parse(*recipe, "--per-device-train-batch-size", "4")
     sizes = [c.train.per_device_train_batch_size for c in (default, named, flagged)]
     assert sizes == [16, 8, 4]

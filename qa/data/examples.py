@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qa.engine.errors import require
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -19,3 +21,17 @@ class Example:
     answers: tuple[str, ...] = ()
     answer_starts: tuple[int, ...] = ()
     title: str = ""
+
+
+def check_text(text: str, what: str) -> None:
+    """Raise UserError, naming `what`, if a text is empty or is no text."""
+    require(text.strip(), f"{what} is empty")
+    check_characters(text, what)
+
+
+def check_characters(text: str, what: str) -> None:
+    """Raise UserError if a text holds half a surrogate pair, which tokenizers and files refuse."""
+    require(
+        not any("\ud800" <= c <= "\udfff" for c in text),
+        f"{what} holds half a surrogate pair, so it is no text; it was cut or decoded wrongly",
+    )

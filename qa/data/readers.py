@@ -7,11 +7,12 @@ Nested SQuAD/KorQuAD JSON, flat JSON and JSONL (`id, context, question, answers`
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qa.data.examples import Example
+from qa.data.examples import Example, check_characters
 from qa.engine.errors import UserError, require
 from qa.hub import HUB_PREFIX
 
@@ -60,12 +61,13 @@ def check_examples(examples: list[Example], source: str) -> None:
 
 def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a file, each with a description of its place."""
-    require(path.exists(), f"{path}: no such file")
-    require(path.is_file(), f"{path}: is a directory, not a JSON or JSONL file")
+    require(not os.path.isdir(path), f"{path}: is a directory, not a JSON or JSONL file")
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows editors put a byte-order mark first
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); convert it") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     if path.suffix == ".jsonl":
@@ -73,7 +75,7 @@ def _file_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: is not JSON ({error}); JSON lines need the suffix .jsonl"
         ) from error
@@ -100,7 +102,7 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: line {number} is not JSON ({error})") from error
         require(isinstance(row, dict), f"{path}: line {number} is not an object")
         yield f"{path}: line {number}", row
@@ -145,9 +147,10 @@ def _example(row: dict[str, Any], where: str) -> Example:
     require(context.strip(), f"{where}: the context is empty")
     example_id = row.get("id")
     require(
-        isinstance(example_id, (str, int)) and str(example_id),
+        type(example_id) in (str, int) and str(example_id),
         f"{where}: needs an id, a non-empty string",
     )
+    check_characters(str(example_id), f"{where}: id")
     answers = [] if row.get("is_impossible") else _answers(row.get("answers"), where)
     title = row.get("title") or ""
     return Example(
@@ -190,11 +193,7 @@ def _text(row: dict[str, Any], key: str, where: str) -> str:
     value = row.get(key)
     if not isinstance(value, str):
         raise UserError(f"{where}: {key} must be a string")
-    # A lone surrogate is no text: tokenizers and files refuse it later, with a traceback.
-    require(
-        not any("\ud800" <= c <= "\udfff" for c in value),
-        f"{where}: {key} holds half a surrogate pair; the file was cut or written wrongly",
-    )
+    check_characters(value, f"{where}: {key}")
     return value
 
 

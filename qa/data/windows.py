@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from qa.data.examples import Example
+from qa.engine.config import require_at_least
 from qa.engine.errors import UserError, require
 
 EXAMPLES_PER_CALL = 256  # enough for the tokenizer to work in parallel, little enough to hold
@@ -34,6 +35,11 @@ class WindowOptions:
     max_seq_length: int = 384
     window_overlap: int = 128
     max_question_length: int = 64
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "max_seq_length", 1)
+        require_at_least(self, "window_overlap", 0)
+        require_at_least(self, "max_question_length", 1)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ def iterate_windows(
 
 def context_slices(num_tokens: int, room: int, overlap: int) -> Iterator[tuple[int, int]]:
     """Slices of `room` tokens that share `overlap`; the last one ends at the last token."""
+    assert room > overlap, "check_options was not called"  # it would never end
     start = 0
     while True:
         end = min(start + room, num_tokens)
@@ -128,7 +135,7 @@ def label_span(
 ) -> tuple[int, int] | None:
     """First and last token that cover a character of the answer; None if no token does.
 
-    offset_starts, offset_ends: (T,) characters, equal for a token that covers nothing.
+    offset_starts, offset_ends: (tokens,) characters, equal for a token that covers nothing.
     """
     covers = (offset_starts < answer_end) & (offset_ends > answer_start)
     tokens = np.flatnonzero(covers & (offset_ends > offset_starts))
@@ -182,6 +189,8 @@ def _cut(
     head = len(template.prefix) + len(question_ids) + len(template.middle)
     tail = len(template.suffix)
     answer = _answer_characters(example)
+    # Tokens of the whole context, so that every window agrees on which ones hold the answer.
+    label = label_span(offsets[:, 0], offsets[:, 1], *answer) if answer is not None else None
     for start, end in context_slices(len(context_ids), room, options.window_overlap):
         ids = np.concatenate(
             (
@@ -193,20 +202,17 @@ def _cut(
             )
         ).astype(np.int32)
         spans = np.pad(offsets[start:end], ((head, tail), (0, 0)), constant_values=-1)
-        # The first window reaches back to the context's first character and the last one to its
-        # last, whatever characters there the tokenizer drops.
-        first = 0 if start == 0 else offsets[start, 0]
-        last = len(example.context) if end == len(context_ids) else offsets[end - 1, 1]
-        label = None
-        if answer is not None and first <= answer[0] and answer[1] <= last:
-            label = label_span(spans[:, 0], spans[:, 1], *answer)
+        has_answer = label is not None and start <= label[0] and label[1] < end
+        first, last = NO_ANSWER_POSITION, NO_ANSWER_POSITION
+        if label is not None and has_answer:
+            first, last = head + label[0] - start, head + label[1] - start
         window = {
             "input_ids": ids,
             "offset_starts": spans[:, 0],
             "offset_ends": spans[:, 1],
-            "start_position": label[0] if label else NO_ANSWER_POSITION,
-            "end_position": label[1] if label else NO_ANSWER_POSITION,
-            "has_answer": label is not None,
+            "start_position": first,
+            "end_position": last,
+            "has_answer": has_answer,
             "length": len(ids),
         }
         if template.type_ids is not None:

@@ -63,6 +63,13 @@ def replace_directory(path: Path) -> Iterator[Path]:
         remove(temporary)
 
 
+def restore_directory(path: Path) -> None:
+    """Undo a `replace_directory` that a crash ended between its two renames."""
+    old = path.with_name(f".{path.name}.old")
+    if not os.path.lexists(path) and old.exists():
+        os.rename(old, path)
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link or a directory with all it holds; nothing if it is not there."""
     if path.is_dir() and not path.is_symlink():

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from qa.engine.errors import UserError
+from qa.engine.config import PRECISIONS
+from qa.engine.errors import UserError, require
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -29,6 +30,7 @@ def resolve_device(name: str) -> torch.device:
 
 def resolve_precision(name: str, device: torch.device) -> str:
     """Turn "auto" into fp32, bf16 or fp16 for `device`; any other name is returned as it is."""
+    require(name in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}")
     if name != "auto":
         return name
     if device.type == "cuda":

@@ -5,6 +5,7 @@ B: windows, T: tokens.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from qa.engine.errors import UserError, require
 # The names that encoders give their two dropout probabilities.
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 HIDDEN_DROPOUT_NAMES = ("hidden_dropout_prob", "dropout")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
 
 
 class SpanReader(nn.Module):
@@ -55,7 +64,11 @@ class SpanReader(nn.Module):
         token_type_ids: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, T) ids, mask and types -> start_logits and end_logits, (B, T) fp32 each."""
-        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        # klue/roberta knows one token type only, but its tokenizer makes two.
+        takes_types = token_type_ids is not None and (
+            getattr(self.model.config, "type_vocab_size", 0) > 1
+        )
+        types = {"token_type_ids": token_type_ids} if takes_types else {}
         encoder = self.model.base_model
         hidden = encoder(input_ids=input_ids, attention_mask=attention_mask, **types)[
             0
@@ -131,18 +144,25 @@ def load_tokenizer(name: str) -> Any:
     from transformers import AutoTokenizer
 
     check_directory(name)
+    if os.path.isdir(name):
+        # Without any of them transformers makes up an empty vocabulary.
+        require(
+            any(file in os.listdir(name) for file in TOKENIZER_FILES),
+            f"{name}: no tokenizer in this model directory (none of {', '.join(TOKENIZER_FILES)})",
+        )
     with user_errors(name):
         return AutoTokenizer.from_pretrained(name)
 
 
 def check_directory(name: str) -> None:
     """Raise UserError if `name` can only be a directory and is none with a configuration."""
-    path = Path(name)
-    if path.is_dir():
-        require((path / "config.json").is_file(), f"{name}: no config.json in this model directory")
+    # os.path, not pathlib: it calls a name that no file can have absent instead of raising.
+    if os.path.isdir(name):
+        present = set(os.listdir(name))
+        require("config.json" in present, f"{name}: no config.json in this model directory")
     else:
-        looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists()
-        require(not looks_local, f"{name}: no such model directory")
+        looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
+        require(not looks_local and not os.path.exists(name), f"{name}: no such model directory")
 
 
 class user_errors:
@@ -155,14 +175,18 @@ class user_errors:
         return None
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, (OSError, ValueError)) or isinstance(error, UserError):
+        from safetensors import SafetensorError
+
+        # RuntimeError: weights whose shapes are not those of the configuration.
+        expected = (OSError, ValueError, RuntimeError, SafetensorError)
+        if not isinstance(error, expected) or isinstance(error, UserError):
             return
         reason = " ".join(str(error).split())[:160]
-        if Path(self.name).is_dir():
+        if os.path.isdir(self.name):
             raise UserError(f"{self.name}: cannot be loaded as a model ({reason})") from error
         raise UserError(
             f"{self.name}: is no local directory and cannot be had from the hub; check the id and"
-            f" the network, or pass --model a local directory ({reason})"
+            f" the network, or pass a local directory instead ({reason})"
         ) from error
 
 
@@ -174,9 +198,11 @@ class quiet_transformers:
 
         self.logging = logging
         self.verbosity = logging.get_verbosity()
+        self.shows_bars = logging.is_progress_bar_enabled()
         logging.set_verbosity_error()
         logging.disable_progress_bar()
 
     def __exit__(self, *_: object) -> None:
         self.logging.set_verbosity(self.verbosity)
-        self.logging.enable_progress_bar()
+        if self.shows_bars:
+            self.logging.enable_progress_bar()

@@ -1,0 +1,181 @@
+"""Windows on disk: made once, found again, and never those of another input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ARTICLES, train_byte_bpe, training_texts
+
+from qa.data.cache import cached_windows, windows_fingerprint
+from qa.data.examples import Example
+from qa.data.windows import WindowOptions, iterate_windows
+
+OPTIONS = WindowOptions(24, 4, 10)
+
+
+class Counting:
+    """A tokenizer that counts its calls."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.calls = 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        return self.tokenizer(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tokenizer, name)
+
+
+def make_examples() -> list[Example]:
+    return [
+        Example(f"{n}-{i}", question, context, (answer,), (context.index(answer),), title)
+        for n, (title, context, pairs) in enumerate(ARTICLES)
+        for i, (question, answer) in enumerate(pairs)
+    ]
+
+
+def assert_same_rows(dataset: Any, windows: list[dict[str, Any]]) -> None:
+    assert len(dataset) == len(windows)
+    for row, window in zip(dataset, windows, strict=True):
+        assert row.keys() == window.keys()
+        for name, value in window.items():
+            assert np.array_equal(row[name], value), name
+
+
+def test_rows_are_the_windows(any_tokenizer: Any, tmp_path: Path) -> None:
+    dataset = cached_windows(make_examples(), any_tokenizer, OPTIONS, tmp_path)
+    windows = list(iterate_windows(make_examples(), any_tokenizer, OPTIONS))
+    assert len(windows) > len(make_examples())
+    assert_same_rows(dataset, windows)
+
+
+def test_second_call_does_not_tokenise(tokenizer: Any, tmp_path: Path) -> None:
+    counting = Counting(tokenizer)
+    first = cached_windows(make_examples(), counting, OPTIONS, tmp_path)
+    assert counting.calls > 0
+    calls = counting.calls
+    again = cached_windows(make_examples(), counting, OPTIONS, tmp_path)
+    assert counting.calls == calls
+    assert_same_rows(again, list(first))
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+
+
+def test_more_examples_than_one_call_takes(tokenizer: Any, tmp_path: Path) -> None:
+    examples = [replace(make_examples()[i % 12], id=str(i)) for i in range(600)]
+    dataset = cached_windows(examples, tokenizer, OPTIONS, tmp_path)
+    index = np.asarray(dataset["example_index"][:])
+    assert sorted(set(index.tolist())) == list(range(600))
+    assert (np.diff(index) >= 0).all()
+    assert_same_rows(dataset, list(iterate_windows(examples, tokenizer, OPTIONS)))
+
+
+CHANGES: dict[str, Any] = {
+    "id": lambda e: replace(e, id="other"),
+    "question": lambda e: replace(e, question=e.question + "!"),
+    "context": lambda e: replace(e, context=e.context + "!"),
+    "answer": lambda e: replace(e, answers=(e.answers[0][:-1],)),
+    "answer_start": lambda e: replace(e, answer_starts=(e.answer_starts[0] + 1,)),
+    "no answer": lambda e: replace(e, answers=(), answer_starts=()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_example_gives_other_windows(change: str, tokenizer: Any, tmp_path: Path) -> None:
+    examples = make_examples()
+    cached_windows(examples, tokenizer, OPTIONS, tmp_path)
+    examples[7] = CHANGES[change](examples[7])
+    counting = Counting(tokenizer)
+    dataset = cached_windows(examples, counting, OPTIONS, tmp_path)
+    assert counting.calls > 0
+    assert_same_rows(dataset, list(iterate_windows(examples, tokenizer, OPTIONS)))
+
+
+@pytest.mark.parametrize(
+    "options", [WindowOptions(25, 4, 10), WindowOptions(24, 5, 10), WindowOptions(24, 4, 3)]
+)
+def test_changed_option_gives_other_windows(
+    options: WindowOptions, tokenizer: Any, tmp_path: Path
+) -> None:
+    cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    dataset = cached_windows(make_examples(), tokenizer, options, tmp_path)
+    assert_same_rows(dataset, list(iterate_windows(make_examples(), tokenizer, options)))
+
+
+def test_order_and_number_of_examples_count(tokenizer: Any) -> None:
+    examples = make_examples()
+    fingerprints = {
+        windows_fingerprint(part, tokenizer, OPTIONS)
+        for part in (examples, examples[::-1], examples[:-1], [*examples, examples[0]], [])
+    }
+    assert len(fingerprints) == 5
+
+
+def test_changed_tokenizer_gives_other_windows(any_tokenizer: Any, tokenizer: Any) -> None:
+    fingerprint = windows_fingerprint(make_examples(), any_tokenizer, OPTIONS)
+    assert fingerprint != windows_fingerprint(make_examples(), tokenizer, OPTIONS)
+    assert fingerprint != windows_fingerprint(make_examples(), more_words(), OPTIONS)
+
+
+def more_words() -> Any:
+    tokenizer = train_byte_bpe()
+    tokenizer.add_tokens(["강나루"])
+    return tokenizer
+
+
+def test_token_types_count(tokenizer: Any, tmp_path: Path) -> None:
+    """The same tokenizer for a model without token types: other columns."""
+    from transformers import PreTrainedTokenizerFast
+
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        pad_token="[PAD]",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+    columns = [
+        cached_windows(make_examples(), t, OPTIONS, tmp_path).column_names
+        for t in (tokenizer, plain)
+    ]
+    assert set(columns[0]) - set(columns[1]) == {"token_type_ids"}
+
+
+def test_padding_and_truncation_of_earlier_calls_do_not_count(any_tokenizer: Any) -> None:
+    before = windows_fingerprint(make_examples(), any_tokenizer, OPTIONS)
+    any_tokenizer(training_texts(), truncation=True, max_length=5, padding="max_length")
+    assert windows_fingerprint(make_examples(), any_tokenizer, OPTIONS) == before
+    windows = list(iterate_windows(make_examples()[:1], any_tokenizer, OPTIONS))
+    assert windows[0]["length"] > 5
+    any_tokenizer.backend_tokenizer.no_truncation()
+    any_tokenizer.backend_tokenizer.no_padding()
+    assert windows_fingerprint(make_examples(), any_tokenizer, OPTIONS) == before
+
+
+def test_fingerprint_is_the_same_in_another_process(tokenizer: Any, tmp_path: Path) -> None:
+    """Nothing in it depends on hash seeds or addresses."""
+    import os
+    import subprocess
+    import sys
+
+    tokenizer.save_pretrained(tmp_path)
+    program = (
+        "import sys; from transformers import AutoTokenizer;"
+        "from qa.data.cache import windows_fingerprint; from qa.data.examples import Example;"
+        "from qa.data.windows import WindowOptions;"
+        "print(windows_fingerprint([Example('1', 'q', 'c', ('c',), (0,))],"
+        "AutoTokenizer.from_pretrained(sys.argv[1]), WindowOptions(24, 4, 10)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    example = Example("1", "q", "c", ("c",), (0,))
+    assert result.stdout.strip() == windows_fingerprint([example], tokenizer, OPTIONS)

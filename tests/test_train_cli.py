@@ -1,0 +1,659 @@
+"""train.py from the outside: a whole run, resuming, repeating and asking it, and refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import squad_json
+
+import qa.evaluate
+import qa.predict
+import train
+from qa.data.holdout import split_holdout
+from qa.data.readers import read_examples
+from qa.engine.checkpoint import list_checkpoints, load_checkpoint
+from qa.metrics import score_predictions
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(train.__file__).resolve().parent
+HOLDOUT = 0.34  # every 3rd: articles 0 and 3 of the 6
+CONTEXT = "강나루는 1921년에 푸른골에서 태어난 화가이다."
+QUESTION = "강나루가 태어난 해는?"
+
+# Kills itself, without any chance to tidy up, when it is to evaluate after step 9.
+KILL_AT_STEP_9 = """
+import os, signal, sys, train
+from qa.session import Session
+evaluate = Session.evaluate
+def evaluate_or_die(session, out):
+    if out.global_step == 9:
+        session.tensorboard.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    evaluate(session, out)
+Session.evaluate = evaluate_or_die
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python in the project's directory, with as many threads as the tests use."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`squad_json()` for the whole module."""
+    path = tmp_path_factory.mktemp("data") / "squad.json"
+    path.write_text(json.dumps(squad_json(), ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def flags(encoder_dir: Path, data_file: Path) -> list[str]:
+    """A run of 12 steps over windows of 32 tokens; logging, evaluating, saving out of step."""
+    values = {
+        "model": encoder_dir,
+        "train-data": data_file,
+        "holdout": HOLDOUT,
+        "max-seq-length": 32,
+        "window-overlap": 6,
+        "max-question-length": 16,
+        "max-answer-length": 8,
+        "negative-window-ratio": 0.5,
+        "per-device-train-batch-size": 2,
+        "gradient-accumulation-steps": 2,
+        "max-steps": 12,
+        "num-train-epochs": 99,
+        "learning-rate": 0.003,
+        "logging-steps": 2,
+        "eval-steps": 3,
+        "save-steps": 5,
+        "save-total-limit": "none",
+        "precision": "fp32",
+        "device": "cpu",
+    }
+    return [text for name, value in values.items() for text in (f"--{name}", str(value))]
+
+
+@pytest.fixture(scope="module")
+def trained(flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output directory of an uninterrupted run; not to be changed."""
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    result = run_python("train.py", *flags, "--output-dir", str(directory))
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    (directory.parent / "stdout").write_text(result.stdout, encoding="utf-8")
+    return directory
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def snapshot(directory: Path) -> dict[str, str]:
+    """Relative path -> content of every file; {} if there is no such directory."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): sha256(path) for path in files}
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def curve(directory: Path, tag: str) -> list[tuple[int, float]]:
+    """The points of a curve, as TensorBoard shows them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(directory / "tensorboard"), size_guidance={"scalars": 0})
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def held_out_golds(path: Path) -> dict[str, tuple[str, ...]]:
+    _, held_out = split_holdout(read_examples(str(path)), HOLDOUT)
+    return {example.id: example.answers for example in held_out}
+
+
+def assert_same_run(directory: Path, other: Path) -> None:
+    """Two runs ended with the same bits: models, evaluations, answers, curves."""
+    for name in ("best/model.safetensors", "predictions.json", "nbest_predictions.json"):
+        assert sha256(directory / name) == sha256(other / name), name
+    assert read_json(directory / "metrics.json") == read_json(other / "metrics.json")
+    last, other_last = (list_checkpoints(run / "checkpoints")[-1] for run in (directory, other))
+    assert last.name == other_last.name == "step-00000012"
+    weights, other_weights = (load_checkpoint(path)["run"]["model"] for path in (last, other_last))
+    assert weights.keys() == other_weights.keys()
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    for tag in ("train/loss", "train/learning_rate", "train/grad_norm", "eval/korquad1_f1"):
+        assert curve(directory, tag) == curve(other, tag), tag
+
+
+def refusal(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], main: Callable[..., int] = train.main
+) -> str:
+    """Run a command line that must be refused; returns the one line on stderr."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in captured.out
+    return lines[0]
+
+
+# A whole run
+
+
+def test_run_leaves_all_outputs(trained: Path) -> None:
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "best",
+        "checkpoints",
+        "config.json",
+        "metrics.json",
+        "nbest_predictions.json",
+        "predictions.json",
+        "tensorboard",
+    ]
+    names = [path.name for path in list_checkpoints(trained / "checkpoints")]
+    assert names == ["step-00000005", "step-00000010", "step-00000012"]
+    summary = read_json(trained / "checkpoints" / names[0] / "checkpoint.json")
+    assert summary["step"] == 5
+    assert summary["config"] == read_json(trained / "config.json")
+
+
+def test_run_ends_with_where_everything_is(trained: Path) -> None:
+    output = (trained.parent / "stdout").read_text(encoding="utf-8")
+    assert "8 questions" in output
+    assert "4 questions" in output
+    assert f"output: {trained}" in output
+    assert f"python -m qa.predict {trained / 'best'}" in output
+    assert "KorQuAD 1.0" in output
+    assert "SQuAD v1.1" in output
+
+
+def test_metrics_are_the_scores_of_the_predictions(trained: Path, data_file: Path) -> None:
+    metrics = read_json(trained / "metrics.json")
+    predictions = read_json(trained / "predictions.json")
+    golds = held_out_golds(data_file)
+    assert predictions.keys() == golds.keys()
+    best = metrics["best"]
+    for name in ("korquad1", "squad1"):
+        scores = score_predictions(name, golds, predictions)
+        for key, value in scores.items():
+            assert best[f"{name}_{key}"] == pytest.approx(value, abs=1e-9)
+    assert best["f1"] == best["korquad1_f1"]
+    assert [record["step"] for record in metrics["history"]] == [3, 6, 9, 12]
+    assert best["f1"] == max(record["f1"] for record in metrics["history"])
+    first_best = next(r for r in metrics["history"] if r["f1"] == best["f1"])
+    assert best == first_best
+
+
+def test_first_of_the_nbest_is_the_prediction(trained: Path, data_file: Path) -> None:
+    predictions = read_json(trained / "predictions.json")
+    contexts = {example.id: example.context for example in read_examples(str(data_file))}
+    nbest = read_json(trained / "nbest_predictions.json")
+    assert nbest.keys() == predictions.keys()
+    for example_id, answers in nbest.items():
+        assert len(answers) == 20
+        assert answers[0]["text"] == predictions[example_id]
+        for answer in answers:
+            assert contexts[example_id][answer["start"] : answer["end"]] == answer["text"]
+
+
+def test_transformers_loads_best(trained: Path, encoder_dir: Path) -> None:
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    model, loading = AutoModelForQuestionAnswering.from_pretrained(
+        trained / "best", output_loading_info=True
+    )
+    assert not any(loading.values())
+    tokenizer = AutoTokenizer.from_pretrained(trained / "best")
+    before = AutoTokenizer.from_pretrained(encoder_dir)
+    assert tokenizer(QUESTION, CONTEXT).data == before(QUESTION, CONTEXT).data
+    assert model.config.vocab_size == len(tokenizer)
+
+
+def test_settings_lie_beside_the_model(trained: Path) -> None:
+    assert read_json(trained / "best" / "reader.json") == {
+        "max_seq_length": 32,
+        "window_overlap": 6,
+        "max_question_length": 16,
+        "n_best_size": 20,
+        "max_answer_length": 8,
+    }
+
+
+def test_curves(trained: Path) -> None:
+    every_2 = [2, 4, 6, 8, 10, 12]
+    for tag in ("loss", "learning_rate", "grad_norm", "loss_scale", "epoch"):
+        assert [step for step, _ in curve(trained, f"train/{tag}")] == every_2
+    for tag in ("windows_per_second", "tokens_per_second", "padding_share", "peak_memory_gib"):
+        assert [step for step, _ in curve(trained, f"speed/{tag}")] == every_2
+    metrics = read_json(trained / "metrics.json")
+    for tag in ("korquad1_f1", "korquad1_exact_match", "squad1_f1", "squad1_exact_match"):
+        history = [(r["step"], pytest.approx(r[tag])) for r in metrics["history"]]
+        assert curve(trained, f"eval/{tag}") == history
+    losses = [(r["step"], pytest.approx(r["eval_loss"])) for r in metrics["history"]]
+    assert curve(trained, "eval/loss") == losses
+
+
+def test_loss_falls(trained: Path) -> None:
+    losses = [value for _, value in curve(trained, "train/loss")]
+    assert losses[-1] < losses[0]
+
+
+# Resuming and repeating
+
+
+def test_killed_and_resumed_run_equals_the_whole_one(
+    trained: Path, flags: list[str], tmp_path: Path
+) -> None:
+    """Resuming takes up config.json by itself, and drops the points after the checkpoint."""
+    directory = tmp_path / "killed"
+    killed = run_python("-c", KILL_AT_STEP_9, *flags, "--output-dir", str(directory))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert list_checkpoints(directory / "checkpoints")[-1].name == "step-00000005"
+    assert curve(directory, "train/loss")[-1][0] == 8
+    resumed = run_python("train.py", "--resume", "--output-dir", str(directory))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "step-00000005" in resumed.stdout
+    assert_same_run(directory, trained)
+
+
+def test_resumed_from_an_older_checkpoint_equals_the_whole_run(
+    trained: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "older"
+    shutil.copytree(trained, directory)
+    for path in list_checkpoints(directory / "checkpoints")[1:]:
+        shutil.rmtree(path)
+    assert train.main(["--resume", "--output-dir", str(directory)]) == 0
+    assert_same_run(directory, trained)
+
+
+def test_resumed_from_a_copied_checkpoint_and_the_best_model(
+    trained: Path, flags: list[str], tmp_path: Path
+) -> None:
+    """Without config.json the flags say what the run is; history comes from the checkpoint."""
+    directory = tmp_path / "copied"
+    for name in ("checkpoints/step-00000010", "best"):
+        shutil.copytree(trained / name, directory / name)
+    for name in ("predictions.json", "nbest_predictions.json"):
+        shutil.copy(trained / name, directory / name)
+    assert train.main([*flags, "--resume", "--output-dir", str(directory)]) == 0
+    metrics, whole = (read_json(path / "metrics.json") for path in (directory, trained))
+    assert metrics == whole
+    assert [step for step, _ in curve(directory, "train/loss")] == [12]
+
+
+def test_resumed_without_the_best_model(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint moved alone, of a run whose best model is older: refused, or a usable best/."""
+    never_better = ["--learning-rate", "1e-30", "--eval-steps", "1", "--save-steps", "1"]
+    arguments = [*flags, *never_better, "--max-steps", "3"]
+    assert train.main([*arguments, "--output-dir", str(tmp_path / "run")]) == 0
+    checkpoint = Path("checkpoints") / "step-00000002"
+    moved = tmp_path / "moved"
+    shutil.copytree(tmp_path / "run" / checkpoint, moved / checkpoint)
+    capsys.readouterr()
+    if train.main([*arguments, "--resume", "--output-dir", str(moved)]) == 2:
+        assert capsys.readouterr().err.startswith("error: ")
+    else:
+        qa.predict.Reader.from_pretrained(moved / "best")
+
+
+def test_resuming_a_finished_run_changes_no_result(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "finished"
+    shutil.copytree(trained, directory)
+    assert train.main(["--resume", "--output-dir", str(directory)]) == 0
+    assert "KorQuAD 1.0" in capsys.readouterr().out
+    assert_same_run(directory, trained)
+
+
+def test_config_file_repeats_the_run(trained: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "again"
+    config = trained / "config.json"
+    assert train.main(["--config", str(config), "--output-dir", str(directory)]) == 0
+    assert_same_run(directory, trained)
+    expected = {**read_json(config), "output_dir": str(directory)}
+    assert read_json(directory / "config.json") == expected
+
+
+def test_used_directory_is_refused_unless_told_to_overwrite(
+    trained: Path, flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "used"
+    shutil.copytree(trained, directory)
+    (directory / "notes.txt").write_text("mine")
+    before = snapshot(directory)
+    arguments = [*flags, "--output-dir", str(directory)]
+    line = refusal(capsys, arguments)
+    assert "--overwrite" in line
+    assert "--resume" in line
+    assert snapshot(directory) == before
+    assert train.main([*arguments, "--max-steps", "1", "--overwrite"]) == 0
+    assert (directory / "notes.txt").read_text() == "mine"
+    metrics = read_json(directory / "metrics.json")
+    assert [record["step"] for record in metrics["history"]] == [1]
+    assert [path.name for path in list_checkpoints(directory / "checkpoints")] == ["step-00000001"]
+    assert [step for step, _ in curve(directory, "train/loss")] == [1]
+
+
+def test_run_without_evaluation_saves_the_last_model(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = flags.index("--holdout")
+    arguments = flags[:index] + flags[index + 2 :]
+    assert train.main([*arguments, "--max-steps", "2", "--output-dir", str(tmp_path / "run")]) == 0
+    assert "not scored" in capsys.readouterr().out
+    answers = qa.predict.Reader.from_pretrained(tmp_path / "run" / "best").answer(
+        question=QUESTION, context=CONTEXT
+    )
+    assert len(answers) == 1
+    assert not (tmp_path / "run" / "predictions.json").exists()
+
+
+def test_early_stopping_and_a_limit_of_checkpoints(flags: list[str], tmp_path: Path) -> None:
+    """A learning rate of nearly 0 never improves: the first evaluation stays the best."""
+    directory = tmp_path / "run"
+    extra = ["--learning-rate", "1e-30", "--early-stopping-patience", "2", "--eval-steps", "1"]
+    extra += ["--save-steps", "1", "--save-total-limit", "1", "--output-dir", str(directory)]
+    assert train.main([*flags, *extra]) == 0
+    metrics = read_json(directory / "metrics.json")
+    assert [record["step"] for record in metrics["history"]] == [1, 2, 3]
+    assert metrics["best"]["step"] == 1
+    assert [path.name for path in list_checkpoints(directory / "checkpoints")] == ["step-00000003"]
+    assert train.main(["--resume", "--output-dir", str(directory)]) == 0
+    assert read_json(directory / "metrics.json") == metrics
+
+
+# What is refused
+
+
+def bad_offsets(path: Path) -> None:
+    content = squad_json()
+    content["data"][1]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] += 1
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def one_article(path: Path) -> None:
+    content = squad_json()
+    content["data"] = content["data"][:1]
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        (["--train-data", "nowhere.json"], "nowhere.json: no such file"),
+        (["--model", "./nowhere"], "./nowhere: no such model directory"),
+        (["--model", "somebody/no-such-model-here"], "cannot be had from the hub"),
+        (["--train-data", "hub:somebody/no-such-data-here"], "hub:somebody/no-such-data-here: "),
+        (["--window-overlap", "20"], "window_overlap 20 must be smaller than the room"),
+        (["--max-seq-length", "161"], "max_seq_length 161 is more than the 160 tokens"),
+        (["--device", "cuda:99"], "device 'cuda:99' cannot be used"),
+        (["--device", "toaster"], "device 'toaster' cannot be used"),
+        (["--resume"], "no checkpoint to resume from"),
+        (["--holdout", "0.9"], "holdout must be above 0 and at most 0.5"),
+        (["--learning-rate", "fast"], "learning"),
+        (["--learning-rte", "1"], "--learning-rate"),
+    ],
+)
+def test_wrong_setting(
+    extra: list[str],
+    expected: str,
+    flags: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = refusal(capsys, [*flags, "--output-dir", str(tmp_path / "out"), *extra])
+    assert expected in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [(bad_offsets, "1 answers do not stand"), (one_article, "no training examples are left")],
+)
+def test_wrong_data(
+    make: Callable[[Path], None],
+    expected: str,
+    flags: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "data.json"
+    make(path)
+    output = tmp_path / "out"
+    line = refusal(capsys, [*flags, "--train-data", str(path), "--output-dir", str(output)])
+    assert expected in line
+    assert str(path) in line
+    assert not output.exists()
+
+
+def test_output_directory_below_a_file(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("text")
+    line = refusal(capsys, [*flags, "--output-dir", str(tmp_path / "file" / "out")])
+    assert "not a directory" in line
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def flip_a_byte(checkpoint: Path) -> None:
+    content = bytearray((checkpoint / "state.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (checkpoint / "state.pt").write_bytes(content)
+
+
+def cut_state(checkpoint: Path) -> None:
+    content = (checkpoint / "state.pt").read_bytes()
+    (checkpoint / "state.pt").write_bytes(content[: len(content) // 2])
+
+
+def lose_state(checkpoint: Path) -> None:
+    (checkpoint / "state.pt").unlink()
+
+
+def cut_summary(checkpoint: Path) -> None:
+    (checkpoint / "checkpoint.json").write_text('{"step": 12,')
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, cut_state, lose_state, cut_summary])
+def test_damaged_checkpoint(
+    damage: Callable[[Path], None],
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(trained, directory)
+    newest = list_checkpoints(directory / "checkpoints")[-1]
+    damage(newest)
+    before = snapshot(directory)
+    line = refusal(capsys, ["--resume", "--output-dir", str(directory)])
+    assert str(newest) in line
+    assert snapshot(directory) == before
+
+
+def test_checkpoint_of_another_model(
+    trained: Path, tokenizer: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=16,
+        max_position_embeddings=160,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "other")
+    tokenizer.save_pretrained(tmp_path / "other")
+    directory = tmp_path / "run"
+    shutil.copytree(trained, directory)
+    before = snapshot(directory)
+    line = refusal(
+        capsys, ["--resume", "--output-dir", str(directory), "--model", str(tmp_path / "other")]
+    )
+    assert "the checkpoint is of another model" in line
+    assert snapshot(directory) == before
+
+
+def test_refusal_of_a_real_process(tmp_path: Path, flags: list[str]) -> None:
+    """Exit code 2 and one line on stderr, from the outside."""
+    result = run_python("train.py", *flags, "--train-data", "nowhere.json")
+    assert result.returncode == 2
+    assert result.stderr == "error: nowhere.json: no such file\n"
+
+
+# Asking and scoring a trained reader
+
+
+def test_predict_prints_the_answer(trained: Path) -> None:
+    arguments = ["--context", CONTEXT, "--question", QUESTION, "--top-k", "3", "--device", "cpu"]
+    result = run_python("-m", "qa.predict", str(trained / "best"), *arguments)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert len(lines) == 3
+    for text, probability, place in lines:
+        start, end = place.removeprefix("characters ").split("-")
+        assert CONTEXT[int(start) : int(end)] == text
+        assert 0 <= float(probability) <= 1
+
+
+def test_predict_answers_a_file_as_the_training_did(
+    trained: Path, data_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(trained / "best"), "--data", str(data_file), "--json", "--top-k", "20"]
+    assert qa.predict.main([*arguments, "--device", "cpu", "--precision", "fp32"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    rows = {row["id"]: row for row in map(json.loads, captured.out.splitlines())}
+    assert len(rows) == 12
+    for example_id, answers in read_json(trained / "nbest_predictions.json").items():
+        found = rows[example_id]["answers"]
+        assert [a["text"] for a in found] == [a["text"] for a in answers]
+        assert [a["score"] for a in found] == pytest.approx([a["score"] for a in answers], abs=1e-4)
+
+
+def test_predict_prints_a_file_for_people(
+    trained: Path, data_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert qa.predict.main([str(trained / "best"), "--data", str(data_file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 24
+    assert lines[0] == "0-0\t강나루가 태어난 해는?"
+
+
+def test_evaluate_repeats_the_best_evaluation(
+    trained: Path, data_file: Path, tmp_path: Path
+) -> None:
+    arguments = ["--data", str(data_file), "--output-dir", str(tmp_path / "scores")]
+    arguments += ["--holdout", str(HOLDOUT), "--device", "cpu", "--precision", "fp32"]
+    result = run_python("-m", "qa.evaluate", str(trained / "best"), *arguments)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert "4 questions" in result.stdout
+    assert read_json(tmp_path / "scores" / "predictions.json") == read_json(
+        trained / "predictions.json"
+    )
+    best = read_json(trained / "metrics.json")["best"]
+    metrics = read_json(tmp_path / "scores" / "metrics.json")
+    for name in ("korquad1", "squad1"):
+        for key in ("exact_match", "f1"):
+            assert metrics[name][key] == best[f"{name}_{key}"]
+    assert metrics["eval_loss"] == pytest.approx(best["eval_loss"], abs=1e-5)
+
+
+def test_evaluate_scores_a_whole_file(
+    trained: Path, data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "deep" / "scores"
+    arguments = [str(trained / "best"), "--data", str(data_file), "--output-dir", str(output)]
+    assert qa.evaluate.main([*arguments, "--batch-size", "3"]) == 0
+    assert "12 questions" in capsys.readouterr().out
+    golds = {example.id: example.answers for example in read_examples(str(data_file))}
+    predictions = read_json(output / "predictions.json")
+    metrics = read_json(output / "metrics.json")
+    assert metrics["korquad1"] == pytest.approx(score_predictions("korquad1", golds, predictions))
+    assert metrics["squad1"] == pytest.approx(score_predictions("squad1", golds, predictions))
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ([], "pass --context and --question"),
+        (["--context", CONTEXT], "pass --context and --question"),
+        (["--context", " ", "--question", QUESTION], "--context is empty"),
+        (["--context", CONTEXT, "--question", ""], "--question is empty"),
+        (["--data", "nowhere.json"], "nowhere.json: no such file"),
+        (["--data", "x.json", "--question", QUESTION], "not both"),
+        (["--context", CONTEXT, "--question", QUESTION, "--top-k", "0"], "top_k must be at least"),
+        (["--context", CONTEXT, "--question", QUESTION, "--device", "toaster"], "'toaster'"),
+        (["--context", CONTEXT, "--question", QUESTION, "--precision", "int3"], "precision"),
+    ],
+)
+def test_predict_refuses(
+    extra: list[str], expected: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert expected in refusal(capsys, [str(trained / "best"), *extra], qa.predict.main)
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        (["--data", "nowhere.json"], "nowhere.json: no such file"),
+        (["--batch-size", "0"], "--batch-size must be at least 1"),
+        (["--holdout", "2"], "holdout must be above 0"),
+        (["--precision", "int3"], "precision"),
+        (["--output-dir", "/proc/version/out"], "/proc/version/out: cannot be made"),
+    ],
+)
+def test_evaluate_refuses(
+    extra: list[str],
+    expected: str,
+    trained: Path,
+    data_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(trained / "best"), "--data", str(data_file), *extra]
+    assert expected in refusal(capsys, arguments, qa.evaluate.main)
+
+
+@pytest.mark.parametrize("main", [qa.predict.main, qa.evaluate.main])
+def test_encoder_that_was_not_trained_is_refused(
+    main: Callable[..., int],
+    encoder_dir: Path,
+    data_file: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = refusal(capsys, [str(encoder_dir), "--data", str(data_file)], main)
+    assert "has no trained span head" in line
+    assert "nowhere" in refusal(capsys, ["./nowhere", "--data", str(data_file)], main)
