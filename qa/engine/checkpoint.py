@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import shutil
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def save_checkpoint(
     state: tensors and plain types, for the program. summary: what a person wants to read; it is
     stored as JSON with the size and SHA-256 of the state file.
     """
-    path = directory / f"step-{step:08d}"
+    path = checkpoint_path(directory, step)
     with replace_directory(path) as temporary:
         torch.save(state, temporary / STATE_FILE)
         write_json(
@@ -47,14 +48,11 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
             )
         state = torch.load(path / STATE_FILE, map_location=map_location, weights_only=True)
     except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"checkpoint {path} cannot be read ({describe(error)}); remove that folder to use an"
-            " older one"
-        ) from error
+        raise UserError(f"checkpoint {path} cannot be read ({describe(error)})") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(
-            f"checkpoint {path} is not a file of tensors and plain values, so it was not loaded;"
-            " remove that folder to use an older one"
+            f"checkpoint {path} holds something else than tensors and plain values, so it was not"
+            " loaded"
         ) from error
     if not isinstance(state, dict):
         raise UserError(f"checkpoint {path} holds no state of a run")
@@ -67,12 +65,39 @@ def list_checkpoints(directory: Path) -> list[Path]:
     return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
-def prune_checkpoints(directory: Path, limit: int | None) -> None:
-    """Remove the oldest checkpoints beyond `limit`; None keeps all."""
+def load_newest_checkpoint(
+    directory: Path, report: Callable[[str], None]
+) -> tuple[Path, dict[str, Any]]:
+    """(path, state) of the newest checkpoint that is whole; `report` gets a line for each other.
+
+    UserError if there is none, or none is whole.
+    """
+    paths = list_checkpoints(directory)
+    if not paths:
+        raise UserError(
+            f"{directory}: there is no checkpoint to resume from; leave out --resume to start"
+        )
+    for path in reversed(paths):
+        try:
+            return path, load_checkpoint(path)
+        except UserError as error:
+            report(f"not used: {error}")
+    raise UserError(f"{directory}: none of the {len(paths)} checkpoints is whole; start afresh")
+
+
+def prune_checkpoints(directory: Path, limit: int | None, keep_steps: Collection[int] = ()) -> None:
+    """Remove the oldest checkpoints beyond `limit`, except `keep_steps`; None keeps all."""
     if limit is not None:
+        kept = {checkpoint_path(directory, step) for step in keep_steps}
         paths = list_checkpoints(directory)
         for path in paths[: max(0, len(paths) - limit)]:
-            shutil.rmtree(path)
+            if path not in kept:
+                shutil.rmtree(path)
+
+
+def checkpoint_path(directory: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return directory / f"step-{step:08d}"
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

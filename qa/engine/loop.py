@@ -13,13 +13,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from qa.engine.config import TrainConfig
+from qa.engine.distributed import World, local_device
 from qa.engine.errors import require
 from qa.engine.optim import make_optimizer
 from qa.engine.precision import make_scaler, resolve_device, resolve_precision
-from qa.engine.rng import rng_state, set_rng_state
+from qa.engine.rng import rng_state, seed_everything, set_rng_state
 from qa.engine.sampler import Order
 from qa.engine.schedule import lr_factor, warmup_steps
-from qa.engine.step import Batch, LossFn, train_step
+from qa.engine.step import ALONE, Batch, LossFn, train_step
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class StepOutput:
     loss: torch.Tensor  # () mean per item
     grad_norm: torch.Tensor  # () before clipping
     learning_rate: float
-    counts: dict[str, int]  # every int of the micro-batches, summed: num_items and what else
+    counts: dict[str, int]  # every int of this process's micro-batches, summed: num_items and more
     end_of_epoch: bool
     is_last: bool
 
@@ -49,6 +50,9 @@ class TrainingRun:
     dataset: anything a DataLoader can index. order(epoch): that epoch's micro-batches as lists of
     indices, a pure function with the same number of micro-batches in every epoch.
     collate_fn(items): a batch, i.e. a dict of tensors and ints with `num_items` among the ints.
+    world: the processes that train this model together; each of them makes a TrainingRun with the
+    same arguments. An order's micro-batches are dealt out to them in turn, so the order of the data
+    does not depend on their number.
     """
 
     def __init__(
@@ -59,11 +63,14 @@ class TrainingRun:
         order: Order,
         collate_fn: Callable[[list[Any]], Batch],
         config: TrainConfig,
+        world: World = ALONE,
     ) -> None:
         self.config = config
-        self.device = resolve_device(config.device)
+        self.world = world
+        self.device = resolve_device(local_device(config.device))
         self.precision = resolve_precision(config.precision, self.device)
         self.model = model.to(self.device)
+        self.synced_model = world.wrap(self.model, self.device)
         self.loss_fn = loss_fn
         self.dataset = dataset
         self.order = order
@@ -74,9 +81,8 @@ class TrainingRun:
         require(
             self.micro_batches_per_epoch, "there is nothing to train on: the first epoch is empty"
         )
-        self.steps_per_epoch = math.ceil(
-            self.micro_batches_per_epoch / config.gradient_accumulation_steps
-        )
+        self.micro_batches_per_step = config.gradient_accumulation_steps * world.size
+        self.steps_per_epoch = math.ceil(self.micro_batches_per_epoch / self.micro_batches_per_step)
         self.total_steps = config.max_steps or self.steps_per_epoch * config.num_train_epochs
         self.warmup_steps = warmup_steps(self.total_steps, config.warmup_ratio)
         self.global_step = 0
@@ -89,10 +95,14 @@ class TrainingRun:
         The state is complete at every yield: what `state_dict` returns there continues exactly.
         """
         while self.global_step < self.total_steps:
-            batches = self._batches(self.order(self.epoch)[self.position :])
-            # A list, not a modulo: the tail of an epoch is just a shorter list.
-            while micro_batches := list(islice(batches, self.config.gradient_accumulation_steps)):
-                yield self._step(micro_batches)
+            # A list per step, not a modulo: the tail of an epoch is just a shorter list.
+            remaining = self.order(self.epoch)[self.position :]
+            stride = self.micro_batches_per_step
+            steps = [remaining[i : i + stride] for i in range(0, len(remaining), stride)]
+            shares = [deal(step, self.world) for step in steps]
+            batches = self._batches([indices for share in shares for indices in share.batches])
+            for step, share in zip(steps, shares, strict=True):
+                yield self._step(list(islice(batches, len(share.batches))), share, len(step))
                 if self.global_step == self.total_steps:
                     return
             self.epoch += 1
@@ -110,7 +120,7 @@ class TrainingRun:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "rng": rng_state(),
+            "rng": self.world.gather(rng_state()),
             "global_step": self.global_step,
             "epoch": self.epoch,
             "position": self.position,
@@ -131,16 +141,21 @@ class TrainingRun:
         load_moments(self.optimizer, state["optimizer"])
         if state["scaler"]:  # empty if the checkpoint was made without loss scaling
             self.scaler.load_state_dict(state["scaler"])
-        set_rng_state(state["rng"])
+        if self.world.rank < len(state["rng"]):
+            set_rng_state(state["rng"][self.world.rank])
+        else:  # there were fewer processes: this one starts a stream that no other one has
+            seed_everything(self.config.seed + 1000 * self.world.rank + state["global_step"])
         self.global_step = state["global_step"]
         self.epoch = state["epoch"]
         self.position = state["position"]
 
-    def _step(self, micro_batches: Sequence[Batch]) -> StepOutput:
+    def _step(self, micro_batches: Sequence[Batch], share: Share, consumed: int) -> StepOutput:
+        counts = sum_counts(micro_batches) if share.is_own else {}
+        (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
         learning_rate = self.learning_rate(self.global_step)
         self.model.train()  # here, since an evaluation between two steps leaves eval mode behind
         result = train_step(
-            self.model,
+            self.synced_model,
             micro_batches,
             self.loss_fn,
             self.optimizer,
@@ -149,16 +164,19 @@ class TrainingRun:
             precision=self.precision,
             learning_rate=learning_rate,
             max_grad_norm=self.config.max_grad_norm,
+            num_items=num_items,
+            weight=1.0 if share.is_own else 0.0,
+            world=self.world,
         )
         self.global_step += 1
-        self.position += len(micro_batches)
+        self.position += consumed
         return StepOutput(
             global_step=self.global_step,
             epoch=self.epoch + self.position / self.micro_batches_per_epoch,
             loss=result.loss,
             grad_norm=result.grad_norm,
             learning_rate=learning_rate,
-            counts=sum_counts(micro_batches),
+            counts=counts,
             end_of_epoch=self.position == self.micro_batches_per_epoch,
             is_last=self.global_step == self.total_steps,
         )
@@ -179,6 +197,24 @@ class TrainingRun:
         )
         for batch in loader:
             yield move_to_device(batch, self.device)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process does in a step: its micro-batches, or one that is not its own."""
+
+    batches: list[list[int]]
+    is_own: bool
+
+
+def deal(step: list[list[int]], world: World) -> Share:
+    """This process's share of a step's micro-batches, dealt out in turn.
+
+    A process for which none is left takes the first one with weight 0: the gradient sum waits for
+    every process.
+    """
+    own = step[world.rank :: world.size]
+    return Share(own, True) if own else Share(step[:1], False)
 
 
 def move_to_device(batch: Batch, device: torch.device) -> dict[str, Any]:

@@ -8,17 +8,20 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import nn
 
+from qa.engine.distributed import World, no_sync
 from qa.engine.precision import autocast
 
 Batch: TypeAlias = Mapping[str, Any]
 LossFn: TypeAlias = Callable[[nn.Module, Batch], torch.Tensor]
 """`loss_fn(model, batch)` returns the SUM of the batch's losses, a scalar tensor."""
 
+ALONE = World()
+
 
 class StepResult(NamedTuple):
     """What a step measured; both stay on the device, since reading them there would be a sync."""
 
-    loss: torch.Tensor  # () mean loss per item of the whole step
+    loss: torch.Tensor  # () mean loss per item of the whole step, over all processes
     grad_norm: torch.Tensor  # () before clipping; not finite when fp16 skipped the step
 
 
@@ -33,21 +36,30 @@ def train_step(
     precision: str,
     learning_rate: float,
     max_grad_norm: float,
+    num_items: int | None = None,
+    weight: float = 1.0,
+    world: World = ALONE,
 ) -> StepResult:
     """Make one optimizer step from one or more micro-batches that lie on `device`.
 
     Each micro-batch carries `num_items`, an int counted on the CPU. The summed losses are divided
     by the items of all micro-batches together, so any split of the same items, a shorter last one
-    included, gives the gradient of one big batch.
+    included, gives the gradient of one big batch. num_items: that count over all processes; counted
+    here by default. weight: 0 for a process that has no micro-batch left in this step and only
+    lends a hand to the others' gradient sum.
     """
-    # At least 1: a step in which every item is ignored has loss 0, not 0/0.
-    num_items = max(1, sum(batch["num_items"] for batch in micro_batches))
+    if num_items is None:
+        num_items = sum(batch["num_items"] for batch in micro_batches)
+    # At least 1: a step in which every item is ignored has loss 0, not 0/0. DDP averages over the
+    # processes, so their number goes in to make a sum of it.
+    share = weight * world.size / max(1, num_items)
     loss_sum = torch.zeros((), device=device)
-    for batch in micro_batches:
-        with autocast(device, precision):
-            loss = loss_fn(model, batch)
-        scaler.scale(loss / num_items).backward()  # outside autocast, as torch asks
-        loss_sum = loss_sum + loss.detach()
+    for index, batch in enumerate(micro_batches):
+        with no_sync(model, is_last=index == len(micro_batches) - 1):
+            with autocast(device, precision):
+                loss = loss_fn(model, batch)
+            scaler.scale(loss * share).backward()  # outside autocast, as torch asks
+        loss_sum = loss_sum + loss.detach() * weight
     scaler.unscale_(optimizer)  # once per step, before anything looks at gradients
     grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))
     for group in optimizer.param_groups:
@@ -55,4 +67,4 @@ def train_step(
     scaler.step(optimizer)  # skips itself if fp16 gradients overflowed
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    return StepResult(loss_sum / num_items, grad_norm)
+    return StepResult(world.sum_tensor(loss_sum) / max(1, num_items), grad_norm)

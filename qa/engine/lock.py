@@ -1,0 +1,54 @@
+"""One run at a time in one directory."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import IO
+
+from qa.engine.errors import UserError
+
+LOCK_FILE = ".lock"
+
+
+class RunLock:
+    """Holds `directory/.lock`, with host and pid in it, until `release` or the process's end.
+
+    The operating system drops the lock when its process dies, however it dies, so a file that was
+    left behind is no obstacle. Raises UserError, naming the holder, if another run has it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._file: IO[str] | None = (directory / LOCK_FILE).open("a+", encoding="utf-8")
+        if not try_lock(self._file):
+            self._file.seek(0)
+            holder = self._file.read().strip() or "another process"
+            self._file.close()
+            raise UserError(
+                f"{directory}: another run is writing there ({holder}); wait for it, stop it, or"
+                " pass another --output-dir"
+            )
+        self._file.truncate(0)
+        self._file.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Give the directory free; the empty file stays, since removing it could race another."""
+        if self._file is not None:
+            self._file.truncate(0)
+            self._file.close()
+            self._file = None
+
+
+def try_lock(file: IO[str]) -> bool:
+    """Take an exclusive lock on an open file, without waiting; false if somebody has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no such lock, so runs are not kept apart there
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,44 @@
+"""Finding a loss or a gradient that is not a number, without waiting for the device."""
+
+from __future__ import annotations
+
+import torch
+
+from qa.engine.errors import UserError
+
+
+class SicknessCheck:
+    """Notes, on the device, the first step whose loss or gradient norm was not finite.
+
+    scales_loss: fp16 with a GradScaler, which skips a step whose gradient overflowed; such steps
+    are counted in `skipped` and are no sickness.
+    """
+
+    def __init__(self, device: torch.device, scales_loss: bool) -> None:
+        self.scales_loss = scales_loss
+        self.first_bad_step = torch.full((), -1, dtype=torch.int64, device=device)
+        self.bad_loss = torch.zeros((), dtype=torch.bool, device=device)
+        self.skipped = torch.zeros((), dtype=torch.int64, device=device)
+
+    def add(self, step: int, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
+        """Take in a step; no host sync."""
+        loss_is_bad, norm_is_bad = ~torch.isfinite(loss), ~torch.isfinite(grad_norm)
+        if self.scales_loss:
+            self.skipped = self.skipped + norm_is_bad
+        is_bad = loss_is_bad if self.scales_loss else loss_is_bad | norm_is_bad
+        is_first = is_bad & (self.first_bad_step < 0)
+        self.bad_loss = torch.where(is_first, loss_is_bad, self.bad_loss)
+        self.first_bad_step = torch.where(is_first, step, self.first_bad_step)
+
+    def check(self, learning_rate: float) -> None:
+        """Raise UserError, naming step and likely cause, if a step was bad. This is a host sync."""
+        step = int(self.first_bad_step)
+        if step < 0:
+            return
+        what = "loss" if self.bad_loss else "gradient norm"
+        raise UserError(
+            f"the {what} is not finite since step {step}; the likely cause is a learning rate that"
+            f" is too high (it was {learning_rate:.2e} now) or, if it happens at the first steps,"
+            " weights or labels that are broken; resume from the last checkpoint with a lower"
+            " --learning-rate, or with --precision fp32 to rule out overflow"
+        )

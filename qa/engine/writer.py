@@ -1,0 +1,84 @@
+"""Saving checkpoints while training goes on."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qa.engine.checkpoint import prune_checkpoints, save_checkpoint
+
+
+class CheckpointWriter:
+    """Saves checkpoints into `directory` and keeps the newest `limit` (None: all).
+
+    background: the caller waits only until the state is copied to host memory; a thread writes it.
+    A failure of the thread is raised by the next call of any method, so `check` every step.
+    """
+
+    def __init__(self, directory: Path, limit: int | None, background: bool = False) -> None:
+        self.directory = directory
+        self.limit = limit
+        self.background = background
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def save(
+        self,
+        step: int,
+        state: dict[str, Any],
+        summary: dict[str, Any],
+        keep_steps: tuple[int, ...] = (),
+    ) -> None:
+        """Save a checkpoint; those of `keep_steps` are not removed whatever the limit."""
+        self.wait()  # one at a time: two would double the memory of the copies
+        if not self.background:
+            self._write(step, state, summary, keep_steps)
+            return
+        copied = to_host(state)
+        self._thread = threading.Thread(
+            target=self._write_and_note, args=(step, copied, summary, keep_steps)
+        )
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what a write in the background failed with, if it did. Does not wait."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def wait(self) -> None:
+        """Wait until nothing is being written, then `check`."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
+
+    def _write(
+        self,
+        step: int,
+        state: dict[str, Any],
+        summary: dict[str, Any],
+        keep_steps: tuple[int, ...],
+    ) -> None:
+        save_checkpoint(self.directory, step, state, summary)
+        prune_checkpoints(self.directory, self.limit, keep_steps)
+
+    def _write_and_note(self, *arguments: Any) -> None:
+        try:
+            self._write(*arguments)
+        except BaseException as failure:  # raised again by `check`, in the main thread
+            self._failure = failure
+
+
+def to_host(value: Any) -> Any:
+    """Copy a nested state to host memory, tensors included, so that training may change its own."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: to_host(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_host(item) for item in value)
+    return value
