@@ -42,24 +42,27 @@ def train(command: Command) -> None:
         use_caches_if_unreachable()
 
     from qa.build import build_job
+    from qa.engine.signals import StopSignals
     from qa.session import Session
 
     job = build_job(config, say=lambda line: print(line, flush=True))
-    run = job.run
-    session = Session(job, command)  # the output directory, curves, checkpoints, best model
-    for out in run.steps() if not session.is_finished else ():
-        if out.global_step == session.first_step:
-            session.say(f"first step after {time.perf_counter() - started:.1f} s")
-        session.log.add(out)
-        if out.is_due(config.output.logging_steps) or out.is_last:
-            session.log.write(out)
-        if out.is_due(config.evaluation.eval_steps) or out.is_last:
-            session.evaluate(out)
-        if out.is_due(config.output.save_steps) or out.is_last or session.should_stop:
-            session.save(out)
-        if session.should_stop:
-            break
-    session.finish()
+    # The session is the output directory with its curves, checkpoints and best model.
+    with StopSignals() as signals, Session(job, command, signals) as session:
+        session.catch_up()
+        for out in job.run.steps() if not session.is_finished else ():
+            if out.global_step == session.first_step:
+                session.say(f"first step after {time.perf_counter() - started:.1f} s")
+            session.take(out)
+            if out.is_due(config.output.logging_steps) or out.is_last:
+                session.log.write(out)
+            if out.is_due(config.evaluation.eval_steps) or out.is_last:
+                session.evaluate()
+            if out.is_due(config.output.save_steps) or out.is_last or session.is_ending:
+                session.save()
+            if session.is_ending:
+                break
+        session.finish()
+    job.run.world.leave()
 
 
 if __name__ == "__main__":

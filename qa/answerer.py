@@ -23,7 +23,7 @@ from qa.models.span_loss import span_loss
 from qa.models.span_reader import SpanReader, model_inputs
 from qa.nbest import Answer, CharacterScores, add_spans, rank_answers
 
-WINDOWS_PER_BLOCK = 1024  # sorted by length within a block, so that batches hold little padding
+WINDOWS_PER_BLOCK = 256  # sorted by length within, so that batches hold little padding
 
 Window: TypeAlias = Mapping[str, Any]
 
@@ -68,6 +68,12 @@ class Answerer:
         self.loss_sum = torch.zeros((), device=self.device)
         self.num_windows = 0
         self.decode_seconds = 0.0
+
+    def take_loss(self) -> tuple[float, int]:
+        """Summed loss and number of windows since the last call. This is a host sync."""
+        taken = float(self.loss_sum), self.num_windows
+        self.loss_sum, self.num_windows = torch.zeros((), device=self.device), 0
+        return taken
 
     def answer_block(
         self,

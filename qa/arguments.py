@@ -86,6 +86,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", default=False, help="replace the run in output_dir"
     )
     for name, field in config_fields().items():
+        if field.type == "bool":
+            parser.add_argument(
+                "--" + name.replace("_", "-"),
+                dest=name,
+                action=argparse.BooleanOptionalAction,
+                help=field.metadata["help"],
+            )
+            continue
         default = "" if field.default is None else f" (default {field.default})"
         parser.add_argument(
             "--" + name.replace("_", "-"),

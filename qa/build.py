@@ -22,6 +22,7 @@ from qa.data.quickstart import make_quickstart
 from qa.data.quickstart_tokenizer import train_tokenizer
 from qa.data.readers import read_examples
 from qa.data.windows import WindowOptions, require_fits
+from qa.engine.distributed import join_world, local_device
 from qa.engine.errors import require
 from qa.engine.files import write_json
 from qa.engine.loop import TrainingRun
@@ -63,18 +64,21 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
     Raises UserError for anything wrong in the input, before anything is written.
     """
     train_examples, eval_examples = read_data(config)
-    resolve_device(config.train.device)  # fails here, before minutes of tokenising
+    # Before minutes of tokenising, since it may fail.
+    world = join_world(resolve_device(local_device(config.train.device)))
     seed_everything(config.train.seed)
     tokenizer, reader = load_model(config, train_examples)
     options = WindowOptions(
         config.data.max_seq_length, config.data.window_overlap, config.data.max_question_length
     )
     require_fits(tokenizer, reader.max_length, options)
-    train_windows = cached_windows(train_examples, tokenizer, options)
-    say(describe("training", train_examples, train_windows, config.data.negative_window_ratio))
     eval_windows = None
+    with world.main_first():  # one process fills the cache
+        train_windows = cached_windows(train_examples, tokenizer, options)
+        if eval_examples:
+            eval_windows = cached_windows(eval_examples, tokenizer, options)
+    say(describe("training", train_examples, train_windows, config.data.negative_window_ratio))
     if eval_examples:
-        eval_windows = cached_windows(eval_examples, tokenizer, options)
         say(describe("held out", eval_examples, eval_windows, 1.0))
     order = TrainingOrder(
         np.asarray(train_windows["length"][:]),
@@ -84,7 +88,9 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
         config.train.seed,
     )
     collator = make_collator(tokenizer, options.max_seq_length)
-    run = TrainingRun(reader, reader_loss, train_windows, order, collator, config.train)
+    run = TrainingRun(reader, reader_loss, train_windows, order, collator, config.train, world)
+    if world.rank > 0:  # the weights are drawn alike, the dropout masks are not
+        seed_everything(config.train.seed + 1000 * world.rank)
     say(f"model: {count_parameters(reader):,} parameters, {run.precision} on {run.device.type}")
     return Job(
         config, reader, tokenizer, run, make_answerer(config, run, reader, collator),

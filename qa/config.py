@@ -113,6 +113,7 @@ class OutputConfig:
     )
     logging_steps: int = option(10, "write the curves every so many steps")
     save_steps: int | str = option("epoch", "checkpoint every so many steps, or every 'epoch'")
+    async_save: bool = option(False, "write checkpoints in the background while training goes on")
     save_total_limit: int | None = option(2, "checkpoints kept, the newest; 'none' keeps all")
 
     def __post_init__(self) -> None:
@@ -223,10 +224,16 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 def fits_type(value: Any, annotation: str) -> bool:
     """Whether a JSON value is of a field's type, such as "int | None"."""
-    kinds: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "None": type(None)}
-    return not isinstance(value, bool) and any(
-        isinstance(value, kinds[name]) for name in annotation.split(" | ")
-    )
+    kinds: dict[str, Any] = {
+        "int": int,
+        "float": (int, float),
+        "str": str,
+        "bool": bool,
+        "None": type(None),
+    }
+    if isinstance(value, bool):
+        return annotation == "bool"
+    return any(isinstance(value, kinds[name]) for name in annotation.split(" | "))
 
 
 def require_steps(config: object, name: str) -> None:

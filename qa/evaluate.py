@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from qa.metrics import METRICS, Score
 if TYPE_CHECKING:
     from qa.answerer import Answerer
     from qa.data.examples import Example
+    from qa.engine.distributed import World
+    from qa.nbest import Answer
     from qa.predictions import PredictionFiles
 
 MAIN_SCORE = "korquad1"
@@ -44,44 +47,86 @@ class Evaluation:
         """The figures a run is steered by: exact_match and f1 of the main score, and eval_loss."""
         return {**self.scores[MAIN_SCORE], "eval_loss": self.eval_loss}
 
+    @property
+    def metrics_by_score(self) -> dict[str, float]:
+        """Every figure of every score: korquad1_exact_match, ..."""
+        return {f"{n}_{key}": value for n, s in self.scores.items() for key, value in s.items()}
+
 
 def evaluate(
     answerer: Answerer,
     examples: Sequence[Example],
     windows: Any,
     files: PredictionFiles | None = None,
-) -> Evaluation:
+    world: World | None = None,
+    should_abort: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
     """Answer and score `examples`, whose windows are the rows of `windows`, in order.
 
     windows: a `datasets.Dataset` made by `cached_windows`. files: takes each example's answers.
+    world: processes that deal the blocks out among them; the main one scores and writes, in order,
+    what one process alone would, and all return its result. should_abort: asked, in all processes
+    alike, between blocks; None is returned if it says so.
     """
     from qa.answerer import blocks
+    from qa.engine.distributed import World
 
+    world = world or World()
     started = time.perf_counter()
     answerer.reader.eval()
     answerer.reset()
     scores = [Score(name) for name in METRICS]
-    scoring_seconds = 0.0
-    for block in blocks(iterate_rows(windows)):
-        first = int(block[0]["example_index"])
-        block_examples = examples[first : int(block[-1]["example_index"]) + 1]
-        answers = answerer.answer_block(block_examples, block, first)
-        scoring = time.perf_counter()
-        for example, n_best in zip(block_examples, answers, strict=True):
-            text = n_best[0].text if n_best else ""
-            for score in scores:
-                score.add(text, example.answers)
-            if files is not None:
-                files.write(example.id, n_best)
-        scoring_seconds += time.perf_counter() - scoring
-    return Evaluation(
+    loss_sum, num_windows, scoring_seconds = 0.0, 0, 0.0
+    remaining = blocks(iterate_rows(windows))
+    while deal := list(islice(remaining, world.size)):
+        if should_abort():
+            return None
+        for answered in world.gather(answer_dealt(answerer, examples, deal, world.rank)):
+            scoring = time.perf_counter()
+            if answered is None:
+                continue
+            for example, n_best in zip(examples[answered.examples], answered.answers, strict=True):
+                text = n_best[0].text if n_best else ""
+                for score in scores:
+                    score.add(text, example.answers)
+                if files is not None:
+                    files.write(example.id, n_best)
+            loss_sum += answered.loss_sum
+            num_windows += answered.num_windows
+            scoring_seconds += time.perf_counter() - scoring
+    result = Evaluation(
         scores={score.name: score.compute() for score in scores},
-        eval_loss=float(answerer.loss_sum) / answerer.num_windows,
+        eval_loss=loss_sum / max(1, num_windows),
         num_examples=len(examples),
-        num_windows=answerer.num_windows,
+        num_windows=num_windows,
         seconds=time.perf_counter() - started,
         decode_seconds=answerer.decode_seconds + scoring_seconds,
     )
+    shared: Evaluation = world.from_main(result)
+    return shared
+
+
+@dataclass(frozen=True)
+class AnsweredBlock:
+    """What one process found for its block."""
+
+    examples: slice
+    answers: list[list[Answer]]
+    loss_sum: float
+    num_windows: int
+
+
+def answer_dealt(
+    answerer: Answerer, examples: Sequence[Example], deal: list[list[Any]], rank: int
+) -> AnsweredBlock | None:
+    """Answer the block that is dealt to process `rank`; None if there is none left for it."""
+    if rank >= len(deal):
+        return None
+    block = deal[rank]
+    first, last = int(block[0]["example_index"]), int(block[-1]["example_index"])
+    answers = answerer.answer_block(examples[first : last + 1], block, first)
+    loss_sum, num_windows = answerer.take_loss()
+    return AnsweredBlock(slice(first, last + 1), answers, loss_sum, num_windows)
 
 
 def iterate_rows(dataset: Any, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:
@@ -149,11 +194,13 @@ def evaluate_model(options: argparse.Namespace) -> None:
     directory = Path(options.output_dir) if options.output_dir else None
     if directory is None:
         result = evaluate(reader.answerer, examples, windows)
+        assert result is not None  # nothing aborts it
     else:
         make_directory(directory)
         with PredictionFiles(directory) as files:
             result = evaluate(reader.answerer, examples, windows, files)
             files.commit()
+        assert result is not None  # nothing aborts it
         write_json(directory / "metrics.json", {**result.scores, "eval_loss": result.eval_loss})
     print(
         f"{result.num_examples} questions, {result.num_windows} windows,"

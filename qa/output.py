@@ -43,28 +43,34 @@ def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
             f"{path}: is not empty; pass --resume to go on, --overwrite to start again, or another"
             " --output-dir",
         )
+    if resume:
+        require(
+            (path / CHECKPOINTS).is_dir(),
+            f"{path / CHECKPOINTS}: there is no checkpoint to resume from; leave out --resume to"
+            " start",
+        )
 
 
-def make_output(directory: str | None, recipe: str, overwrite: bool) -> Path:
-    """Make the directory of a run, numbered afresh if it has no name, and return it.
-
-    overwrite: remove what an earlier run wrote there, and nothing else.
-    """
+def make_output(directory: str | None, recipe: str) -> Path:
+    """Make the directory of a run, numbered afresh if it has no name, and return it."""
     try:
         if directory is None:
             return _numbered(recipe)
         path = Path(directory)
         path.mkdir(parents=True, exist_ok=True)
-        if overwrite:
-            for name in OUTPUTS:
-                for leftover in (name, f".{name}.tmp", f".{name}.old"):
-                    remove(path / leftover)
         return path
     except OSError as error:
         raise UserError(
-            f"{directory or RUNS}: the output directory cannot be made or emptied"
+            f"{directory or RUNS}: the output directory cannot be made"
             f" ({error.strerror}: {error.filename})"
         ) from error
+
+
+def clear_output(directory: Path) -> None:
+    """Remove what an earlier run wrote there, and nothing else."""
+    for name in OUTPUTS:
+        for leftover in (name, f".{name}.tmp", f".{name}.old"):
+            remove(directory / leftover)
 
 
 def _numbered(recipe: str) -> Path:

@@ -3,127 +3,190 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import qa
 from qa.arguments import Command
 from qa.build import Job
 from qa.engine.best import BestTracker
-from qa.engine.checkpoint import (
-    list_checkpoints,
-    load_checkpoint,
-    prune_checkpoints,
-    save_checkpoint,
-)
-from qa.engine.errors import require
+from qa.engine.checkpoint import list_checkpoints, load_newest_checkpoint
+from qa.engine.errors import RunStopped, require
 from qa.engine.files import replace_directory, restore_directory, write_json
+from qa.engine.lock import RunLock
 from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
+from qa.engine.signals import StopSignals
 from qa.engine.tensorboard import TensorBoard
-from qa.evaluate import evaluate
-from qa.output import BEST, CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD, make_output
+from qa.engine.writer import CheckpointWriter
+from qa.evaluate import Evaluation, evaluate
+from qa.output import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG_FILE,
+    METRICS_FILE,
+    TENSORBOARD,
+    clear_output,
+    make_output,
+)
 from qa.predictions import PREDICTIONS_FILE, PredictionFiles
 from qa.report import final_report, read_predictions, sample_answers, samples_as_markdown
+from qa.resume import describe_new_length, require_same_run, run_identity
 from qa.training_log import TrainingLog
 
 
 class Session:
-    """One run of `train.py` in one output directory."""
+    """One run of `train.py` in one output directory.
 
-    def __init__(self, job: Job, command: Command) -> None:
+    With many processes every one has a Session and calls the same methods; the main one writes.
+    """
+
+    def __init__(self, job: Job, command: Command, signals: StopSignals) -> None:
         self.job = job
         self.config = job.config
         self.run = job.run
+        self.world = job.run.world
+        self.signals = signals
+        self.stop_signal = 0  # its number, once all processes know of it
         self.evaluates = bool(job.eval_examples)
-        evaluation = job.config.evaluation
+        self.pending_evaluation = False  # a signal cut it short
+        evaluation, output = job.config.evaluation, job.config.output
         self.tracker = BestTracker(
             evaluation.metric_for_best_model, evaluation.early_stopping_patience
         )
+        # Now: transformers adds to a model's configuration when it saves it.
+        self.identity = run_identity(job, job.config)
+        self.lock: RunLock | None = None
+        self.directory = self._open_directory(command)
         state = self._load_newest() if command.resume else None
-        output = job.config.output
-        self.directory = make_output(output.output_dir, job.config.recipe, command.overwrite)
-        write_json(self.directory / CONFIG_FILE, job.config.flat())
-        print(f"output: {self.directory}", flush=True)
-        if not self.evaluates:
-            print("no --eval-data and no --holdout: best/ will be the last model, not scored")
+        checkpoints = self.directory / CHECKPOINTS
+        self.writer = CheckpointWriter(checkpoints, output.save_total_limit, output.async_save)
         self.first_step = self.run.global_step + 1
-        self.tensorboard = TensorBoard(self.directory / TENSORBOARD, self.run.global_step)
-        self.bar = progress_bar(self.run.total_steps, self.run.global_step)
+        self.tensorboard = TensorBoard(
+            self.directory / TENSORBOARD if self.world.is_main else None, self.run.global_step
+        )
+        self.bar = progress_bar(
+            self.run.total_steps, self.run.global_step, hidden=not self.world.is_main
+        )
         self.log = TrainingLog(self.run, self.tensorboard, self.bar)
         if state is None:
-            self.tensorboard.text(
-                "config", f"```json\n{json.dumps(job.config.flat(), indent=2)}\n```"
-            )
+            text = json.dumps(job.config.flat(), indent=2)
+            self.tensorboard.text("config", f"```json\n{text}\n```")
         else:
             self.log.load_state_dict(state["log"])
+        if self.world.is_main:
+            write_json(self.directory / CONFIG_FILE, job.config.flat())
+        self.say(f"output: {self.directory}")
+        if not self.evaluates:
+            self.say("no --eval-data and no --holdout: best/ will be the last model, not scored")
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.close()
+        if self.lock is not None:
+            self.lock.release()
+        if isinstance(error, OSError):
+            reason = f"{error.strerror or error}" + (
+                f": {error.filename}" if error.filename else ""
+            )
+            raise RunStopped(
+                f"error: writing to {self.directory} failed ({reason}); {self._where_to_resume()}",
+                exit_code=1,
+            ) from error
+        self.tensorboard.close()
 
     @property
-    def should_stop(self) -> bool:
-        """Whether early stopping asks for the end."""
-        return self.tracker.should_stop
+    def is_ending(self) -> bool:
+        """Whether early stopping or a signal asks for the end."""
+        return self.tracker.should_stop or bool(self.stop_signal)
 
     @property
     def is_finished(self) -> bool:
         """Whether a resumed run had already come to its end."""
-        return self.should_stop or self.run.global_step >= self.run.total_steps
+        return self.is_ending or self.run.global_step >= self.run.total_steps
 
     def say(self, line: str) -> None:
-        """Print a line without tearing the progress bar."""
-        self.bar.write(line)
+        """Print a line, once, without tearing the progress bar."""
+        if self.world.is_main:
+            self.bar.write(line)
 
-    def evaluate(self, out: StepOutput) -> None:
+    def take(self, out: StepOutput) -> None:
+        """Take in a step: its figures, a signal that came, a failed write in the background."""
+        self.log.add(out)
+        self.writer.check()
+        self._agree_on_signals()
+
+    def catch_up(self) -> None:
+        """Do the evaluation that a signal cut short before this run was resumed."""
+        if self.pending_evaluation:
+            self.evaluate()
+
+    def evaluate(self) -> None:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
         if not self.evaluates:
             return
         self.log.rates.pause()
-        job = self.job
-        with PredictionFiles(self.directory) as files:
-            result = evaluate(job.answerer, job.eval_examples, job.eval_windows, files)
-            flat = {f"{n}_{k}": v for n, score in result.scores.items() for k, v in score.items()}
-            is_best = self.tracker.update(out.global_step, {**result.metrics, **flat})
-            if is_best:
-                with replace_directory(self.directory / BEST) as directory:
-                    job.save_reader(directory)
-                files.commit()
-        self.tensorboard.scalars(
-            {
-                "eval/loss": result.eval_loss,
-                **{f"eval/{name}": value for name, value in flat.items()},
-            },
-            out.global_step,
-        )
-        main = result.metrics
-        share = 100 * result.decode_seconds / result.seconds
-        self.say(
-            f"step {out.global_step}: EM {main['exact_match']:.2f}  F1 {main['f1']:.2f}"
-            f"  eval loss {main['eval_loss']:.4f}{'  (best so far)' if is_best else ''}"
-            f"  [{result.seconds:.1f} s, decoding and scoring {share:.1f} %]"
-        )
-        self._write_metrics()
+        # Every process evaluates; the others' files are in memory only.
+        if self.world.is_main:
+            with PredictionFiles(self.directory) as files:
+                result = self._evaluate(files)
+                is_best = result is not None and self._note(result)
+                if is_best:
+                    with replace_directory(self.directory / BEST) as directory:
+                        self.job.save_reader(directory)
+                    files.commit()
+        else:
+            result = self._evaluate(None)
+            is_best = result is not None and self._note(result)
+        self.pending_evaluation = result is None
+        if result is not None:
+            self._report(result, is_best)
         self.log.rates.resume()
 
-    def save(self, out: StepOutput) -> None:
+    def save(self) -> None:
         """Write a checkpoint from which `--resume` continues exactly."""
         self.log.rates.pause()
+        self.log.sickness.check(self.run.learning_rate(self.run.global_step - 1))
         self.tensorboard.flush()  # a resumed run relies on every point up to here
         state = {
             "run": self.run.state_dict(),
             "tracker": self.tracker.state_dict(),
             "log": self.log.state_dict(),
+            "pending_evaluation": self.pending_evaluation,
+            "identity": self.identity,
+            "total_steps": self.run.total_steps,
         }
         summary = {
-            "epoch": out.epoch,
+            "epoch": self.run.epochs_consumed,
             "best": self.tracker.best,
             "qa_version": qa.__version__,
+            "identity": self.identity,
             "config": self.config.flat(),
         }
-        checkpoints = self.directory / CHECKPOINTS
-        save_checkpoint(checkpoints, out.global_step, state, summary)
-        prune_checkpoints(checkpoints, self.config.output.save_total_limit)
+        best_step = (int(self.tracker.best["step"]),) if self.tracker.best else ()
+        if self.world.is_main:
+            self.writer.save(self.run.global_step, state, summary, keep_steps=best_step)
         self.log.rates.resume()
 
     def finish(self) -> None:
-        """Write the last files and print the table and the sample answers."""
+        """Write the last files and print the report; RunStopped if a signal ended the run."""
+        self.writer.wait()
+        if self.stop_signal:
+            name = self.signals.name(self.stop_signal)
+            raise RunStopped(
+                f"stopped by {name} after step {self.run.global_step}; {self._where_to_resume()}",
+                exit_code=128 + self.stop_signal,
+            )
+        if not self.world.is_main:
+            return
         if not self.evaluates:
             with replace_directory(self.directory / BEST) as directory:
                 self.job.save_reader(directory)
@@ -133,33 +196,86 @@ class Session:
             samples = sample_answers(self.job.eval_examples, read_predictions(self.directory))
             self.tensorboard.text("samples", samples_as_markdown(samples), self.run.global_step)
         self.bar.close()
-        self.tensorboard.close()
         print(final_report(self.directory, self.config.recipe, self.tracker, samples), flush=True)
 
-    def _load_newest(self) -> dict[str, Any]:
-        """Load the newest checkpoint of the output directory into run and tracker."""
-        from pathlib import Path
+    def _open_directory(self, command: Command) -> Path:
+        """Make and lock the output directory; every process learns its name."""
+        path = None
+        if self.world.is_main:
+            path = make_output(self.config.output.output_dir, self.config.recipe)
+            self.lock = RunLock(path)
+            if command.overwrite:
+                clear_output(path)
+        directory: Path = self.world.from_main(path)
+        return directory
 
-        assert self.config.output.output_dir is not None  # --resume needs it
-        directory = Path(self.config.output.output_dir) / CHECKPOINTS
-        checkpoints = list_checkpoints(directory)
-        require(
-            checkpoints, f"{directory}: no checkpoint to resume from; leave out --resume to start"
-        )
-        state = load_checkpoint(checkpoints[-1])
+    def _load_newest(self) -> dict[str, Any]:
+        """Load the newest whole checkpoint into run and tracker."""
+        directory = self.directory / CHECKPOINTS
+        path, state = load_newest_checkpoint(directory, report=lambda line: print(line, flush=True))
+        require_same_run(state["identity"], self.identity)
         self.run.load_state_dict(state["run"])
         self.tracker.load_state_dict(state["tracker"])
+        self.pending_evaluation = state["pending_evaluation"]
         if self.tracker.best is not None:
-            restore_directory(directory.parent / BEST)
+            restore_directory(self.directory / BEST)
             for name in (BEST, PREDICTIONS_FILE):
                 require(
-                    (directory.parent / name).exists(),
-                    f"{directory.parent / name}: is missing, though step"
-                    f" {self.tracker.best['step']} was the best; put it back, or start again with"
-                    " --overwrite",
+                    (self.directory / name).exists(),
+                    f"{self.directory / name}: is missing, though step {self.tracker.best['step']}"
+                    " was the best; put it back, or start again with --overwrite",
                 )
-        print(f"resuming from {checkpoints[-1]}", flush=True)
+        if self.world.is_main:
+            print(f"resuming from {path}", flush=True)
+            if statement := describe_new_length(state["total_steps"], self.run):
+                print(statement, flush=True)
         return state
+
+    def _agree_on_signals(self) -> None:
+        """Let all processes stop after the same step."""
+        received = self.signals.received or 0
+        numbers = self.world.sum_ints([int(received), int(received > 0)])
+        if numbers[1]:
+            self.stop_signal = numbers[0] // numbers[1]
+
+    def _evaluate(self, files: PredictionFiles | None) -> Evaluation | None:
+        job = self.job
+        return evaluate(
+            job.answerer, job.eval_examples, job.eval_windows, files, self.world, self._must_abort
+        )
+
+    def _must_abort(self) -> bool:
+        self._agree_on_signals()
+        return bool(self.stop_signal)
+
+    def _note(self, result: Evaluation) -> bool:
+        """Record an evaluation; true if it is the best so far."""
+        return self.tracker.update(
+            self.run.global_step, {**result.metrics, **result.metrics_by_score}
+        )
+
+    def _report(self, result: Evaluation, is_best: bool) -> None:
+        """Tell people and TensorBoard of an evaluation."""
+        named = {f"eval/{name}": value for name, value in result.metrics_by_score.items()}
+        self.tensorboard.scalars({"eval/loss": result.eval_loss, **named}, self.run.global_step)
+        main = result.metrics
+        share = 100 * result.decode_seconds / result.seconds
+        self.say(
+            f"step {self.run.global_step}: EM {main['exact_match']:.2f}  F1 {main['f1']:.2f}"
+            f"  eval loss {main['eval_loss']:.4f}{'  (best so far)' if is_best else ''}"
+            f"  [{result.seconds:.1f} s, decoding and scoring {share:.1f} %]"
+        )
+        if self.world.is_main:
+            self._write_metrics()
+
+    def _where_to_resume(self) -> str:
+        checkpoints = list_checkpoints(self.directory / CHECKPOINTS)
+        if not checkpoints:
+            return "there is no checkpoint yet"
+        return (
+            f"the last checkpoint is {checkpoints[-1]}; go on with"
+            f" python train.py --resume --output-dir {self.directory}"
+        )
 
     def _write_metrics(self) -> None:
         """metrics.json: the best evaluation and all of them."""

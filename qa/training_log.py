@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from qa.engine.loop import StepOutput, TrainingRun
 from qa.engine.meters import Mean, Rates, peak_memory_bytes
+from qa.engine.sickness import SicknessCheck
 from qa.engine.tensorboard import TensorBoard
 
 
@@ -22,29 +23,36 @@ class TrainingLog:
         # With fp16 an overflowing step is skipped and its norm is infinite: no news, no mean.
         self.grad_norm = Mean(skip_nonfinite=run.precision == "fp16")
         self.rates = Rates()
+        self.sickness = SicknessCheck(run.device, scales_loss=run.precision == "fp16")
 
     def add(self, out: StepOutput) -> None:
         """Take in a step; no host sync."""
         self.loss.add(out.loss)
         self.grad_norm.add(out.grad_norm)
+        self.sickness.add(out.global_step, out.loss, out.grad_norm)
         self.rates.add(out.counts)
         self.bar.update()
 
     def write(self, out: StepOutput) -> None:
         """Write the means since the last call; here the host waits for the device."""
+        self.sickness.check(out.learning_rate)
         loss, grad_norm = self.loss.compute(), self.grad_norm.compute()
         counts, seconds = self.rates.compute()
-        windows_per_second = counts["num_items"] / seconds
+        names = ("num_items", "num_tokens", "num_positions")
+        sums = self.run.world.sum_ints([counts.get(name, 0) for name in names])
+        num_windows, num_tokens, num_positions = sums
+        windows_per_second = num_windows / seconds
         self.tensorboard.scalars(
             {
                 "train/loss": loss,
                 "train/learning_rate": out.learning_rate,
                 "train/grad_norm": grad_norm,
                 "train/loss_scale": self.run.scaler.get_scale(),
+                "train/skipped_steps": int(self.sickness.skipped),
                 "train/epoch": out.epoch,
                 "speed/windows_per_second": windows_per_second,
-                "speed/tokens_per_second": counts["num_tokens"] / seconds,
-                "speed/padding_share": 1 - counts["num_tokens"] / counts["num_positions"],
+                "speed/tokens_per_second": num_tokens / seconds,
+                "speed/padding_share": 1 - num_tokens / num_positions,
                 "speed/peak_memory_gib": peak_memory_bytes(self.run.device) / 2**30,
             },
             out.global_step,
@@ -56,9 +64,14 @@ class TrainingLog:
 
     def state_dict(self) -> dict[str, Any]:
         """The means in progress, so that a resumed run writes the same points."""
-        return {"loss": self.loss.state_dict(), "grad_norm": self.grad_norm.state_dict()}
+        return {
+            "loss": self.loss.state_dict(),
+            "grad_norm": self.grad_norm.state_dict(),
+            "sickness": self.sickness.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from saved means."""
         self.loss.load_state_dict(state["loss"])
         self.grad_norm.load_state_dict(state["grad_norm"])
+        self.sickness.load_state_dict(state["sickness"])

@@ -41,7 +41,7 @@ def refused(directory: Path | str, resume: bool = False, overwrite: bool = False
 
 
 def test_runs_without_a_name_are_numbered(tmp_path: Path) -> None:
-    made = [make_output(None, recipe, False) for recipe in ("a", "a", "b", "a")]
+    made = [make_output(None, recipe) for recipe in ("a", "a", "b", "a")]
     assert [path.as_posix() for path in made] == [
         "runs/a-001", "runs/a-002", "runs/b-001", "runs/a-003"
     ]  # fmt: skip
@@ -51,17 +51,17 @@ def test_runs_without_a_name_are_numbered(tmp_path: Path) -> None:
 def test_the_first_free_number_is_taken_even_beyond_999(tmp_path: Path) -> None:
     for number in (1, 3):
         (tmp_path / "runs" / f"a-{number:03d}").mkdir(parents=True)
-    assert make_output(None, "a", False).name == "a-002"
+    assert make_output(None, "a").name == "a-002"
     for number in range(4, 1000):
         (tmp_path / "runs" / f"a-{number:03d}").mkdir()
-    assert make_output(None, "a", False).name == "a-1000"
+    assert make_output(None, "a").name == "a-1000"
 
 
 def test_overwrite_without_a_name_touches_no_earlier_run() -> None:
-    first = make_output(None, "a", False)
+    first = make_output(None, "a")
     make_finished_run(first)
     before = tree(first)
-    assert make_output(None, "a", True) != first
+    assert make_output(None, "a") != first
     assert tree(first) == before
 
 
@@ -69,7 +69,7 @@ def test_a_named_directory_is_made_with_its_parents(tmp_path: Path) -> None:
     name = str(tmp_path / "deep" / "er")
     check_output(name, False, False)
     assert not (tmp_path / "deep").exists()  # checking changes nothing
-    assert make_output(name, "a", False) == Path(name)
+    assert make_output(name, "a") == Path(name)
     assert Path(name).is_dir()
 
 
@@ -94,14 +94,14 @@ def test_overwrite_removes_the_files_of_a_run_and_no_others(tmp_path: Path) -> N
     (tmp_path / "notes.txt").touch()
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "metrics.json").touch()
-    assert make_output(str(tmp_path), "a", True) == tmp_path
+    assert make_output(str(tmp_path), "a") == tmp_path
     assert tree(tmp_path) == ["data", "data/metrics.json", "notes.txt"]
 
 
 def test_without_overwrite_nothing_is_removed(tmp_path: Path) -> None:
     make_finished_run(tmp_path)
     before = tree(tmp_path)
-    make_output(str(tmp_path), "a", False)
+    make_output(str(tmp_path), "a")
     assert tree(tmp_path) == before
 
 
@@ -113,7 +113,7 @@ def test_overwrite_removes_a_link_and_not_what_it_points_to(tmp_path: Path) -> N
     run.mkdir()
     (run / "checkpoints").symlink_to(elsewhere, target_is_directory=True)
     (run / "metrics.json").symlink_to(elsewhere / "absent")
-    make_output(str(run), "a", True)
+    make_output(str(run), "a")
     assert tree(run) == []
     assert tree(elsewhere) == ["precious"]
 
@@ -133,7 +133,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path, below: str) -> None:
         assert str(directory) in message
         assert f"{file} is not a directory" in message
     with pytest.raises(UserError, match="cannot be made") as error:
-        make_output(str(directory), "a", True)
+        make_output(str(directory), "a")
     assert "\n" not in str(error.value)
     assert file.read_text(encoding="utf-8") == "mine"
 
@@ -143,7 +143,7 @@ def test_a_file_named_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="runs is not a directory"):
         check_output(None, False, False)
     with pytest.raises(UserError, match=r"runs: .*cannot be made"):
-        make_output(None, "a", False)
+        make_output(None, "a")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")

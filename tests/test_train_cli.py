@@ -37,11 +37,11 @@ KILL_AT_STEP_9 = """
 import os, signal, sys, train
 from qa.session import Session
 evaluate = Session.evaluate
-def evaluate_or_die(session, out):
-    if out.global_step == 9:
+def evaluate_or_die(session):
+    if session.run.global_step == 9:
         session.tensorboard.flush()
         os.kill(os.getpid(), signal.SIGKILL)
-    evaluate(session, out)
+    evaluate(session)
 Session.evaluate = evaluate_or_die
 sys.exit(train.main(sys.argv[1:]))
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import pickle
@@ -29,7 +30,10 @@ def save_checkpoint(
     """
     path = checkpoint_path(directory, step)
     with replace_directory(path) as temporary:
-        torch.save(state, temporary / STATE_FILE)
+        try:
+            torch.save(state, temporary / STATE_FILE)
+        except RuntimeError as error:  # what torch makes of a failed write, e.g. on a full disk
+            raise OSError(errno.EIO, first_line(error), str(path)) from error
         write_json(
             temporary / SUMMARY_FILE,
             {"step": step, **summary, "files": {STATE_FILE: fingerprint(temporary / STATE_FILE)}},
@@ -107,6 +111,11 @@ def fingerprint(path: Path) -> dict[str, Any]:
         while block := file.read(1 << 20):
             digest.update(block)
     return {"size": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an exception says."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The exceptions that are meant for the person at the keyboard."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ class UserError(ValueError):
 
     Command lines print it as one line and exit with code 2; a library caller sees a ValueError.
     """
+
+
+class RunStopped(Exception):
+    """A run that ended before its end, with the exit code that says how.
+
+    128 + signal number after a signal; 1 after a failure that is not the user's input.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def require(condition: object, message: str) -> None:

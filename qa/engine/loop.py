@@ -108,6 +108,11 @@ class TrainingRun:
             self.epoch += 1
             self.position = 0
 
+    @property
+    def epochs_consumed(self) -> float:
+        """Epochs of data consumed so far."""
+        return self.epoch + self.position / self.micro_batches_per_epoch
+
     def learning_rate(self, step: int) -> float:
         """Learning rate of optimizer step `step`, counted from 0."""
         return self.config.learning_rate * lr_factor(
@@ -172,7 +177,7 @@ class TrainingRun:
         self.position += consumed
         return StepOutput(
             global_step=self.global_step,
-            epoch=self.epoch + self.position / self.micro_batches_per_epoch,
+            epoch=self.epochs_consumed,
             loss=result.loss,
             grad_norm=result.grad_norm,
             learning_rate=learning_rate,

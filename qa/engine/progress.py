@@ -23,8 +23,13 @@ class _Lines:
         self._stream.flush()
 
 
-def progress_bar(total: int, initial: int = 0, unit: str = "step") -> tqdm:
-    """A tqdm bar on stderr; redirected to a file it writes a line at most every 10 seconds."""
+def progress_bar(total: int, initial: int = 0, unit: str = "step", hidden: bool = False) -> tqdm:
+    """A tqdm bar on stderr; redirected to a file it writes a line at most every 10 seconds.
+
+    hidden: show nothing, for all processes but one.
+    """
+    if hidden:
+        return tqdm(total=total, initial=initial, disable=True)
     if sys.stderr.isatty():
         return tqdm(total=total, initial=initial, unit=unit, dynamic_ncols=True)
     return tqdm(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from qa.engine.errors import UserError
+from qa.engine.errors import RunStopped
 
 
 class SicknessCheck:
@@ -30,15 +30,24 @@ class SicknessCheck:
         self.bad_loss = torch.where(is_first, loss_is_bad, self.bad_loss)
         self.first_bad_step = torch.where(is_first, step, self.first_bad_step)
 
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The count of skipped steps."""
+        return {"skipped": self.skipped}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on counting."""
+        self.skipped = state["skipped"].to(self.skipped.device)
+
     def check(self, learning_rate: float) -> None:
-        """Raise UserError, naming step and likely cause, if a step was bad. This is a host sync."""
+        """Raise RunStopped, naming step and likely cause, if one was bad. This is a host sync."""
         step = int(self.first_bad_step)
         if step < 0:
             return
         what = "loss" if self.bad_loss else "gradient norm"
-        raise UserError(
-            f"the {what} is not finite since step {step}; the likely cause is a learning rate that"
-            f" is too high (it was {learning_rate:.2e} now) or, if it happens at the first steps,"
-            " weights or labels that are broken; resume from the last checkpoint with a lower"
-            " --learning-rate, or with --precision fp32 to rule out overflow"
+        raise RunStopped(
+            f"error: the {what} is not finite since step {step}; the likely cause is a learning"
+            f" rate that is too high ({learning_rate:.2e} now) or, in the first steps, broken"
+            " weights or labels; resume from the last checkpoint with a lower --learning-rate or"
+            " with --precision fp32, which rules out overflow",
+            exit_code=1,
         )

@@ -36,6 +36,11 @@ class StopSignals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    @staticmethod
+    def name(number: int) -> str:
+        """The name of a signal, e.g. SIGTERM."""
+        return signal.Signals(number).name
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
         for each in STOP_SIGNALS:

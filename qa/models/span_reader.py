@@ -5,6 +5,7 @@ B: windows, T: tokens.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,9 +81,14 @@ class SpanReader(nn.Module):
         return start_logits, end_logits
 
     def save_pretrained(self, directory: Path) -> None:
-        """Write weights and configuration as transformers does."""
-        with quiet_transformers():
-            self.model.save_pretrained(directory)
+        """Write weights and configuration as transformers does; OSError if that fails."""
+        from safetensors import SafetensorError
+
+        try:
+            with quiet_transformers():
+                self.model.save_pretrained(directory)
+        except SafetensorError as error:  # what it makes of a failed write, e.g. on a full disk
+            raise OSError(errno.EIO, str(error), str(directory)) from error
 
     @classmethod
     def from_config(cls, config: Any) -> SpanReader:

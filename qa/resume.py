@@ -1,0 +1,81 @@
+"""What a resumed run must share with the run it continues, and what it may change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from qa.build import Job
+from qa.config import Config
+from qa.engine.errors import UserError
+from qa.engine.loop import TrainingRun
+
+SAME_SETTINGS = (
+    "max_seq_length",
+    "window_overlap",
+    "max_question_length",
+    "negative_window_ratio",
+    "learning_rate",
+    "weight_decay",
+    "warmup_ratio",
+    "lr_scheduler",
+    "max_grad_norm",
+    "per_device_train_batch_size",
+    "attention_dropout",
+    "hidden_dropout",
+    "metric_for_best_model",
+    "n_best_size",
+    "max_answer_length",
+    "seed",
+)
+"""Settings that decide what is learned, or how evaluations compare. Steps and epochs may change."""
+
+
+def run_identity(job: Job, config: Config) -> dict[str, Any]:
+    """What makes a run this run, as flat plain values."""
+    values = config.flat()
+    model = job.reader.model.config.to_dict()
+    for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
+        model.pop(name, None)
+    identity = {
+        "model": digest(model),
+        "training data": job.run.dataset._fingerprint,
+        "held-out data": job.eval_windows._fingerprint if job.eval_windows is not None else "none",
+        "precision": job.run.precision,
+        "global batch (micro-batches per step)": job.run.micro_batches_per_step,
+    }
+    return {**identity, **{name: values[name] for name in SAME_SETTINGS}}
+
+
+def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:
+    """Raise UserError with a table of the differences, if there are any."""
+    different = [
+        name for name in current if json.dumps(saved.get(name)) != json.dumps(current[name])
+    ]
+    if not different:
+        return
+    width = max(len(name) for name in different)
+    rows = [f"  {'':<{width}}  {'checkpoint':<32}  now"]
+    rows += [f"  {n:<{width}}  {saved.get(n)!s:<32}  {current[n]}" for n in different]
+    raise UserError(
+        "--resume would continue another run than the checkpoint's; use the checkpoint's settings,"
+        " or start a new run in another --output-dir\n" + "\n".join(rows)
+    )
+
+
+def describe_new_length(saved_total: int, run: TrainingRun) -> str | None:
+    """A sentence on what another number of steps does to the schedule; None if it is the same."""
+    if saved_total == run.total_steps:
+        return None
+    rate = run.learning_rate(run.global_step)
+    return (
+        f"the run now has {run.total_steps} steps instead of {saved_total}: from here the learning"
+        f" rate follows the schedule of {run.total_steps} steps ({rate:.2e} at step"
+        f" {run.global_step + 1}); a run that had been that long from its start ends differently"
+    )
+
+
+def digest(value: Any) -> str:
+    """A short digest of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
