@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import pickle
-import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 
 from qa.engine.errors import UserError
-from qa.engine.files import replace_directory, write_json
+from qa.engine.files import remove, replace_directory, write_json
 
 STATE_FILE = "state.pt"
 SUMMARY_FILE = "checkpoint.json"
@@ -90,13 +89,19 @@ def load_newest_checkpoint(
 
 
 def prune_checkpoints(directory: Path, limit: int | None, keep_steps: Collection[int] = ()) -> None:
-    """Remove the oldest checkpoints beyond `limit`, except `keep_steps`; None keeps all."""
+    """Remove the oldest checkpoints beyond `limit`, except `keep_steps`; None keeps all.
+
+    What a crash left unfinished is removed too, so nothing may be being written meanwhile.
+    """
+    for leftover in directory.glob(".step-*"):
+        remove(leftover)
     if limit is not None:
         kept = {checkpoint_path(directory, step) for step in keep_steps}
         paths = list_checkpoints(directory)
         for path in paths[: max(0, len(paths) - limit)]:
             if path not in kept:
-                shutil.rmtree(path)
+                # Renamed first: half a checkpoint must not look like one.
+                remove(path.rename(path.with_name(f".{path.name}.old")))
 
 
 def checkpoint_path(directory: Path, step: int) -> Path:
