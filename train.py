@@ -49,6 +49,7 @@ def train(command: Command) -> None:
     # The session is the output directory with its curves, checkpoints and best model.
     with StopSignals() as signals, Session(job, command, signals) as session:
         session.catch_up()
+        # A resumed run may have come to its end already: then only the last files are written.
         for out in job.run.steps() if not session.is_finished else ():
             if out.global_step == session.first_step:
                 session.say(f"first step after {time.perf_counter() - started:.1f} s")

@@ -93,6 +93,9 @@ class Answerer:
         for i in range(0, len(by_length), self.options.batch_size):
             batch = by_length[i : i + self.options.batch_size]
             logits = self._logits(batch)
+            if self.device.type == "cuda":
+                # Not to count the model's time as decoding; `tolist` below would wait anyway.
+                torch.cuda.synchronize(self.device)
             started = time.perf_counter()
             spans = self._decode(batch, *logits, n_best_size)
             # One copy to the host for each matrix, not one for each number.

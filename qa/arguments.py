@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from qa.cli import Parser
 from qa.config import Config, config_fields, config_from_flat, read_config_file
-from qa.engine.errors import UserError, require
+from qa.engine.errors import require
 from qa.recipes import RECIPES
 
 
@@ -31,7 +31,7 @@ def parse_arguments(arguments: Sequence[str]) -> Command | None:
     any of the three the recipe is quickstart; --resume alone takes up OUTPUT/config.json.
     """
     parser = make_parser()
-    options = vars(parser.parse_args([with_dashes(a) for a in arguments]))
+    options = vars(parser.parse_args(arguments))
     if options.pop("list_recipes"):
         return None
     resume, overwrite = options.pop("resume"), options.pop("overwrite")
@@ -55,6 +55,11 @@ def base_values(
         saved = Path(flags["output_dir"]) / "config.json"
         if saved.is_file():
             return read_config_file(saved)
+        require(
+            "train_data" in flags,
+            f"{saved}: is missing, so the settings of the run to resume are not known; pass them"
+            " again, or --config",
+        )
     if recipe is None:
         has_own_data = "train_data" in flags or "model" in flags
         recipe = "custom" if has_own_data else "quickstart"
@@ -69,11 +74,11 @@ def base_values(
 
 def make_parser() -> argparse.ArgumentParser:
     """One flag per configuration field, named like it, with its help text."""
-    parser = _Parser(
+    parser = Parser(
         prog="train.py",
         description="Train an extractive question-answering reader. Without flags: the embedded"
-        " quickstart. Flags may be written with dashes or underscores.",
-        allow_abbrev=False,
+        " quickstart. The defaults below are those for your own data. Flags may be written with"
+        " dashes or underscores.",
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--recipe", default=None, help="start from a named configuration")
@@ -108,6 +113,8 @@ def make_parser() -> argparse.ArgumentParser:
 def metavar(field: dataclasses.Field[Any]) -> str:
     """What --help shows as the value."""
     choices = field.metadata["choices"]
+    if field.type == "int | str":
+        return "N|epoch"
     return "{" + ",".join(choices) + "}" if choices else str(field.type).split(" ")[0].upper()
 
 
@@ -132,33 +139,6 @@ def converter(annotation: str) -> Callable[[str], Any]:
     return convert
 
 
-def with_dashes(argument: str) -> str:
-    """`--train_data=a_b` -> `--train-data=a_b`."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
-
-
 def _none(text: str) -> None:
     if text.lower() != "none":
         raise ValueError(text)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a mistake as one line, with the flag that was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        prefix = "unrecognized arguments: "
-        if message.startswith(prefix):
-            unknown = message.removeprefix(prefix).split()[0].partition("=")[0]
-            raise UserError(f"unknown flag {unknown}; {self._suggestion(unknown)}")
-        raise UserError(message)
-
-    def _suggestion(self, unknown: str) -> str:
-        """The flags that were probably meant: those that contain it, else the most similar."""
-        letters = unknown.replace("-", "")
-        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
-        close = [flag for flag in flags if letters and letters in flag.replace("-", "")]
-        close = close or difflib.get_close_matches(unknown, flags, n=1)
-        return f"did you mean {' or '.join(close)}?" if close else "see --help"

@@ -13,7 +13,7 @@ from torch import nn
 
 from qa.answerer import Answerer, DecodeOptions
 from qa.config import EMBEDDED, Config
-from qa.data.cache import cached_windows
+from qa.data.cache import cached_windows, windows_fingerprint
 from qa.data.collate import Collator, make_collator
 from qa.data.examples import Example
 from qa.data.holdout import split_holdout
@@ -46,6 +46,7 @@ class Job:
     answerer: Answerer
     eval_examples: list[Example]  # empty: the run is not evaluated
     eval_windows: Any
+    data_fingerprints: dict[str, str]  # of texts, tokenizer and window options
 
     def save_reader(self, directory: Path) -> None:
         """Write model, tokenizer and settings for `Reader.from_pretrained` and for transformers."""
@@ -84,7 +85,7 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
         np.asarray(train_windows["length"][:]),
         np.asarray(train_windows["has_answer"][:]),
         config.data.negative_window_ratio,
-        config.train.per_device_train_batch_size,
+        config.data.per_device_train_batch_size,
         config.train.seed,
     )
     collator = make_collator(tokenizer, options.max_seq_length)
@@ -92,10 +93,12 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
     if world.rank > 0:  # the weights are drawn alike, the dropout masks are not
         seed_everything(config.train.seed + 1000 * world.rank)
     say(f"model: {count_parameters(reader):,} parameters, {run.precision} on {run.device.type}")
-    return Job(
-        config, reader, tokenizer, run, make_answerer(config, run, reader, collator),
-        eval_examples, eval_windows,
-    )  # fmt: skip
+    fingerprints = {
+        "training data": windows_fingerprint(train_examples, tokenizer, options),
+        "held-out data": windows_fingerprint(eval_examples, tokenizer, options),
+    }
+    answerer = make_answerer(config, run, reader, collator)
+    return Job(config, reader, tokenizer, run, answerer, eval_examples, eval_windows, fingerprints)
 
 
 def reader_loss(model: nn.Module, batch: Batch) -> torch.Tensor:

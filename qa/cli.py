@@ -1,9 +1,12 @@
-"""What the command lines share: errors for people."""
+"""What the command lines share: flags, and errors for people."""
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import sys
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 from qa.engine.errors import RunStopped, UserError
 
@@ -21,3 +24,38 @@ def run_command(command: Callable[[], None]) -> int:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
     return 0
+
+
+def with_dashes(argument: str) -> str:
+    """`--train_data=a_b` -> `--train-data=a_b`."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes dashes and underscores, no abbreviations; a mistake is one line with what was meant."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, with underscores in flags read as dashes."""
+        given = sys.argv[1:] if args is None else args
+        return super().parse_known_args([with_dashes(a) for a in given], namespace)
+
+    def error(self, message: str) -> NoReturn:
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            unknown = message.removeprefix(prefix).split()[0].partition("=")[0]
+            raise UserError(f"unknown flag {unknown}; {self._suggestion(unknown)}")
+        raise UserError(message)
+
+    def _suggestion(self, unknown: str) -> str:
+        """The flags that were probably meant: those that contain it, else the most similar."""
+        letters = unknown.replace("-", "")
+        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        close = [flag for flag in flags if letters and letters in flag.replace("-", "")]
+        close = close or difflib.get_close_matches(unknown, flags, n=1)
+        return f"did you mean {' or '.join(close)}?" if close else "see --help"

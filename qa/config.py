@@ -37,6 +37,7 @@ class DataConfig:
         " and NVIDIA's scripts is the room for context minus this)",
     )
     max_question_length: int = option(64, "tokens; longer questions are cut and counted")
+    per_device_train_batch_size: int = option(16, "windows per micro-batch")
     negative_window_ratio: float = option(
         1.0, "share of the windows without the answer that an epoch trains on"
     )
@@ -44,7 +45,7 @@ class DataConfig:
     max_eval_examples: int | None = option(None, "evaluate on the first so many questions")
 
     def __post_init__(self) -> None:
-        for name in ("max_seq_length", "max_question_length"):
+        for name in ("max_seq_length", "max_question_length", "per_device_train_batch_size"):
             require_at_least(self, name, 1)
         require_at_least(self, "window_overlap", 0)
         for name in ("train_data", "eval_data"):
@@ -140,9 +141,8 @@ class Config:
             self.data.train_data is not None,
             "no training data: pass --train-data FILE, or a --recipe that names its data",
         )
-        is_embedded = {self.data.train_data == EMBEDDED, self.model.model == EMBEDDED}
         require(
-            len(is_embedded) == 1,
+            (self.data.train_data == EMBEDDED) == (self.model.model == EMBEDDED),
             "the embedded data and the embedded model go together: with --train-data pass --model,"
             " and the other way round",
         )

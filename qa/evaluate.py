@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qa.cli import run_command
+from qa.cli import Parser, run_command
 from qa.engine.errors import require
+from qa.hub import HUB_PREFIX, is_on_hub, use_caches_if_unreachable
 from qa.metrics import METRICS, Score
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def score_table(scores: dict[str, dict[str, float]]) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line of `python -m qa.evaluate`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m qa.evaluate",
         description="Official scores of a trained reader, and its prediction files.",
     )
@@ -161,7 +161,11 @@ def make_parser() -> argparse.ArgumentParser:
         default=None,
         help="score only the articles that train.py --holdout with this value holds out",
     )
-    parser.add_argument("--output-dir", help="write metrics.json and prediction files there")
+    parser.add_argument(
+        "--output-dir",
+        help="directory of metrics and predictions; runs/evaluation-001, -002, ... if none",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is in output-dir")
     parser.add_argument("--batch-size", type=int, default=32, help="windows per batch (default 32)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
@@ -170,8 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = make_parser().parse_args(arguments)
-    return run_command(lambda: evaluate_model(options))
+    return run_command(lambda: evaluate_model(make_parser().parse_args(arguments)))
 
 
 def evaluate_model(options: argparse.Namespace) -> None:
@@ -180,10 +183,14 @@ def evaluate_model(options: argparse.Namespace) -> None:
     from qa.data.holdout import split_holdout
     from qa.data.readers import read_examples
     from qa.engine.files import write_json
+    from qa.output import METRICS_FILE, check_output, clear_output, make_output
     from qa.predict import Reader
     from qa.predictions import PredictionFiles
 
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
+    check_output(options.output_dir, resume=False, overwrite=options.overwrite)
+    if is_on_hub(options.model) or options.data.startswith(HUB_PREFIX):
+        use_caches_if_unreachable()
     examples = read_examples(options.data, split="validation")
     if options.holdout is not None:
         _, examples = split_holdout(examples, options.holdout)
@@ -191,17 +198,14 @@ def evaluate_model(options: argparse.Namespace) -> None:
         options.model, options.device, options.precision, batch_size=options.batch_size
     )
     windows = cached_windows(examples, reader.tokenizer, reader.windows)
-    directory = Path(options.output_dir) if options.output_dir else None
-    if directory is None:
-        result = evaluate(reader.answerer, examples, windows)
+    directory = make_output(options.output_dir, "evaluation")
+    if options.overwrite:
+        clear_output(directory)
+    with PredictionFiles(directory) as files:
+        result = evaluate(reader.answerer, examples, windows, files)
         assert result is not None  # nothing aborts it
-    else:
-        make_directory(directory)
-        with PredictionFiles(directory) as files:
-            result = evaluate(reader.answerer, examples, windows, files)
-            files.commit()
-        assert result is not None  # nothing aborts it
-        write_json(directory / "metrics.json", {**result.scores, "eval_loss": result.eval_loss})
+        files.commit()
+    write_json(directory / METRICS_FILE, {**result.scores, "eval_loss": result.eval_loss})
     print(
         f"{result.num_examples} questions, {result.num_windows} windows,"
         f" loss {result.eval_loss:.4f}"
@@ -209,16 +213,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
     print(score_table(result.scores))
     share = 100 * result.decode_seconds / result.seconds
     print(f"{result.seconds:.1f} s, of which decoding and scoring {share:.1f} %")
-    if directory is not None:
-        print(f"written to {directory}")
-
-
-def make_directory(path: Path) -> None:
-    """Make a directory to write into; UserError if that cannot be done."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        require(False, f"{path}: cannot be made or written ({error.strerror})")
+    print(f"output: {directory}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from urllib.parse import urlparse
@@ -22,6 +23,8 @@ def use_caches_if_unreachable() -> None:
     transformers and datasets are imported, since they read the variable once. Behind a proxy
     nothing is assumed: there a host need not have an address to be reached.
     """
+    # Five warnings for each file it cannot reach, before the error that says it all.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if "HF_HUB_OFFLINE" in os.environ or any(name in os.environ for name in PROXY_VARIABLES):
         return
     host = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname

@@ -16,9 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qa.cli import run_command
+from qa.cli import Parser, run_command
 from qa.data.examples import Example, check_text
 from qa.engine.errors import UserError, require
+from qa.hub import HUB_PREFIX, is_on_hub, use_caches_if_unreachable
 
 if TYPE_CHECKING:
     from qa.answerer import Answerer
@@ -62,7 +63,8 @@ class Reader:
         name = str(directory)
         model = SpanReader.from_pretrained(name, require_head=True)
         tokenizer = load_tokenizer(name)
-        values = {**read_settings(Path(directory)), **settings}
+        saved = read_settings(Path(directory)) or fitting_settings(model.max_length)
+        values = {**saved, **settings}
         unknown = sorted(values.keys() - SETTINGS)
         require(not unknown, f"unknown settings of a reader: {', '.join(unknown)}")
         names = WindowOptions.__dataclass_fields__
@@ -109,6 +111,16 @@ class Reader:
                 yield answers[:top_k]
 
 
+def fitting_settings(model_limit: int | None) -> dict[str, int]:
+    """Settings for a reader that brings none: the usual ones, smaller for a short model."""
+    length = min(384, model_limit or 384)
+    return {
+        "max_seq_length": length,
+        "window_overlap": length // 3,
+        "max_question_length": length // 6,
+    }
+
+
 def read_settings(directory: Path) -> dict[str, int]:
     """The settings saved beside a model; {} if it was made by something else than qa."""
     path = directory / SETTINGS_FILE
@@ -127,7 +139,7 @@ def read_settings(directory: Path) -> dict[str, int]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line of `python -m qa.predict`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m qa.predict", description="Answer questions with a trained reader."
     )
     parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
@@ -143,12 +155,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = make_parser().parse_args(arguments)
-    return run_command(lambda: predict(options))
+    return run_command(lambda: predict(make_parser().parse_args(arguments)))
 
 
 def predict(options: argparse.Namespace) -> None:
     """Answer the question, or the file's questions, and print the answers."""
+    if is_on_hub(options.model) or (options.data or "").startswith(HUB_PREFIX):
+        use_caches_if_unreachable()
     examples = _examples(options)
     reader = Reader.from_pretrained(options.model, options.device, options.precision)
     for example, answers in zip(
@@ -177,7 +190,7 @@ def _examples(options: argparse.Namespace) -> list[Example]:
         require(
             options.context is None and options.question is None, "--data or one pair, not both"
         )
-        return read_examples(options.data, split="validation")
+        return read_examples(options.data, split="validation", labelled=False)
     require(one_pair, "pass --context and --question, or --data FILE")
     check_text(options.question.strip(), "--question")
     check_text(options.context, "--context")

@@ -72,7 +72,7 @@ KORQUAD_BEST: dict[str, Any] = {
 
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "quickstart": (
-        "the default: Korean data made on the spot, a small BERT from scratch",
+        "the default: Korean data made on the spot, a small BERT (RoFormer) from scratch",
         QUICKSTART,
     ),
     "klue-bert-korquad": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,15 +58,14 @@ def final_report(
         lines.append("")
         lines.append(f"best by {tracker.metric}: step {int(best['step'])}")
         lines.append(score_table(scores))
+    model = shlex.quote(str(directory / BEST))
     lines.append("")
-    lines.append(f"output: {directory}")
-    lines.append(
-        f"ask it:  python -m qa.predict {directory / BEST} --context '...' --question '...'"
-    )
-    lines.append("curves:  tensorboard --logdir runs")
+    lines.append(f"ask it:  python -m qa.predict {model} --context '...' --question '...'")
+    lines.append(f"curves:  tensorboard --logdir {shlex.quote(str(directory.parent))}")
     if recipe == "quickstart":
         lines.append(
             "next:    python train.py --model DIR_OR_HUB_ID --train-data FILE.json --holdout 0.2"
             "   (your data, SQuAD format)"
         )
+    lines.append(f"output:  {directory}")
     return "\n".join(lines)

@@ -40,8 +40,7 @@ def run_identity(job: Job, config: Config) -> dict[str, Any]:
         model.pop(name, None)
     identity = {
         "model": digest(model),
-        "training data": job.run.dataset._fingerprint,
-        "held-out data": job.eval_windows._fingerprint if job.eval_windows is not None else "none",
+        **job.data_fingerprints,
         "precision": job.run.precision,
         "global batch (micro-batches per step)": job.run.micro_batches_per_step,
     }

@@ -10,6 +10,7 @@ from typing import Any
 import qa
 from qa.arguments import Command
 from qa.build import Job
+from qa.data.examples import Example
 from qa.engine.best import BestTracker
 from qa.engine.checkpoint import list_checkpoints, load_newest_checkpoint
 from qa.engine.errors import RunStopped, require
@@ -191,10 +192,7 @@ class Session:
             with replace_directory(self.directory / BEST) as directory:
                 self.job.save_reader(directory)
         self._write_metrics()
-        samples = []
-        if self.evaluates:
-            samples = sample_answers(self.job.eval_examples, read_predictions(self.directory))
-            self.tensorboard.text("samples", samples_as_markdown(samples), self.run.global_step)
+        samples = self._samples() if self.evaluates else []
         self.bar.close()
         print(final_report(self.directory, self.config.recipe, self.tracker, samples), flush=True)
 
@@ -213,6 +211,7 @@ class Session:
         """Load the newest whole checkpoint into run and tracker."""
         directory = self.directory / CHECKPOINTS
         path, state = load_newest_checkpoint(directory, report=lambda line: print(line, flush=True))
+        require("identity" in state, f"{path}: is not a checkpoint of train.py")
         require_same_run(state["identity"], self.identity)
         self.run.load_state_dict(state["run"])
         self.tracker.load_state_dict(state["tracker"])
@@ -267,6 +266,13 @@ class Session:
         )
         if self.world.is_main:
             self._write_metrics()
+            if is_best:
+                text = samples_as_markdown(self._samples())
+                self.tensorboard.text("samples", text, self.run.global_step)
+
+    def _samples(self) -> list[tuple[Example, str]]:
+        """Some questions with the best model's answers."""
+        return sample_answers(self.job.eval_examples, read_predictions(self.directory))
 
     def _where_to_resume(self) -> str:
         checkpoints = list_checkpoints(self.directory / CHECKPOINTS)

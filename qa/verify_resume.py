@@ -9,7 +9,6 @@ aside), the evaluations and the predictions. Needs a system with SIGKILL, so not
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from qa.arguments import parse_arguments
-from qa.cli import run_command
+from qa.cli import Parser, run_command
 from qa.engine.errors import RunStopped, UserError, require
 from qa.output import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
 from qa.predictions import NBEST_FILE, PREDICTIONS_FILE
@@ -35,16 +34,19 @@ TRAIN = "import sys; from train import main; sys.exit(main())"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 if the runs are the same, 1 if not."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m qa.verify_resume",
         description="Prove that a killed and resumed run equals an uninterrupted one. All other"
         " flags are those of train.py; --output-dir names where the two runs are kept.",
-        allow_abbrev=False,
     )
     parser.add_argument("--kills", type=int, default=10, help="how often to kill (default 10)")
     parser.add_argument("--kill-seed", type=int, default=0, help="seed of the moments (default 0)")
-    options, flags = parser.parse_known_args(arguments)
-    return run_command(lambda: verify(flags, options.kills, options.kill_seed))
+
+    def run() -> None:
+        options, flags = parser.parse_known_args(arguments)
+        verify(flags, options.kills, options.kill_seed)
+
+    return run_command(run)
 
 
 def verify(flags: list[str], kills: int, seed: int) -> None:
@@ -103,7 +105,7 @@ def start(flags: list[str]) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", TRAIN, *flags],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,  # so that its data workers can be killed with it
     )
@@ -114,15 +116,16 @@ def start(flags: list[str]) -> subprocess.Popen[str]:
         if line.startswith(STARTED):
             return process
     process.wait()
-    raise UserError(f"train.py ended before it started to train: {' '.join(lines[-3:])}")
+    raise RunStopped(f"train.py did not start to train:\n{''.join(lines[-5:])}", exit_code=1)
 
 
 def run_to_end(flags: list[str]) -> float:
-    """Run train.py; returns the seconds it trained. UserError if it fails."""
+    """Run train.py; returns the seconds it trained. RunStopped if it fails."""
     process = start(flags)
     started = time.perf_counter()
     output, _ = process.communicate()
-    require(process.returncode == 0, f"train.py failed with code {process.returncode}: {output}")
+    if process.returncode != 0:
+        raise RunStopped(f"train.py failed with {process.returncode}:\n{output}", exit_code=1)
     return time.perf_counter() - started
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from qa.data.examples import Example
 from qa.data.windows import EXAMPLES_PER_CALL, WindowOptions, iterate_windows
+from qa.engine.errors import UserError
 
 CACHE_VERSION = 1  # raise it when the same input gives other windows
 
@@ -29,7 +30,13 @@ def cached_windows(
 
     fingerprint = windows_fingerprint(examples, tokenizer, options)
     directory = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "qa-windows"
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{directory}: the cache of windows cannot be made there ({error.strerror}); set"
+            " HF_DATASETS_CACHE to a directory that can be written"
+        ) from error
     features = window_features("token_type_ids" in tokenizer.model_input_names)
     schema = features.arrow_schema
 
@@ -45,20 +52,22 @@ def cached_windows(
 
     bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()  # tens of lines in a redirected log, for a few seconds' work
-    # `map` writes to a temporary file, renames it when complete, and finds it again by its name.
-    dataset = datasets.Dataset.from_dict({"index": range(len(examples))}).map(
-        build,
-        input_columns="index",
-        batched=True,
-        batch_size=EXAMPLES_PER_CALL,
-        remove_columns="index",
-        features=features,
-        cache_file_name=str(directory / f"{fingerprint}.arrow"),
-        load_from_cache_file=True,
-        new_fingerprint=fingerprint,
-    )
-    if bars:
-        datasets.enable_progress_bars()
+    try:
+        # `map` writes to a temporary file, renames it when complete, and finds it by its name.
+        dataset = datasets.Dataset.from_dict({"index": range(len(examples))}).map(
+            build,
+            input_columns="index",
+            batched=True,
+            batch_size=EXAMPLES_PER_CALL,
+            remove_columns="index",
+            features=features,
+            cache_file_name=str(directory / f"{fingerprint}.arrow"),
+            load_from_cache_file=True,
+            new_fingerprint=fingerprint,
+        )
+    finally:
+        if bars:
+            datasets.enable_progress_bars()
     return dataset.with_format("numpy")
 
 

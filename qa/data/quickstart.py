@@ -4,8 +4,8 @@ Every passage is about one person, company or hall and states at least two years
 that the question must be read. The held-out part shares its sentence and question templates with
 the training part, and none of its names: each pool (persons, places, companies, halls, schools,
 prizes, works, goods, numbers with a unit) is shuffled and cut in two, so no such string that fills
-a slot is in both parts. Shared are years, the few jobs, and the syllables and words that names are
-composed of.
+a slot is in both parts as a whole. Shared are years, the few jobs, and the syllables and words that
+names are composed of, so a short place may stand inside a longer name of the other part.
 """
 
 from __future__ import annotations

@@ -20,14 +20,16 @@ _WORD_END = (
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 1200) -> PreTrainedTokenizerFast:
     """Train a BPE tokenizer that parts particles and common endings from their words.
 
-    `##` marks a token that continues a word or number; a character that the texts lack is
-    `[UNK]`. The characters of the texts are always in, even beyond `vocab_size`.
+    A character that the texts lack is `[UNK]`; those of the texts are always in, even beyond
+    `vocab_size`. The same texts give the same tokenizer: no mark for continued words is used, since
+    with one the library breaks ties between equally frequent pairs in an order that changes from
+    process to process.
     A pair becomes `[CLS] first [SEP] second [SEP]`, types 0 and 1.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##"))
+    core = Tokenizer(models.BPE(unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.BertPreTokenizer(),
@@ -35,11 +37,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1200) -> PreTrainedT
             pre_tokenizers.Split(Regex(_WORD_END), behavior="isolated"),
         ]
     )
-    core.decoder = decoders.WordPiece(prefix="##")
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=list(SPECIAL_TOKENS),
-        continuing_subword_prefix="##",
         show_progress=False,
     )
     core.train_from_iterator(texts, trainer)

@@ -17,19 +17,31 @@ from qa.engine.errors import UserError, require
 from qa.hub import HUB_PREFIX
 
 
-def read_examples(source: str, split: str = "train") -> list[Example]:
+def read_examples(source: str, split: str = "train", labelled: bool = True) -> list[Example]:
     """Read the examples of a JSON or JSONL file, or of `hub:NAME` or `hub:NAME:SPLIT`.
 
-    split: the split of a hub data set whose name carries none. Questions are stripped. Raises
-    UserError, naming the file and the place, for anything that is not what it should be.
+    split: the split of a hub data set whose name carries none. labelled: to train or score on;
+    otherwise answers are not looked at and a row without id gets its number. Questions are
+    stripped. Raises UserError, naming the file and the place, for anything that is not what it
+    should be.
     """
     if source.startswith(HUB_PREFIX):
         rows = _hub_rows(source, split)
     else:
         rows = _file_rows(Path(source))
+    if not labelled:
+        rows = (
+            (where, {"id": str(number), **row, "answers": None})
+            for number, (where, row) in enumerate(rows)
+        )
     examples = [_example(row, where) for where, row in rows]
     require(examples, f"{source}: holds no questions")
     check_examples(examples, source)
+    if labelled:
+        require(
+            any(example.answers for example in examples),
+            f"{source}: no question has an answer; expected answers with text and answer_start",
+        )
     return examples
 
 
@@ -50,7 +62,7 @@ def check_examples(examples: list[Example], source: str) -> None:
         e.id
         for e in examples
         for answer, start in zip(e.answers, e.answer_starts, strict=True)
-        if not answer or start < 0 or e.context[start : start + len(answer)] != answer
+        if not answer.strip() or start < 0 or e.context[start : start + len(answer)] != answer
     ]
     require(
         not misplaced,

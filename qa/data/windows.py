@@ -1,8 +1,8 @@
 """Windows: a question with one slice of its context, in tokens, with offsets and labels.
 
-Every distinct question and context is tokenised once; windows are cut from the tokens. The result
-is what `tokenizer(question, context, truncation="only_second", stride=...)` gives, token by token,
-without tokenising a context again for each of its questions.
+Within a block of examples every distinct question and context is tokenised once; windows are cut
+from the tokens. The result is what `tokenizer(question, context, truncation="only_second",
+stride=...)` gives, token by token, without tokenising a context again for each of its questions.
 
 T: tokens of a window, special tokens included.
 """

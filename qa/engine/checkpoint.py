@@ -46,9 +46,7 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
         summary = json.loads((path / SUMMARY_FILE).read_text(encoding="utf-8"))
         expected = summary["files"][STATE_FILE]
         if fingerprint(path / STATE_FILE) != expected:
-            raise UserError(
-                f"{path / STATE_FILE} is damaged: its size or SHA-256 is not {expected}"
-            )
+            raise UserError(f"checkpoint {path} is damaged: {STATE_FILE} is not what was written")
         state = torch.load(path / STATE_FILE, map_location=map_location, weights_only=True)
     except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"checkpoint {path} cannot be read ({describe(error)})") from error

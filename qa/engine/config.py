@@ -29,7 +29,6 @@ class TrainConfig:
     warmup_ratio: float = option(0.1, "share of all steps over which the learning rate rises")
     lr_scheduler: str = option("cosine", "shape of the decay after the warm-up", LR_SCHEDULERS)
     max_grad_norm: float = option(1.0, "clip the gradient to this norm; 0: do not clip")
-    per_device_train_batch_size: int = option(16, "items per micro-batch")
     gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step")
     precision: str = option(
         "auto",
@@ -37,15 +36,11 @@ class TrainConfig:
         PRECISIONS,
     )
     device: str = option("auto", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, ...")
-    seed: int = option(42, "seed of weights, dropout and data order")
+    seed: int = option(42, "seed of new weights, dropout and data order")
     num_workers: int = option(0, "processes that prepare batches; 0: the training process itself")
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_train_epochs",
-            "per_device_train_batch_size",
-            "gradient_accumulation_steps",
-        ):
+        for name in ("num_train_epochs", "gradient_accumulation_steps"):
             require_at_least(self, name, 1)
         for name in ("weight_decay", "max_grad_norm", "num_workers", "seed"):
             require_at_least(self, name, 0)

@@ -37,7 +37,10 @@ def best_spans(
     ends = end_logits.float().masked_fill(~allowed, float("-inf"))  # (B, T)
     # band[b, i, w] is the end logit of token i + w
     band = F.pad(ends, (0, width - 1), value=float("-inf")).unfold(1, width, 1)  # (B, T, W)
-    pairs = starts.unsqueeze(2) + band  # (B, T, W)
+    # A model that diverged has nan scores, which topk would put first, padding included.
+    pairs = (starts.unsqueeze(2) + band).nan_to_num(
+        nan=float("-inf"), neginf=float("-inf")
+    )  # (B, T, W)
     n_best = min(n_best_size, num_tokens * width)
     scores, flat = pairs.flatten(1).topk(n_best, dim=1)  # (B, N)
     first = flat // width

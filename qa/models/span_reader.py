@@ -80,6 +80,24 @@ class SpanReader(nn.Module):
         start_logits, end_logits = logits.unbind(-1)  # (B, T) each
         return start_logits, end_logits
 
+    @torch.no_grad()
+    def require_standard_forward(self) -> None:
+        """Raise UserError unless transformers' own forward gives the same scores.
+
+        Some models do more than encoder and head (Longformer adds global attention on the
+        question); trained here, they would be saved as another model than the one that was scored.
+        """
+        self.eval()
+        ids = torch.arange(8).unsqueeze(0)  # (1, T)
+        start_logits, end_logits = self(ids, torch.ones_like(ids))
+        theirs = self.model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        require(
+            torch.equal(start_logits, theirs.start_logits)
+            and torch.equal(end_logits, theirs.end_logits),
+            f"{type(self.model).__name__} is more than an encoder with a span head, which is all"
+            " that qa can train",
+        )
+
     def save_pretrained(self, directory: Path) -> None:
         """Write weights and configuration as transformers does; OSError if that fails."""
         from safetensors import SafetensorError
@@ -121,13 +139,15 @@ class SpanReader(nn.Module):
                 model, loading = AutoModelForQuestionAnswering.from_pretrained(
                     name, config=config, dtype=torch.float32, output_loading_info=True
                 )
+            reader = cls(model)
+            reader.require_standard_forward()
         absent = [key for key in loading["missing_keys"] if not key.startswith("qa_outputs.")]
         require(not absent, f"{name}: weights are missing, e.g. {', '.join(sorted(absent)[:2])}")
         require(
             not (require_head and loading["missing_keys"]),
             f"{name}: has no trained span head (qa_outputs); train it first with train.py --model",
         )
-        return cls(model)
+        return reader
 
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,11 +201,8 @@ class user_errors:
         return None
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        from safetensors import SafetensorError
-
-        # RuntimeError: weights whose shapes are not those of the configuration.
-        expected = (OSError, ValueError, RuntimeError, SafetensorError)
-        if not isinstance(error, expected) or isinstance(error, UserError):
+        # Any Exception: there is no end to what transformers raises for a malformed directory.
+        if not isinstance(error, Exception) or isinstance(error, UserError):
             return
         reason = " ".join(str(error).split())[:160]
         if os.path.isdir(self.name):
