@@ -20,7 +20,7 @@ from qa.data.holdout import split_holdout
 from qa.data.order import TrainingOrder
 from qa.data.quickstart import make_quickstart
 from qa.data.quickstart_tokenizer import train_tokenizer
-from qa.data.readers import read_examples
+from qa.data.readers import read_examples, require_answers
 from qa.data.windows import WindowOptions, require_fits
 from qa.engine.distributed import join_world, local_device
 from qa.engine.errors import require
@@ -131,6 +131,9 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
     require(
         training, f"{data.train_data}: no training examples are left after holding out the rest"
     )
+    require_answers(training, data.train_data)
+    if evaluation:
+        require_answers(evaluation, data.eval_data or data.train_data)
     return training, evaluation
 
 

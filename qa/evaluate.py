@@ -181,7 +181,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
     """Load a reader and a data set, score the one on the other, print and write."""
     from qa.data.cache import cached_windows
     from qa.data.holdout import split_holdout
-    from qa.data.readers import read_examples
+    from qa.data.readers import read_examples, require_answers
     from qa.engine.files import write_json
     from qa.output import METRICS_FILE, check_output, clear_output, make_output
     from qa.predict import Reader
@@ -194,6 +194,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
     examples = read_examples(options.data, split="validation")
     if options.holdout is not None:
         _, examples = split_holdout(examples, options.holdout)
+    require_answers(examples, options.data)
     reader = Reader.from_pretrained(
         options.model, options.device, options.precision, batch_size=options.batch_size
     )

@@ -27,7 +27,7 @@ SETTINGS = """
     per-device-train-batch-size gradient-accumulation-steps precision device seed num-workers
     eval-steps per-device-eval-batch-size metric-for-best-model early-stopping-patience
     n-best-size max-answer-length
-    output-dir logging-steps save-steps save-total-limit
+    output-dir logging-steps save-steps save-total-limit async-save
 """.split()
 OWN_DATA = ["--model", "m", "--train-data", "t.json"]
 
@@ -90,7 +90,7 @@ def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default() -> None:
     recipe = ["--recipe", "klue-bert-korquad-512"]
     default, named = parse("--model", "m", "--train-data", "t"), parse(*recipe)
     flagged = parse(*recipe, "--per-device-train-batch-size", "4")
-    sizes = [c.train.per_device_train_batch_size for c in (default, named, flagged)]
+    sizes = [c.data.per_device_train_batch_size for c in (default, named, flagged)]
     assert sizes == [16, 8, 4]
     assert flagged.data.max_seq_length == named.data.max_seq_length == 512
 
@@ -139,6 +139,16 @@ def test_resume_with_a_recipe_takes_the_recipe(tmp_path: Path) -> None:
 def test_steps_are_a_number_or_the_word_epoch() -> None:
     config = parse("--eval-steps", "25", "--save-steps", "epoch")
     assert (config.evaluation.eval_steps, config.output.save_steps) == (25, "epoch")
+
+
+def test_a_setting_that_is_on_or_off_has_two_flags(tmp_path: Path) -> None:
+    assert parse().output.async_save is False
+    for flag in ("--async-save", "--async_save"):
+        assert parse(flag).output.async_save is True
+    path = config_file(tmp_path / "c.json", parse("--async-save", *OWN_DATA).flat())
+    assert parse("--config", path).output.async_save is True
+    for flag in ("--no-async-save", "--no_async_save"):
+        assert parse("--config", path, flag).output.async_save is False
 
 
 def test_list_recipes_is_no_run() -> None:
@@ -211,6 +221,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
         (["--max_step=3"], ["--max-step", "did you mean --max-steps"]),
         (["--xyzzy", "1"], ["--xyzzy", "--help"]),
         (["stray"], ["stray"]),
+        (["--async-save", "yes"], ["yes"]),  # it takes no value
         (["--seed"], ["--seed"]),
         (["--holdout", "0.2", "--eval-data", "e.json"], ["holdout", "eval_data"]),
         (["--resume", "--overwrite", "--output-dir", "x"], ["--resume", "--overwrite"]),
@@ -246,6 +257,8 @@ def test_a_command_line_that_makes_no_sense_is_refused(
         (b'{"train_data": 3}', "train_data"),
         (b'{"max_steps": []}', "max_steps"),
         (b'{"eval_steps": null}', "eval_steps"),
+        (b'{"async_save": "yes"}', "async_save"),
+        (b'{"async_save": 1}', "async_save"),
         (b'{"recipe": 3, "train_data": "t", "model": "m"}', "recipe"),
         (b'{"recipe": ["a"], "train_data": "t", "model": "m"}', "recipe"),
     ],
@@ -289,6 +302,7 @@ def test_help_lists_every_flag_without_importing_torch() -> None:
     done = run_train("--help")
     listed = re.findall(r"^  (?:-h, )?--([a-z-]+)", done.stdout, re.MULTILINE)
     assert sorted(listed) == sorted([*SETTINGS, *COMMANDS, "help"])
+    assert "--async-save, --no-async-save" in done.stdout
 
 
 def test_list_recipes_names_every_recipe_without_importing_torch() -> None:

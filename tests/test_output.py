@@ -11,7 +11,7 @@ import pytest
 
 import qa.output
 from qa.engine import UserError
-from qa.output import check_output, make_output
+from qa.output import check_output, clear_output, make_output
 
 
 @pytest.fixture(autouse=True)
@@ -84,17 +84,30 @@ def test_a_directory_with_something_in_it_is_refused(tmp_path: Path, name: str) 
     (tmp_path / name).touch()
     message = refused(tmp_path)
     assert all(text in message for text in (str(tmp_path), "--resume", "--overwrite"))
-    check_output(str(tmp_path), True, False)
     check_output(str(tmp_path), False, True)
     assert tree(tmp_path) == [name]
 
 
+def test_resuming_needs_checkpoints(tmp_path: Path) -> None:
+    """Nothing to resume is said before the minutes of reading data, and nothing is made."""
+    for directory in (tmp_path, tmp_path / "absent"):
+        message = refused(directory, resume=True)
+        assert f"{directory / 'checkpoints'}: there is no checkpoint to resume from" in message
+    assert tree(tmp_path) == []
+    make_finished_run(tmp_path)
+    before = tree(tmp_path)
+    check_output(str(tmp_path), True, False)
+    assert tree(tmp_path) == before
+
+
 def test_overwrite_removes_the_files_of_a_run_and_no_others(tmp_path: Path) -> None:
     make_finished_run(tmp_path)
+    (tmp_path / ".best.old").mkdir()  # what a killed run leaves
+    (tmp_path / ".metrics.json.tmp").touch()
     (tmp_path / "notes.txt").touch()
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "metrics.json").touch()
-    assert make_output(str(tmp_path), "a") == tmp_path
+    clear_output(tmp_path)
     assert tree(tmp_path) == ["data", "data/metrics.json", "notes.txt"]
 
 
@@ -113,7 +126,7 @@ def test_overwrite_removes_a_link_and_not_what_it_points_to(tmp_path: Path) -> N
     run.mkdir()
     (run / "checkpoints").symlink_to(elsewhere, target_is_directory=True)
     (run / "metrics.json").symlink_to(elsewhere / "absent")
-    make_output(str(run), "a")
+    clear_output(run)
     assert tree(run) == []
     assert tree(elsewhere) == ["precious"]
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import ARTICLES
 
+from qa.data.windows import WindowOptions
 from qa.engine.errors import UserError
 from qa.models.span_reader import SpanReader
 from qa.predict import Reader
@@ -203,12 +204,13 @@ def test_damaged_settings_file(content: str, reader_dir: Path, tmp_path: Path) -
 
 
 def test_model_made_by_something_else_has_defaults(reader_dir: Path, tmp_path: Path) -> None:
-    """No reader.json: transformers' usual 384 tokens, which are too many for this model."""
+    """No reader.json: the usual 384 tokens, or as many as the model has positions for."""
     for path in reader_dir.iterdir():
         if path.name != "reader.json":
             (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert Reader.from_pretrained(tmp_path).windows == WindowOptions(160, 53, 26)
     with pytest.raises(UserError, match="max_seq_length 384 is more than the 160 tokens"):
-        Reader.from_pretrained(tmp_path)
+        Reader.from_pretrained(tmp_path, max_seq_length=384)
     reader = Reader.from_pretrained(tmp_path, **SMALL)
     assert len(reader.answer(question=QUESTION, context=CONTEXT, top_k=20)) == 20
 

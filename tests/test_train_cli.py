@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -111,8 +112,8 @@ def sha256(path: Path) -> str:
 
 
 def snapshot(directory: Path) -> dict[str, str]:
-    """Relative path -> content of every file; {} if there is no such directory."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    """Relative path -> content of every file but the lock; {} if there is no such directory."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(directory)): sha256(path) for path in files}
 
 
@@ -167,6 +168,7 @@ def refusal(
 
 def test_run_leaves_all_outputs(trained: Path) -> None:
     assert sorted(path.name for path in trained.iterdir()) == [
+        ".lock",
         "best",
         "checkpoints",
         "config.json",
@@ -386,7 +388,8 @@ def test_early_stopping_and_a_limit_of_checkpoints(flags: list[str], tmp_path: P
     metrics = read_json(directory / "metrics.json")
     assert [record["step"] for record in metrics["history"]] == [1, 2, 3]
     assert metrics["best"]["step"] == 1
-    assert [path.name for path in list_checkpoints(directory / "checkpoints")] == ["step-00000003"]
+    names = [path.name for path in list_checkpoints(directory / "checkpoints")]
+    assert names == ["step-00000001", "step-00000003"]  # the best one is kept beyond the limit
     assert train.main(["--resume", "--output-dir", str(directory)]) == 0
     assert read_json(directory / "metrics.json") == metrics
 
@@ -490,14 +493,111 @@ def test_damaged_checkpoint(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Named in one line; the one before it is used, and the run ends as if nothing had been."""
     directory = tmp_path / "run"
     shutil.copytree(trained, directory)
-    newest = list_checkpoints(directory / "checkpoints")[-1]
-    damage(newest)
+    checkpoints = list_checkpoints(directory / "checkpoints")
+    damage(checkpoints[-1])
+    damage(checkpoints[-2])
+    assert train.main(["--resume", "--output-dir", str(directory)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    reports = [line for line in lines if line.startswith("not used: ")]
+    assert len(reports) == 2
+    for report, checkpoint in zip(reports, checkpoints[:0:-1], strict=True):
+        assert str(checkpoint) in report
+    assert f"resuming from {checkpoints[0]}" in lines
+    assert_same_run(directory, trained)
+
+
+def test_all_checkpoints_damaged(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(trained, directory)
+    for checkpoint in list_checkpoints(directory / "checkpoints"):
+        flip_a_byte(checkpoint)
     before = snapshot(directory)
     line = refusal(capsys, ["--resume", "--output-dir", str(directory)])
-    assert str(newest) in line
+    assert "none of the 3 checkpoints is whole" in line
     assert snapshot(directory) == before
+
+
+def differences(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> dict[str, tuple[str, str]]:
+    """Resume another run, which must be refused; returns name -> (checkpoint's, this) values."""
+    capsys.readouterr()
+    assert train.main(["--resume", *arguments]) == 2
+    first, header, *rows = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: --resume would continue another run")
+    assert header.split() == ["checkpoint", "now"]
+    cells = [re.split(r"\s{2,}", row.strip()) for row in rows]
+    return {name: (saved, now) for name, saved, now in cells}
+
+
+CHANGES = [
+    ("learning-rate", "0.004", {"learning_rate": ("0.003", "0.004")}),
+    ("lr-scheduler", "linear", {"lr_scheduler": ("cosine", "linear")}),
+    ("seed", "1", {"seed": ("42", "1")}),
+    ("gradient-accumulation-steps", "1", {"global batch (micro-batches per step)": ("2", "1")}),
+    ("per-device-train-batch-size", "1", {"per_device_train_batch_size": ("2", "1")}),
+    ("precision", "bf16", {"precision": ("fp32", "bf16")}),
+    ("max-answer-length", "9", {"max_answer_length": ("8", "9")}),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), CHANGES)
+def test_resuming_with_another_setting(
+    name: str,
+    value: str,
+    expected: dict[str, tuple[str, str]],
+    trained: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = snapshot(trained)
+    arguments = ["--output-dir", str(trained), f"--{name}", value]
+    assert differences(capsys, arguments) == expected
+    assert snapshot(trained) == before
+
+
+def test_resuming_with_several_other_settings_and_windows(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other windows are other data, so these are named too."""
+    arguments = ["--output-dir", str(trained), "--max-seq-length", "40", "--weight-decay", "0.5"]
+    found = differences(capsys, arguments)
+    assert found.keys() == {"training data", "held-out data", "max_seq_length", "weight_decay"}
+    assert found["max_seq_length"] == ("32", "40")
+    assert found["weight_decay"] == ("0.01", "0.5")
+
+
+def test_resuming_with_other_data(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = squad_json()
+    content["data"][1]["paragraphs"][0]["qas"][0]["question"] += "?"
+    (tmp_path / "other.json").write_text(json.dumps(content), encoding="utf-8")
+    arguments = ["--output-dir", str(trained), "--train-data", str(tmp_path / "other.json")]
+    assert differences(capsys, arguments).keys() == {"training data"}  # article 1 is not held out
+
+
+def test_resuming_with_what_may_change(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outputs, logging, workers, and a longer run, which says what that does."""
+    directory = tmp_path / "run"
+    shutil.copytree(trained, directory)
+    extra = ["--logging-steps", "1", "--save-steps", "4", "--save-total-limit", "9", "--async-save"]
+    extra += ["--num-workers", "1", "--eval-steps", "13", "--max-steps", "14"]
+    extra += ["--per-device-eval-batch-size", "3"]
+    assert train.main(["--resume", "--output-dir", str(directory), *extra]) == 0
+    output = capsys.readouterr().out
+    assert "the run now has 14 steps instead of 12" in output
+    history = read_json(directory / "metrics.json")["history"]
+    assert [record["step"] for record in history] == [3, 6, 9, 12, 13, 14]
+    assert [step for step, _ in curve(directory, "train/loss")] == [2, 4, 6, 8, 10, 12, 13, 14]
+    names = [path.name for path in list_checkpoints(directory / "checkpoints")]
+    assert names[-2:] == ["step-00000012", "step-00000014"]
 
 
 def test_checkpoint_of_another_model(
@@ -518,10 +618,8 @@ def test_checkpoint_of_another_model(
     directory = tmp_path / "run"
     shutil.copytree(trained, directory)
     before = snapshot(directory)
-    line = refusal(
-        capsys, ["--resume", "--output-dir", str(directory), "--model", str(tmp_path / "other")]
-    )
-    assert "the checkpoint is of another model" in line
+    arguments = ["--output-dir", str(directory), "--model", str(tmp_path / "other")]
+    assert differences(capsys, arguments).keys() == {"model"}
     assert snapshot(directory) == before
 
 
@@ -633,7 +731,7 @@ def test_predict_refuses(
         (["--batch-size", "0"], "--batch-size must be at least 1"),
         (["--holdout", "2"], "holdout must be above 0"),
         (["--precision", "int3"], "precision"),
-        (["--output-dir", "/proc/version/out"], "/proc/version/out: cannot be made"),
+        (["--output-dir", "/proc/version/out"], "/proc/version is not a directory"),
     ],
 )
 def test_evaluate_refuses(

@@ -37,12 +37,15 @@ def read_examples(source: str, split: str = "train", labelled: bool = True) -> l
     examples = [_example(row, where) for where, row in rows]
     require(examples, f"{source}: holds no questions")
     check_examples(examples, source)
-    if labelled:
-        require(
-            any(example.answers for example in examples),
-            f"{source}: no question has an answer; expected answers with text and answer_start",
-        )
     return examples
+
+
+def require_answers(examples: list[Example], source: str) -> None:
+    """Raise UserError if no example can be learned from or scored."""
+    require(
+        any(example.answers for example in examples),
+        f"{source}: no question has an answer; expected answers with text and answer_start",
+    )
 
 
 def check_examples(examples: list[Example], source: str) -> None:
