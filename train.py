@@ -9,7 +9,7 @@ import sys
 import time
 
 from qa.arguments import Command, parse_arguments
-from qa.cli import run_command
+from qa.cli import run_command, say
 from qa.hub import use_caches_if_unreachable
 from qa.output import check_output
 from qa.recipes import RECIPES
@@ -35,7 +35,7 @@ def train(command: Command) -> None:
     started = time.perf_counter()
     config = command.config
     description = RECIPES[config.recipe][0] if config.recipe in RECIPES else "your own settings"
-    print(f"qa: recipe {config.recipe}: {description}", flush=True)
+    say(f"qa: recipe {config.recipe}: {description}")
 
     check_output(config.output.output_dir, command.resume, command.overwrite)
     if config.needs_hub:
@@ -45,7 +45,7 @@ def train(command: Command) -> None:
     from qa.engine.signals import StopSignals
     from qa.session import Session
 
-    job = build_job(config, say=lambda line: print(line, flush=True))
+    job = build_job(config, say)
     # The session is the output directory with its curves, checkpoints and best model.
     with StopSignals() as signals, Session(job, command, signals) as session:
         session.catch_up()

@@ -112,7 +112,7 @@ class Answerer:
         self.decode_seconds += time.perf_counter() - started
         return answers
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _logits(self, windows: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor]:
         """start_logits and end_logits, (B, T); adds the windows' loss to the count."""
         batch = move_to_device(self.collator(windows), self.device)
@@ -128,7 +128,7 @@ class Answerer:
         self.num_windows += len(windows)
         return logits
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _decode(
         self,
         windows: Sequence[Window],

@@ -48,9 +48,9 @@ class Job:
     eval_windows: Any
     data_fingerprints: dict[str, str]  # of texts, tokenizer and window options
 
-    def save_reader(self, directory: Path) -> None:
+    def save_reader(self, directory: Path, weights: dict[str, torch.Tensor]) -> None:
         """Write model, tokenizer and settings for `Reader.from_pretrained` and for transformers."""
-        self.reader.save_pretrained(directory)
+        self.reader.save_pretrained(directory, weights)
         self.tokenizer.save_pretrained(directory)
         names = ("max_seq_length", "window_overlap", "max_question_length")
         settings = {name: getattr(self.config.data, name) for name in names}

@@ -60,13 +60,15 @@ def evaluate(
     files: PredictionFiles | None = None,
     world: World | None = None,
     should_abort: Callable[[], bool] = lambda: False,
+    deals_blocks: bool = True,
 ) -> Evaluation | None:
     """Answer and score `examples`, whose windows are the rows of `windows`, in order.
 
     windows: a `datasets.Dataset` made by `cached_windows`. files: takes each example's answers.
     world: processes that deal the blocks out among them; the main one scores and writes, in order,
     what one process alone would, and all return its result. should_abort: asked, in all processes
-    alike, between blocks; None is returned if it says so.
+    alike, between blocks; None is returned if it says so. deals_blocks: false if all processes must
+    answer every block together.
     """
     from qa.answerer import blocks
     from qa.engine.distributed import World
@@ -78,10 +80,11 @@ def evaluate(
     scores = [Score(name) for name in METRICS]
     loss_sum, num_windows, scoring_seconds = 0.0, 0, 0.0
     remaining = blocks(iterate_rows(windows))
-    while deal := list(islice(remaining, world.size)):
+    lanes, lane = (world.size, world.rank) if deals_blocks else (1, 0)
+    while deal := list(islice(remaining, lanes)):
         if should_abort():
             return None
-        for answered in world.gather(answer_dealt(answerer, examples, deal, world.rank)):
+        for answered in world.gather(answer_dealt(answerer, examples, deal, lane))[:lanes]:
             scoring = time.perf_counter()
             if answered is None:
                 continue

@@ -22,6 +22,7 @@ SAME_SETTINGS = (
     "lr_scheduler",
     "max_grad_norm",
     "per_device_train_batch_size",
+    "sharding",
     "attention_dropout",
     "hidden_dropout",
     "metric_for_best_model",

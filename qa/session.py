@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -135,18 +136,14 @@ class Session:
         if not self.evaluates:
             return
         self.log.rates.pause()
-        # Every process evaluates; the others' files are in memory only.
-        if self.world.is_main:
-            with PredictionFiles(self.directory) as files:
-                result = self._evaluate(files)
-                is_best = result is not None and self._note(result)
-                if is_best:
-                    with replace_directory(self.directory / BEST) as directory:
-                        self.job.save_reader(directory)
-                    files.commit()
-        else:
-            result = self._evaluate(None)
+        files = PredictionFiles(self.directory) if self.world.is_main else None
+        with files or nullcontext():
+            result = self._evaluate(files)
             is_best = result is not None and self._note(result)
+            if is_best:
+                self._save_best()
+                if files is not None:
+                    files.commit()
         self.pending_evaluation = result is None
         if result is not None:
             self._report(result, is_best)
@@ -186,11 +183,10 @@ class Session:
                 f"stopped by {name} after step {self.run.global_step}; {self._where_to_resume()}",
                 exit_code=128 + self.stop_signal,
             )
+        if not self.evaluates:
+            self._save_best()
         if not self.world.is_main:
             return
-        if not self.evaluates:
-            with replace_directory(self.directory / BEST) as directory:
-                self.job.save_reader(directory)
         self._write_metrics()
         samples = self._samples() if self.evaluates else []
         self.bar.close()
@@ -240,8 +236,22 @@ class Session:
     def _evaluate(self, files: PredictionFiles | None) -> Evaluation | None:
         job = self.job
         return evaluate(
-            job.answerer, job.eval_examples, job.eval_windows, files, self.world, self._must_abort
+            job.answerer,
+            job.eval_examples,
+            job.eval_windows,
+            files,
+            self.world,
+            self._must_abort,
+            # A sharded model runs in all processes at once, so all answer the same block.
+            deals_blocks=self.config.train.sharding == "none",
         )
+
+    def _save_best(self) -> None:
+        """Write best/; all processes give their part of the weights."""
+        weights = self.run.weights()
+        if self.world.is_main:
+            with replace_directory(self.directory / BEST) as directory:
+                self.job.save_reader(directory, weights)
 
     def _must_abort(self) -> bool:
         self._agree_on_signals()

@@ -8,6 +8,7 @@ from typing import Any
 from qa.engine.errors import require
 
 LR_SCHEDULERS = ("cosine", "linear", "constant")
+SHARDINGS = ("none", "fsdp")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -37,6 +38,9 @@ class TrainConfig:
     )
     device: str = option("auto", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, ...")
     seed: int = option(42, "seed of new weights, dropout and data order")
+    sharding: str = option(
+        "none", "fsdp: split weights and optimizer among torchrun's processes (FSDP2)", SHARDINGS
+    )
     num_workers: int = option(0, "processes that prepare batches; 0: the training process itself")
 
     def __post_init__(self) -> None:
@@ -56,6 +60,11 @@ class TrainConfig:
         )
         require_choice(self, "lr_scheduler", LR_SCHEDULERS)
         require_choice(self, "precision", PRECISIONS)
+        require_choice(self, "sharding", SHARDINGS)
+        require(
+            self.sharding == "none" or self.precision != "fp16",
+            "sharding fsdp does not go with precision fp16, whose loss scaling it lacks; use bf16",
+        )
 
 
 def require_at_least(config: object, name: str, minimum: float) -> None:

@@ -15,7 +15,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
+
+from qa.engine.errors import require
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,16 @@ class World:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
-    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The model whose backward averages gradients over all processes."""
+    def wrap(self, model: nn.Module, device: torch.device, sharding: str) -> nn.Module:
+        """The model whose backward averages gradients over all processes.
+
+        sharding "fsdp": the model itself, changed in place so that each process holds a part of
+        every weight; UserError in a single process.
+        """
+        if sharding == "fsdp":
+            require(self.size > 1, "sharding fsdp needs several processes: start with torchrun")
+            shard(model, device, self.size)
+            return model
         if self.size == 1:
             return model
         return DistributedDataParallel(
@@ -102,8 +115,26 @@ def local_device(name: str) -> str:
     return name
 
 
+def shard(model: nn.Module, device: torch.device, size: int) -> None:
+    """Apply FSDP2 to the members of every ModuleList (a transformer's layers) and to the rest."""
+    mesh = init_device_mesh(device.type, (size,))
+    for module in list(model.modules()):
+        if isinstance(module, nn.ModuleList):
+            for block in module:
+                fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def whole(value: torch.Tensor) -> torch.Tensor:
+    """The full tensor of which each process may hold a part."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
 def no_sync(model: nn.Module, is_last: bool) -> AbstractContextManager[Any]:
     """Keeps gradients local, except in the last micro-batch of a step, which adds them all up."""
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(is_last)
+        return nullcontext()
     if isinstance(model, DistributedDataParallel) and not is_last:
         return model.no_sync()
     return nullcontext()

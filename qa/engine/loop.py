@@ -20,6 +20,7 @@ from qa.engine.precision import make_scaler, resolve_device, resolve_precision
 from qa.engine.rng import rng_state, seed_everything, set_rng_state
 from qa.engine.sampler import Order
 from qa.engine.schedule import lr_factor, warmup_steps
+from qa.engine.state import load_state, model_state, optimizer_state
 from qa.engine.step import ALONE, Batch, LossFn, train_step
 
 
@@ -70,7 +71,7 @@ class TrainingRun:
         self.device = resolve_device(local_device(config.device))
         self.precision = resolve_precision(config.precision, self.device)
         self.model = model.to(self.device)
-        self.synced_model = world.wrap(self.model, self.device)
+        self.synced_model = world.wrap(self.model, self.device, config.sharding)
         self.loss_fn = loss_fn
         self.dataset = dataset
         self.order = order
@@ -119,11 +120,21 @@ class TrainingRun:
             step, kind=self.config.lr_scheduler, warmup=self.warmup_steps, total=self.total_steps
         )
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The model's whole weights by name, also where each process holds a part only.
+
+        To be called by all processes; with sharding, the main one gets the weights.
+        """
+        return model_state(self.model)
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides how the run goes on, in types safe to load."""
+        """Everything that decides how the run goes on, in types safe to load.
+
+        To be called by all processes; the main one's is the one to save.
+        """
         return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": self.weights(),
+            "optimizer": optimizer_state(self.model, self.optimizer),
             "scaler": self.scaler.state_dict(),
             "rng": self.world.gather(rng_state()),
             "global_step": self.global_step,
@@ -142,8 +153,7 @@ class TrainingRun:
             f"the checkpoint stands at micro-batch {state['position']} of an epoch, but an epoch"
             f" now has {self.micro_batches_per_epoch}: data or batch size changed",
         )
-        self.model.load_state_dict(state["model"])
-        load_moments(self.optimizer, state["optimizer"])
+        load_state(self.model, self.optimizer, state["model"], state["optimizer"])
         if state["scaler"]:  # empty if the checkpoint was made without loss scaling
             self.scaler.load_state_dict(state["scaler"])
         if self.world.rank < len(state["rng"]):
@@ -234,16 +244,6 @@ def sum_counts(micro_batches: Sequence[Batch]) -> dict[str, int]:
     """Sum each plain int of the micro-batches (num_items, ...) over the micro-batches."""
     names = [name for name, value in micro_batches[0].items() if type(value) is int]
     return {name: sum(batch[name] for batch in micro_batches) for name in names}
-
-
-def load_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Restore what the optimizer has gathered; its settings stay those of this run."""
-    current = optimizer.state_dict()["param_groups"]
-    groups = [
-        {**now, "params": then["params"]}
-        for now, then in zip(current, saved["param_groups"], strict=True)
-    ]
-    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def require_same_model(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:

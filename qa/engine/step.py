@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import nn
 
-from qa.engine.distributed import World, no_sync
+from qa.engine.distributed import World, no_sync, whole
 from qa.engine.precision import autocast
 
 Batch: TypeAlias = Mapping[str, Any]
@@ -67,4 +67,4 @@ def train_step(
     scaler.step(optimizer)  # skips itself if fp16 gradients overflowed
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    return StepResult(world.sum_tensor(loss_sum) / max(1, num_items), grad_norm)
+    return StepResult(world.sum_tensor(loss_sum) / max(1, num_items), whole(grad_norm))

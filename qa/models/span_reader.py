@@ -77,8 +77,8 @@ class SpanReader(nn.Module):
         # In fp32 even under autocast: bf16 has 8 bits, so scores near 10 would tie by the dozen.
         with torch.autocast(input_ids.device.type, enabled=False):
             logits = self.model.qa_outputs(hidden.float())  # (B, T, 2)
-        start_logits, end_logits = logits.unbind(-1)  # (B, T) each
-        return start_logits, end_logits
+        # Copies, since FSDP2 asks that a module return no views.
+        return logits[..., 0].clone(), logits[..., 1].clone()  # (B, T) each
 
     @torch.no_grad()
     def require_standard_forward(self) -> None:
@@ -98,13 +98,20 @@ class SpanReader(nn.Module):
             " that qa can train",
         )
 
-    def save_pretrained(self, directory: Path) -> None:
-        """Write weights and configuration as transformers does; OSError if that fails."""
+    def save_pretrained(
+        self, directory: Path, weights: dict[str, torch.Tensor] | None = None
+    ) -> None:
+        """Write weights and configuration as transformers does; OSError if that fails.
+
+        weights: this reader's state_dict, for a reader that holds only a part of it.
+        """
+        if weights is not None:
+            weights = {name.removeprefix("model."): value for name, value in weights.items()}
         from safetensors import SafetensorError
 
         try:
             with quiet_transformers():
-                self.model.save_pretrained(directory)
+                self.model.save_pretrained(directory, state_dict=weights)
         except SafetensorError as error:  # what it makes of a failed write, e.g. on a full disk
             raise OSError(errno.EIO, str(error), str(directory)) from error
 

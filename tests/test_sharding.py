@@ -1,0 +1,79 @@
+"""`--sharding fsdp` in two gloo processes: the same training as one process, and exact resuming."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from qa.engine.checkpoint import list_checkpoints, load_checkpoint
+from qa.verify_resume import state_differences
+
+ROOT = Path(train.__file__).resolve().parent
+
+
+def flags(squad_file: Path, encoder_dir: Path, dropout: str) -> list[str]:
+    line = f"--model {encoder_dir} --train-data {squad_file} --holdout 0.34 --max-seq-length 60"
+    line += " --window-overlap 10 --max-question-length 20 --num-train-epochs 2 --save-steps 2"
+    line += " --learning-rate 1e-3 --logging-steps 1 --save-total-limit none --precision fp32"
+    line += f" --per-device-train-batch-size 2 --hidden-dropout {dropout}"
+    return [*line.split(), "--attention-dropout", dropout]
+
+
+def train_sharded(*arguments: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += [f"--master-port={port}", str(ROOT / "train.py"), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def final_state(directory: Path) -> dict:
+    return load_checkpoint(list_checkpoints(directory / "checkpoints")[-1])
+
+
+def test_two_sharded_processes_train_as_one(
+    squad_file: Path, encoder_dir: Path, tmp_path: Path
+) -> None:
+    common = flags(squad_file, encoder_dir, "0")
+    train_sharded(*common, "--sharding", "fsdp", "--output-dir", str(tmp_path / "two"))
+    one = [*common, "--gradient-accumulation-steps", "2", "--output-dir", str(tmp_path / "one")]
+    assert train.main(one) == 0
+    states = [final_state(tmp_path / name)["run"]["model"] for name in ("one", "two")]
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        # fp32 sums in another order: a few units in the last place, through Adam's division.
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-5)
+    files = [(tmp_path / name / "predictions.json").read_bytes() for name in ("one", "two")]
+    assert files[0] == files[1]
+
+
+def test_sharded_run_resumes_exactly(squad_file: Path, encoder_dir: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    common = [*flags(squad_file, encoder_dir, "0.1"), "--sharding", "fsdp"]
+    train_sharded(*common, "--output-dir", str(whole))
+    shutil.copytree(whole, cut)
+    shutil.rmtree(list_checkpoints(cut / "checkpoints")[-1])
+    assert len(list_checkpoints(cut / "checkpoints")) == 1
+    train_sharded("--resume", "--output-dir", str(cut))
+    states = [final_state(directory)["run"] for directory in (whole, cut)]
+    assert list(state_differences(*states, "run")) == []
+
+
+def test_one_process_cannot_shard(
+    squad_file: Path, encoder_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*flags(squad_file, encoder_dir, "0"), "--sharding", "fsdp"]
+    assert train.main([*arguments, "--output-dir", str(tmp_path / "out")]) == 2
+    assert "torchrun" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
