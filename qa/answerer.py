@@ -15,6 +15,7 @@ import torch
 
 from qa.data.collate import Collator
 from qa.data.examples import Example
+from qa.data.windows import NO_ANSWER_POSITION
 from qa.engine.config import require_at_least
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast
@@ -138,9 +139,21 @@ class Answerer:
     ) -> Spans:
         """The best spans of each window, on the device."""
         allowed = answerable(windows, start_logits.shape[1]).to(self.device)
-        return best_spans(
+        spans = best_spans(
             start_logits, end_logits, allowed, n_best_size, self.options.max_answer_length
         )
+        return spans._replace(scores=spans.scores - null_scores(start_logits, end_logits))
+
+
+def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.Tensor:
+    """(B, 1) each window's score for "the answer is not here", which its first token stands for.
+
+    Logits of two windows have no common zero, so their spans cannot be ranked together; how far
+    each is above its own window's null score can. A nan, of a model that diverged, counts as 0.
+    """
+    first = NO_ANSWER_POSITION
+    null = start_logits[:, first] + end_logits[:, first]
+    return null.nan_to_num(nan=0.0).unsqueeze(1)
 
 
 def answerable(windows: Sequence[Window], width: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ class Answer:
     text: str
     start: int
     end: int
-    score: float  # start logit + end logit
+    score: float  # start logit + end logit - the null score of its window
     probability: float  # softmax over the candidates of this question
 
 

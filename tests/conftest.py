@@ -13,6 +13,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
+from runs import Launcher
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 KORQUAD_FILE = SHARED / "data" / "KorQuAD_v1.0_dev.json"
@@ -131,6 +132,14 @@ def encoder_dir(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Pat
     BertModel(config, add_pooling_layer=False).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    """Starts runs of train.py quickly."""
+    launcher = Launcher.open(tmp_path_factory.mktemp("printed"))
+    yield launcher
+    launcher.close()
 
 
 TOKENIZER_KINDS = ("wordpiece", "wordpiece-uncased", "unigram", "byte-bpe")

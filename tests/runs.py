@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,9 +25,8 @@ SERVER = """
 import json, os, signal, sys, time
 import torch
 torch.set_num_threads(1)
-import torch.utils.tensorboard, transformers.models.bert, datasets
+import datasets, torch.utils.tensorboard, transformers.models.bert.modeling_bert
 import train, qa.build, qa.session
-import qa.engine.loop
 
 def start(request):
     pid = os.fork()
@@ -36,7 +36,6 @@ def start(request):
     for number, path in ((0, os.devnull), (1, request["stdout"]), (2, request["stderr"])):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(path, flags), number)
-    # Python ignores SIGPIPE and handles SIGINT; both are as in a process that just started.
     exec(request["prelude"], {"__name__": "prelude"})
     sys.exit(train.main(request["arguments"]))
 
@@ -169,3 +168,18 @@ def wait_until(condition: Callable[[], object], run: Run | None = None) -> None:
     while not condition():
         assert time.monotonic() < deadline, (run.stdout, run.stderr) if run else ""
         time.sleep(0.005)
+
+
+def free_port() -> int:
+    """A port for the processes of a run to meet at."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+        return port
+
+
+def as_rank(rank: int, size: int, port: int) -> str:
+    """A prelude: what torchrun tells a process."""
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
+    values = {name: str(value) for name, value in names.items()}
+    return f"import os\nos.environ.update({values | {'MASTER_ADDR': '127.0.0.1'}})\n"

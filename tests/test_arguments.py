@@ -25,6 +25,7 @@ SETTINGS = """
     model attention-dropout hidden-dropout
     learning-rate weight-decay num-train-epochs max-steps warmup-ratio lr-scheduler max-grad-norm
     per-device-train-batch-size gradient-accumulation-steps precision device seed num-workers
+    sharding
     eval-steps per-device-eval-batch-size metric-for-best-model early-stopping-patience
     n-best-size max-answer-length
     output-dir logging-steps save-steps save-total-limit async-save

@@ -142,6 +142,7 @@ def answers_one_by_one(model: Any, tokenizer: Any, example: Example) -> list[tup
                 offsets = encoded["offset_mapping"][i]
                 key = (offsets[first][0], offsets[last][1])
                 score = float(out.start_logits[0, first] + out.end_logits[0, last])
+                score -= float(out.start_logits[0, 0] + out.end_logits[0, 0])
                 best[key] = max(score, best.get(key, -math.inf))
     ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:7]
     return [(example.context[s:e], s, e, score) for (s, e), score in ranked]

@@ -52,8 +52,9 @@ def test_two_sharded_processes_train_as_one(
     states = [final_state(tmp_path / name)["run"]["model"] for name in ("one", "two")]
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
-        # fp32 sums in another order: a few units in the last place, through Adam's division.
-        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-5)
+        # fp32 sums in another order, and Adam divides by the root of tiny second moments: where a
+        # gradient is all but 0 (key biases), up to a tenth of one update of 1e-3.
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-4)
     files = [(tmp_path / name / "predictions.json").read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
 

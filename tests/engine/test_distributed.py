@@ -1,0 +1,244 @@
+"""Two processes against one: the same optimisation, and resuming with another number of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import Launcher, Run, as_rank, free_port
+
+from qa.engine import load_checkpoint
+from qa.engine.distributed import World, join_world
+from qa.engine.loop import deal
+
+# Trains a small model in fp64 and saves what it saw; run in each process.
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import torch
+from torch import nn
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
+from qa.engine import TrainConfig, TrainingRun, load_checkpoint, save_checkpoint, seed_everything
+from qa.engine.distributed import join_world
+
+ITEMS, BATCH_SIZE = 13, 2  # 7 micro-batches an epoch, the last of them with one item
+
+def order(epoch):
+    shuffled = np.random.default_rng([5, epoch]).permutation(ITEMS).tolist()
+    return [shuffled[i : i + BATCH_SIZE] for i in range(0, ITEMS, BATCH_SIZE)]
+
+def collate(items):
+    rows = torch.stack(items)
+    # Not every row counts, so that micro-batches differ in their number of items.
+    counts = rows[:, 5] > -0.5
+    batch = {"x": rows[:, :4], "y": rows[:, 4], "counts": counts, "num_items": int(counts.sum())}
+    seen.append([int(row[6]) for row in rows])
+    return batch
+
+def loss_fn(model, batch):
+    error = (model(batch["x"]).squeeze(-1) - batch["y"]) ** 2
+    return (error * batch["counts"]).sum()
+
+seen = []
+world = join_world(torch.device("cpu"))
+rows = torch.randn(ITEMS, 7, generator=torch.Generator().manual_seed(1))
+rows[:, 6] = torch.arange(ITEMS)
+seed_everything(0)
+model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(options["dropout"]), nn.Tanh(), nn.Linear(8, 1))
+config = TrainConfig(
+    precision="fp32", device="cpu", learning_rate=0.05, max_grad_norm=options["max_grad_norm"],
+    gradient_accumulation_steps=options["accumulation"], max_steps=options["total"],
+)
+run = TrainingRun(model, loss_fn, list(rows), order, collate, config, world)
+seed_everything(100 + world.rank)
+if options["load"]:
+    run.load_state_dict(load_checkpoint(Path(options["load"]))["run"])
+losses, norms = [], []
+for out in run.steps():
+    losses.append(float(out.loss))
+    norms.append(float(out.grad_norm))
+    if out.global_step == options.get("fail_at") and world.rank == 1:
+        raise RuntimeError("rank 1 is broken")
+    if out.global_step == options["until"]:
+        break
+state = {"run": run.state_dict(), "losses": losses, "norms": norms}
+gathered = world.gather(seen)
+if world.is_main:
+    save_checkpoint(Path(options["save"]), run.global_step, {**state, "seen": gathered}, {})
+print(json.dumps(world.gather([world.sum_ints([world.rank + 1, 10]), world.from_main(world.rank)])))
+world.leave()
+sys.exit(0)
+"""
+
+
+def start(launcher: Launcher, size: int, options: dict[str, Any]) -> list[Run]:
+    """The processes of a run, as torchrun starts them."""
+    port = free_port()
+    script = f"options = {options!r}\n{SCRIPT}"
+    ranks = [as_rank(rank, size, port) if size > 1 else "" for rank in range(size)]
+    return [launcher.start([], prelude + script) for prelude in ranks]
+
+
+def train(
+    launcher: Launcher,
+    folder: Path,
+    size: int,
+    accumulation: int,
+    load: Path | None = None,
+    until: int = 9,
+    dropout: float = 0.0,
+    max_grad_norm: float = 1.0,
+) -> Path:
+    """Train from the start, or from a checkpoint, until a step of 9; returns its checkpoint."""
+    options = {
+        "accumulation": accumulation,
+        "load": str(load) if load else None,
+        "save": str(folder),
+        "until": until,
+        "total": 9,
+        "dropout": dropout,
+        "max_grad_norm": max_grad_norm,
+    }
+    runs = start(launcher, size, options)
+    assert [run.wait() for run in runs] == [0] * size, [run.stderr for run in runs]
+    if size == 2:
+        assert json.loads(runs[0].stdout) == [[[3, 20], 0], [[3, 20], 0]]
+        assert json.loads(runs[1].stdout) == []
+    return folder / f"step-{until:08d}"
+
+
+def assert_close(path: Path, other: Path) -> None:
+    """Weights and moments agree as far as fp64 sums in another order do."""
+    state, other_state = load_checkpoint(path)["run"], load_checkpoint(other)["run"]
+    for key in ("global_step", "epoch", "position"):
+        assert state[key] == other_state[key]
+    for name, weight in other_state["model"].items():
+        assert weight.dtype == torch.float64
+        assert float((state["model"][name] - weight).abs().max()) < 1e-12, name
+    for index, moments in other_state["optimizer"]["state"].items():
+        for name, value in moments.items():
+            difference = (state["optimizer"]["state"][index][name] - value).abs().max()
+            assert float(difference) < 1e-12, name
+
+
+def rows_by_step(path: Path, accumulation: int) -> list[list[int]]:
+    """The rows that each step consumed, over all processes, sorted; repeats would show."""
+    per_rank = load_checkpoint(path)["seen"]
+    size = len(per_rank)
+    remaining = [list(batches) for batches in per_rank]
+    steps = []
+    for left in [7, 7]:
+        while left > 0:
+            count = min(left, accumulation * size)
+            rows: list[int] = []
+            for rank in range(size):
+                own = len(range(rank, count, size))
+                rows += [r for _ in range(own) for r in remaining[rank].pop(0)]
+                if own == 0:  # lends a hand
+                    remaining[rank].pop(0)
+            steps.append(sorted(rows))
+            left -= count
+    return steps
+
+
+@pytest.fixture(scope="module")
+def alone(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One process, 2 micro-batches a step: 2 + 2 + 2 + 1 of an epoch's 7, then again."""
+    return train(launcher, tmp_path_factory.mktemp("alone"), 1, 2)
+
+
+def test_two_processes_are_one_process_that_accumulates(
+    launcher: Launcher, alone: Path, tmp_path: Path
+) -> None:
+    """In every fourth step the second process has no micro-batch left."""
+    two = train(launcher, tmp_path, 2, 1)
+    assert_close(two, alone)
+    found, expected = load_checkpoint(two), load_checkpoint(alone)
+    for name in ("losses", "norms"):
+        assert len(expected[name]) == 9
+        assert found[name] == pytest.approx(expected[name], abs=1e-12)
+    assert len(set(expected["losses"])) == 9
+    assert rows_by_step(two, 1) == rows_by_step(alone, 2)[:8]
+
+
+def test_two_processes_that_accumulate_over_a_ragged_step(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    """4 micro-batches a step of an epoch's 7: 2 + 2, then 2 + 1. Without clipping as well."""
+    one = train(launcher, tmp_path / "one", 1, 4, max_grad_norm=0.0)
+    two = train(launcher, tmp_path / "two", 2, 2, max_grad_norm=0.0)
+    assert_close(two, one)
+    losses = [load_checkpoint(path)["losses"] for path in (two, one)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-12)
+
+
+def test_two_one_two_processes_are_an_uninterrupted_run(
+    launcher: Launcher, alone: Path, tmp_path: Path
+) -> None:
+    """Broken off in the middle of an epoch and at the end of one."""
+    path = train(launcher, tmp_path / "a", 2, 1, until=3)
+    path = train(launcher, tmp_path / "b", 1, 2, load=path, until=8)
+    path = train(launcher, tmp_path / "c", 2, 1, load=path)
+    assert_close(path, alone)
+
+
+def test_two_processes_resume_bit_for_bit_with_dropout(launcher: Launcher, tmp_path: Path) -> None:
+    """Each one's own random numbers go on where they were."""
+    whole = train(launcher, tmp_path / "whole", 2, 1, dropout=0.5)
+    path = train(launcher, tmp_path / "a", 2, 1, until=5, dropout=0.5)
+    path = train(launcher, tmp_path / "b", 2, 1, load=path, dropout=0.5)
+    state, expected = load_checkpoint(path)["run"], load_checkpoint(whole)["run"]
+    for name, weight in expected["model"].items():
+        assert torch.equal(state["model"][name], weight), name
+    generators = [[rng["torch"] for rng in each["rng"]] for each in (state, expected)]
+    assert len(generators[1]) == 2
+    assert all(torch.equal(a, b) for a, b in zip(*generators, strict=True))
+    assert not torch.equal(*generators[1])  # the processes draw different numbers
+    losses = [
+        load_checkpoint(tmp_path / p)["losses"] for p in ("b/step-00000009", "whole/step-00000009")
+    ]
+    assert losses[0] == losses[1][5:]
+
+
+def test_a_process_that_fails_ends_the_other(launcher: Launcher, tmp_path: Path) -> None:
+    options = {"accumulation": 1, "load": None, "save": str(tmp_path), "until": 9, "total": 9}
+    options |= {"dropout": 0.0, "max_grad_norm": 1.0, "fail_at": 3}
+    runs = start(launcher, 2, options)
+    assert 0 not in [run.wait() for run in runs]
+    assert "rank 1 is broken" in runs[1].stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 8])
+def test_every_micro_batch_is_dealt_once(size: int, length: int) -> None:
+    step = [[10 * i, 10 * i + 1] for i in range(length)]
+    shares = [deal(step, World(rank, size)) for rank in range(size)]
+    own = sorted(batch for share in shares if share.is_own for batch in share.batches)
+    assert own == step
+    for share in shares:
+        assert share.batches  # so that every process takes part in the sum
+        assert share.is_own or share.batches == step[:1]
+    assert [len(share.batches) for share in shares if share.is_own] == [
+        len(range(rank, length, size)) for rank in range(min(size, length))
+    ]
+
+
+def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    world = join_world(torch.device("cpu"))
+    assert (world.rank, world.size, world.is_main) == (0, 1, True)
+    assert not torch.distributed.is_initialized()
+    model = torch.nn.Linear(1, 1)
+    assert world.wrap(model, torch.device("cpu"), "none") is model
+    assert world.sum_ints([3, 4]) == [3, 4]
+    assert world.gather("a") == ["a"]
+    assert world.from_main("a") == "a"
+    with world.main_first():
+        pass
+    world.leave()

@@ -1,0 +1,240 @@
+"""Signals that stop a run after its step, and one run at a time in a directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from qa.engine import UserError
+from qa.engine.lock import LOCK_FILE, RunLock
+from qa.engine.signals import STOP_SIGNALS, StopSignals
+from qa.session import Session
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ["SIGTERM", "SIGINT", "SIGUSR1"]
+
+
+@contextmanager
+def child(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that runs `code`; it has printed its first line, "ready"."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n", process.communicate()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# Signals
+
+
+def test_the_signals_are_those_of_shells_and_slurm() -> None:
+    assert [number.name for number in STOP_SIGNALS] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_signal_is_only_noted_and_the_handlers_come_back(name: str) -> None:
+    number = getattr(signal, name)
+    before = [signal.getsignal(each) for each in STOP_SIGNALS]
+    with StopSignals() as signals:
+        assert signals.received is None
+        os.kill(os.getpid(), number)
+        deadline = time.monotonic() + 10
+        while signals.received is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert signals.received is number
+        assert StopSignals.name(number) == name
+        # The next one, whichever it is, ends the process.
+        assert {signal.getsignal(each) for each in STOP_SIGNALS} == {signal.SIG_DFL}
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
+
+
+def enter_and_fail(before: list[Any]) -> None:
+    with StopSignals():
+        assert [signal.getsignal(each) for each in STOP_SIGNALS] != before
+        raise RuntimeError
+
+
+def test_the_handlers_come_back_after_an_exception_too() -> None:
+    before = [signal.getsignal(each) for each in STOP_SIGNALS]
+    with pytest.raises(RuntimeError):
+        enter_and_fail(before)
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
+
+
+TAKE_TWO = """
+import sys, time
+from qa.engine.signals import StopSignals
+with StopSignals() as signals:
+    print("ready", flush=True)
+    while signals.received is None:
+        time.sleep(0.001)
+    print("noted", signals.received.name, flush=True)
+    time.sleep(50)
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGUSR1", "SIGINT")])
+def test_a_second_signal_ends_the_process(first: str, second: str) -> None:
+    with child(TAKE_TWO) as process:
+        process.send_signal(getattr(signal, first))
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"noted {first}\n"
+        process.send_signal(getattr(signal, second))
+        assert process.wait(10) == -getattr(signal, second)
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        (signal.SIGTERM, None),
+        (None, signal.SIGUSR1),
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGINT),  # 15 and 2: their mean is 8, SIGFPE
+        (signal.SIGUSR1, signal.SIGTERM),  # 10 and 15: their mean is 12, SIGUSR2
+    ],
+)
+def test_processes_that_got_different_signals_agree_on_one_of_them(
+    received: tuple[signal.Signals | None, ...],
+) -> None:
+    """As in two processes, whose messages are added up here."""
+    messages: list[list[int]] = []
+
+    def note(values: list[int]) -> list[int]:
+        messages.append(values)
+        return values
+
+    def total(values: list[int]) -> list[int]:
+        return [sum(column) for column in zip(*messages, strict=True)]
+
+    for number in received:  # what each tells the others
+        Session._agree_on_signals(session_like(number, note))
+    agreed = []
+    for number in received:
+        session = session_like(number, total)
+        Session._agree_on_signals(session)
+        agreed.append(session.stop_signal)
+    assert agreed[0] == agreed[1]
+    assert agreed[0] in [number for number in received if number is not None]
+
+
+def session_like(received: signal.Signals | None, sum_ints: Any) -> Any:
+    return SimpleNamespace(
+        signals=SimpleNamespace(received=received),
+        world=SimpleNamespace(sum_ints=sum_ints, size=2),
+        stop_signal=0,
+    )
+
+
+# The lock
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from qa.engine.lock import RunLock
+lock = RunLock(Path(sys.argv[1]))
+print("ready", flush=True)
+for line in sys.stdin:
+    lock.release()
+    print("released", flush=True)
+"""
+
+
+def refused(directory: Path) -> str:
+    with pytest.raises(UserError) as error:
+        RunLock(directory)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_second_run_is_refused_by_host_and_pid_of_the_first(tmp_path: Path) -> None:
+    with child(HOLD, str(tmp_path)) as process:
+        for _ in range(2):  # being refused changes nothing
+            message = refused(tmp_path)
+            assert message.startswith(f"{tmp_path}: another run is writing there")
+            assert f"host {socket.gethostname()}, pid {process.pid}" in message
+            assert "--output-dir" in message
+        RunLock(tmp_path.parent).release()  # another directory is free
+
+
+def test_the_lock_of_a_killed_run_is_no_obstacle(tmp_path: Path) -> None:
+    with child(HOLD, str(tmp_path)) as process:
+        refused(tmp_path)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    text = (tmp_path / LOCK_FILE).read_text()
+    assert f"pid {process.pid}" in text  # left behind
+    lock = RunLock(tmp_path)
+    text = (tmp_path / LOCK_FILE).read_text()
+    assert text == f"host {socket.gethostname()}, pid {os.getpid()}\n"
+    lock.release()
+
+
+def test_a_released_lock_is_free_while_its_process_lives(tmp_path: Path) -> None:
+    with child(HOLD, str(tmp_path)) as process:
+        refused(tmp_path)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "released\n"
+        assert (tmp_path / LOCK_FILE).read_text() == ""
+        lock = RunLock(tmp_path)
+        assert process.poll() is None
+        lock.release()
+        lock.release()  # twice is once
+
+
+HOLD_AND_FORK = """
+import os, sys, time
+from pathlib import Path
+from qa.engine.lock import RunLock
+lock = RunLock(Path(sys.argv[1]))
+if os.fork() == 0:
+    for number in range(3):
+        os.close(number)
+    time.sleep(5)
+    os._exit(0)
+print("ready", flush=True)
+time.sleep(50)
+"""
+
+
+def test_a_data_worker_that_outlives_its_killed_run_does_not_hold_the_lock(tmp_path: Path) -> None:
+    """It notices seconds later that its parent is gone; --resume need not wait for that."""
+    with child(HOLD_AND_FORK, str(tmp_path)) as process:
+        refused(tmp_path)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        RunLock(tmp_path).release()
+
+
+def test_what_the_lock_holds_is_for_people(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path)
+    try:
+        message = refused(tmp_path)  # flock keeps apart even two in one process
+        assert f"pid {os.getpid()}" in message
+    finally:
+        lock.release()
+    assert (tmp_path / LOCK_FILE).read_text() == ""
