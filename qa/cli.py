@@ -28,8 +28,13 @@ def run_command(command: Callable[[], None]) -> int:
         print(f"error: {line}", *[table] * bool(table), sep="\n", file=sys.stderr)
         return 2
     except RunStopped as stopped:
-        print(stopped, file=sys.stderr)
+        if str(stopped):
+            print(stopped, file=sys.stderr)
         return stopped.exit_code
+    except OSError as error:  # the machine's state, not a mistake of the program
+        place = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror or error}{place}", file=sys.stderr)
+        return 1
     return 0
 
 

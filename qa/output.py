@@ -46,8 +46,8 @@ def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
     if resume:
         require(
             (path / CHECKPOINTS).is_dir(),
-            f"{path / CHECKPOINTS}: there is no checkpoint to resume from; leave out --resume to"
-            " start",
+            f"{path / CHECKPOINTS}: there is no checkpoint to resume from; start with --overwrite"
+            " instead of --resume",
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from contextlib import nullcontext
+import os
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import qa
 from qa.arguments import Command
 from qa.build import Job
+from qa.cli import say
 from qa.data.examples import Example
 from qa.engine.best import BestTracker
 from qa.engine.checkpoint import list_checkpoints, load_newest_checkpoint
@@ -19,8 +22,8 @@ from qa.engine.files import replace_directory, restore_directory, write_json
 from qa.engine.lock import RunLock
 from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
-from qa.engine.signals import StopSignals
-from qa.engine.tensorboard import TensorBoard
+from qa.engine.signals import STOP_SIGNALS, StopSignals
+from qa.engine.tensorboard import TensorBoard, has_point
 from qa.engine.writer import CheckpointWriter
 from qa.evaluate import Evaluation, evaluate
 from qa.output import (
@@ -53,18 +56,29 @@ class Session:
         self.stop_signal = 0  # its number, once all processes know of it
         self.evaluates = bool(job.eval_examples)
         self.pending_evaluation = False  # a signal cut it short
-        evaluation, output = job.config.evaluation, job.config.output
+        evaluation = job.config.evaluation
         self.tracker = BestTracker(
             evaluation.metric_for_best_model, evaluation.early_stopping_patience
         )
         # Now: transformers adds to a model's configuration when it saves it.
         self.identity = run_identity(job, job.config)
-        self.lock: RunLock | None = None
-        self.directory = self._open_directory(command)
+        with ExitStack() as opened:
+            self._open(command, opened)
+            self._opened = opened.pop_all()
+
+    def _open(self, command: Command, opened: ExitStack) -> None:
+        """Open the output directory and load what is to be resumed; `opened` undoes it."""
+        output = self.config.output
+        self.directory = self._open_directory(command, opened)
         state = self._load_newest() if command.resume else None
         checkpoints = self.directory / CHECKPOINTS
         self.writer = CheckpointWriter(checkpoints, output.save_total_limit, output.async_save)
         self.first_step = self.run.global_step + 1
+        opened.callback(self.writer.close)
+        # Read before this run writes: a resumed run may have drawn the evaluation it still owes.
+        self.is_drawn = self.pending_evaluation and has_point(
+            self.directory / TENSORBOARD, "eval/loss", self.run.global_step
+        )
         self.tensorboard = TensorBoard(
             self.directory / TENSORBOARD if self.world.is_main else None, self.run.global_step
         )
@@ -73,12 +87,12 @@ class Session:
         )
         self.log = TrainingLog(self.run, self.tensorboard, self.bar)
         if state is None:
-            text = json.dumps(job.config.flat(), indent=2)
+            text = json.dumps(self.config.flat(), indent=2)
             self.tensorboard.text("config", f"```json\n{text}\n```")
         else:
             self.log.load_state_dict(state["log"])
         if self.world.is_main:
-            write_json(self.directory / CONFIG_FILE, job.config.flat())
+            write_json(self.directory / CONFIG_FILE, self.config.flat())
         self.say(f"output: {self.directory}")
         if not self.evaluates:
             self.say("no --eval-data and no --holdout: best/ will be the last model, not scored")
@@ -93,8 +107,7 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.bar.close()
-        if self.lock is not None:
-            self.lock.release()
+        self._opened.close()
         if isinstance(error, OSError):
             reason = f"{error.strerror or error}" + (
                 f": {error.filename}" if error.filename else ""
@@ -130,12 +143,14 @@ class Session:
         """Do the evaluation that a signal cut short before this run was resumed."""
         if self.pending_evaluation:
             self.evaluate()
+            self.save()  # no resume is to do it again
 
     def evaluate(self) -> None:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
         if not self.evaluates:
             return
         self.log.rates.pause()
+        self._check_health()
         files = PredictionFiles(self.directory) if self.world.is_main else None
         with files or nullcontext():
             result = self._evaluate(files)
@@ -152,7 +167,7 @@ class Session:
     def save(self) -> None:
         """Write a checkpoint from which `--resume` continues exactly."""
         self.log.rates.pause()
-        self.log.sickness.check(self.run.learning_rate(self.run.global_step - 1))
+        self._check_health()
         self.tensorboard.flush()  # a resumed run relies on every point up to here
         state = {
             "run": self.run.state_dict(),
@@ -179,10 +194,8 @@ class Session:
         self.writer.wait()
         if self.stop_signal:
             name = self.signals.name(self.stop_signal)
-            raise RunStopped(
-                f"stopped by {name} after step {self.run.global_step}; {self._where_to_resume()}",
-                exit_code=128 + self.stop_signal,
-            )
+            line = f"stopped by {name} after step {self.run.global_step}; {self._where_to_resume()}"
+            raise RunStopped(line if self.world.is_main else "", 128 + self.stop_signal)
         if not self.evaluates:
             self._save_best()
         if not self.world.is_main:
@@ -192,12 +205,12 @@ class Session:
         self.bar.close()
         print(final_report(self.directory, self.config.recipe, self.tracker, samples), flush=True)
 
-    def _open_directory(self, command: Command) -> Path:
+    def _open_directory(self, command: Command, opened: ExitStack) -> Path:
         """Make and lock the output directory; every process learns its name."""
         path = None
         if self.world.is_main:
             path = make_output(self.config.output.output_dir, self.config.recipe)
-            self.lock = RunLock(path)
+            opened.callback(RunLock(path).release)
             if command.overwrite:
                 clear_output(path)
         directory: Path = self.world.from_main(path)
@@ -206,7 +219,7 @@ class Session:
     def _load_newest(self) -> dict[str, Any]:
         """Load the newest whole checkpoint into run and tracker."""
         directory = self.directory / CHECKPOINTS
-        path, state = load_newest_checkpoint(directory, report=lambda line: print(line, flush=True))
+        path, state = load_newest_checkpoint(directory, report=say)
         require("identity" in state, f"{path}: is not a checkpoint of train.py")
         require_same_run(state["identity"], self.identity)
         self.run.load_state_dict(state["run"])
@@ -220,18 +233,16 @@ class Session:
                     f"{self.directory / name}: is missing, though step {self.tracker.best['step']}"
                     " was the best; put it back, or start again with --overwrite",
                 )
-        if self.world.is_main:
-            print(f"resuming from {path}", flush=True)
-            if statement := describe_new_length(state["total_steps"], self.run):
-                print(statement, flush=True)
+        say(f"resuming from {path}")
+        if statement := describe_new_length(state["total_steps"], self.run):
+            say(statement)
         return state
 
     def _agree_on_signals(self) -> None:
         """Let all processes stop after the same step."""
-        received = self.signals.received or 0
-        numbers = self.world.sum_ints([int(received), int(received > 0)])
-        if numbers[1]:
-            self.stop_signal = numbers[0] // numbers[1]
+        counts = self.world.sum_ints([int(self.signals.received == n) for n in STOP_SIGNALS])
+        agreed = [int(n) for n, count in zip(STOP_SIGNALS, counts, strict=True) if count]
+        self.stop_signal = agreed[0] if agreed else 0
 
     def _evaluate(self, files: PredictionFiles | None) -> Evaluation | None:
         job = self.job
@@ -246,10 +257,18 @@ class Session:
             deals_blocks=self.config.train.sharding == "none",
         )
 
+    def _check_health(self) -> None:
+        """Stop rather than score or save a model whose numbers went bad."""
+        self.log.sickness.check(self.run.learning_rate(self.run.global_step - 1))
+
     def _save_best(self) -> None:
         """Write best/; all processes give their part of the weights."""
         weights = self.run.weights()
         if self.world.is_main:
+            if not self.directory.is_dir():  # removed while running
+                raise FileNotFoundError(
+                    errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory)
+                )
             with replace_directory(self.directory / BEST) as directory:
                 self.job.save_reader(directory, weights)
 
@@ -265,8 +284,10 @@ class Session:
 
     def _report(self, result: Evaluation, is_best: bool) -> None:
         """Tell people and TensorBoard of an evaluation."""
-        named = {f"eval/{name}": value for name, value in result.metrics_by_score.items()}
-        self.tensorboard.scalars({"eval/loss": result.eval_loss, **named}, self.run.global_step)
+        if not self.is_drawn:
+            named = {f"eval/{name}": value for name, value in result.metrics_by_score.items()}
+            points = {"eval/loss": result.eval_loss, **named}
+            self.tensorboard.scalars(points, self.run.global_step)
         main = result.metrics
         share = 100 * result.decode_seconds / result.seconds
         self.say(
@@ -276,9 +297,10 @@ class Session:
         )
         if self.world.is_main:
             self._write_metrics()
-            if is_best:
+            if is_best and not self.is_drawn:
                 text = samples_as_markdown(self._samples())
                 self.tensorboard.text("samples", text, self.run.global_step)
+        self.is_drawn = False
 
     def _samples(self) -> list[tuple[Example, str]]:
         """Some questions with the best model's answers."""

@@ -52,9 +52,10 @@ def test_two_sharded_processes_train_as_one(
     states = [final_state(tmp_path / name)["run"]["model"] for name in ("one", "two")]
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
-        # fp32 sums in another order, and Adam divides by the root of tiny second moments: where a
-        # gradient is all but 0 (key biases), up to a tenth of one update of 1e-3.
-        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-4)
+        # A constant on all logits, or on all of a query's scores, changes no softmax: the gradient
+        # of these biases is rounding alone, which Adam blows up to whole updates.
+        if not name.endswith(("qa_outputs.bias", "key.bias")):
+            torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-5)
     files = [(tmp_path / name / "predictions.json").read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
 

@@ -48,9 +48,12 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
         if fingerprint(path / STATE_FILE) != expected:
             raise UserError(f"checkpoint {path} is damaged: {STATE_FILE} is not what was written")
         state = torch.load(path / STATE_FILE, map_location=map_location, weights_only=True)
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UserError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"checkpoint {path} cannot be read ({describe(error)})") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    # What torch raises for a file that is no checkpoint, or one that carries code.
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError) as error:
         raise UserError(
             f"checkpoint {path} holds something else than tensors and plain values, so it was not"
             " loaded"
@@ -76,7 +79,7 @@ def load_newest_checkpoint(
     paths = list_checkpoints(directory)
     if not paths:
         raise UserError(
-            f"{directory}: there is no checkpoint to resume from; leave out --resume to start"
+            f"{directory}: there is no checkpoint to resume from; start with --overwrite instead"
         )
     for path in reversed(paths):
         try:
@@ -86,13 +89,23 @@ def load_newest_checkpoint(
     raise UserError(f"{directory}: none of the {len(paths)} checkpoints is whole; start afresh")
 
 
-def prune_checkpoints(directory: Path, limit: int | None, keep_steps: Collection[int] = ()) -> None:
+def prune_checkpoints(
+    directory: Path,
+    limit: int | None,
+    keep_steps: Collection[int] = (),
+    newest_step: int | None = None,
+) -> None:
     """Remove the oldest checkpoints beyond `limit`, except `keep_steps`; None keeps all.
 
+    newest_step: the one just saved; later ones are of a past that a resume gave up, or damaged.
     What a crash left unfinished is removed too, so nothing may be being written meanwhile.
     """
     for leftover in directory.glob(".step-*"):
         remove(leftover)
+    if newest_step is not None:
+        paths = list_checkpoints(directory)
+        for path in paths[paths.index(checkpoint_path(directory, newest_step)) + 1 :]:
+            remove(path)
     if limit is not None:
         kept = {checkpoint_path(directory, step) for step in keep_steps}
         paths = list_checkpoints(directory)

@@ -29,6 +29,9 @@ class RunLock:
                 f"{directory}: another run is writing there ({holder}); wait for it, stop it, or"
                 " pass another --output-dir"
             )
+        if hasattr(os, "register_at_fork"):
+            # A data worker that outlives a killed run would go on holding its lock.
+            os.register_at_fork(after_in_child=self._close)
         self._file.truncate(0)
         self._file.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
         self._file.flush()
@@ -37,6 +40,10 @@ class RunLock:
         """Give the directory free; the empty file stays, since removing it could race another."""
         if self._file is not None:
             self._file.truncate(0)
+            self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
             self._file.close()
             self._file = None
 

@@ -20,6 +20,7 @@ from qa.engine.precision import make_scaler, resolve_device, resolve_precision
 from qa.engine.rng import rng_state, seed_everything, set_rng_state
 from qa.engine.sampler import Order
 from qa.engine.schedule import lr_factor, warmup_steps
+from qa.engine.signals import ignore_stop_signals
 from qa.engine.state import load_state, model_state, optimizer_state
 from qa.engine.step import ALONE, Batch, LossFn, train_step
 
@@ -208,6 +209,7 @@ class TrainingRun:
             pin_memory=self.device.type == "cuda",
             # Its own generator: otherwise every new loader draws from the global one, which
             # dropout uses, and a resumed run, having made one loader more, would differ.
+            worker_init_fn=ignore_stop_signals,
             generator=torch.Generator().manual_seed(self.config.seed + self.epoch),
         )
         for batch in loader:

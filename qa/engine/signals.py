@@ -11,6 +11,12 @@ STOP_SIGNALS = tuple(
 """Termination, Ctrl-C, and the warning that Slurm sends before a job's time is over."""
 
 
+def ignore_stop_signals(worker: int) -> None:
+    """For data workers: a signal to the whole process group must not end them before the step."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 class StopSignals:
     """While entered, the first stop signal is only noted in `received`; a second one acts at once.
 

@@ -51,7 +51,8 @@ def load_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> Non
     """Restore what the optimizer has gathered; its settings stay those of this run."""
     current = optimizer.state_dict()["param_groups"]
     groups = [
-        {**now, "params": then["params"]}
+        # The rate is no setting here: every step sets it.
+        {**now, "params": then["params"], "lr": then["lr"]}
         for now, then in zip(current, saved["param_groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
+
+
+def report_thread(args: threading.ExceptHookArgs) -> None:
+    """As Python does, but silent for TensorBoard's thread: `flush` raises its failure again."""
+    if type(args.thread).__name__ != "_AsyncWriterThread":
+        threading.__excepthook__(args)
+
+
+def has_point(directory: Path, tag: str, step: int) -> bool:
+    """Whether a curve has a point at `step` already."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
+    events.Reload()
+    known = tag in events.Tags()["scalars"]
+    return known and any(event.step == step for event in events.Scalars(tag))
 
 
 class TensorBoard:
@@ -15,6 +32,7 @@ class TensorBoard:
     """
 
     def __init__(self, directory: Path | None, resumed_at: int = 0) -> None:
+        threading.excepthook = report_thread
         self._writer: SummaryWriter | None = None
         if directory is not None:
             purge_step = resumed_at + 1 if resumed_at else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ class CheckpointWriter:
         self.background = background
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+        directory.mkdir(parents=True, exist_ok=True)
 
     def save(
         self,
@@ -56,6 +59,11 @@ class CheckpointWriter:
             self._thread = None
         self.check()
 
+    def close(self) -> None:
+        """Wait until nothing is being written, whatever became of it."""
+        if self._thread is not None:
+            self._thread.join()
+
     def _write(
         self,
         step: int,
@@ -63,8 +71,10 @@ class CheckpointWriter:
         summary: dict[str, Any],
         keep_steps: tuple[int, ...],
     ) -> None:
+        if not self.directory.is_dir():  # removed while running: not to be made again in silence
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory))
         save_checkpoint(self.directory, step, state, summary)
-        prune_checkpoints(self.directory, self.limit, keep_steps)
+        prune_checkpoints(self.directory, self.limit, keep_steps, newest_step=step)
 
     def _write_and_note(self, *arguments: Any) -> None:
         try:
