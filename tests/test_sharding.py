@@ -51,11 +51,12 @@ def test_two_sharded_processes_train_as_one(
     assert train.main(one) == 0
     states = [final_state(tmp_path / name)["run"]["model"] for name in ("one", "two")]
     assert states[0].keys() == states[1].keys()
+    # These add a constant to all logits or to all of a query's scores, which changes no softmax:
+    # their gradient is rounding alone, which Adam blows up to whole updates.
+    idle = ("qa_outputs.bias", "key.bias", "layer.1.output.LayerNorm.bias")
     for name, value in states[0].items():
-        # A constant on all logits, or on all of a query's scores, changes no softmax: the gradient
-        # of these biases is rounding alone, which Adam blows up to whole updates.
-        if not name.endswith(("qa_outputs.bias", "key.bias")):
-            torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-5)
+        if not name.endswith(idle):
+            torch.testing.assert_close(states[1][name], value, rtol=1e-5, atol=1e-6)
     files = [(tmp_path / name / "predictions.json").read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
 
