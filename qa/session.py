@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
+
 import qa
 from qa.arguments import Command
 from qa.build import Job
@@ -181,6 +183,7 @@ class Session:
             "epoch": self.run.epochs_consumed,
             "best": self.tracker.best,
             "qa_version": qa.__version__,
+            "torch_version": torch.__version__,
             "identity": self.identity,
             "config": self.config.flat(),
         }
@@ -192,6 +195,8 @@ class Session:
     def finish(self) -> None:
         """Write the last files and print the report; RunStopped if a signal ended the run."""
         self.writer.wait()
+        # None leaves before the checkpoint is written: torchrun ends all when one does.
+        self.world.from_main(None)
         if self.stop_signal:
             name = self.signals.name(self.stop_signal)
             line = f"stopped by {name} after step {self.run.global_step}; {self._where_to_resume()}"
@@ -219,14 +224,16 @@ class Session:
     def _load_newest(self) -> dict[str, Any]:
         """Load the newest whole checkpoint into run and tracker."""
         directory = self.directory / CHECKPOINTS
-        path, state = load_newest_checkpoint(directory, report=say)
+        with self.world.main_first():  # it may have to restore one
+            path, state = load_newest_checkpoint(directory, report=say)
         require("identity" in state, f"{path}: is not a checkpoint of train.py")
         require_same_run(state["identity"], self.identity)
         self.run.load_state_dict(state["run"])
         self.tracker.load_state_dict(state["tracker"])
         self.pending_evaluation = state["pending_evaluation"]
         if self.tracker.best is not None:
-            restore_directory(self.directory / BEST)
+            with self.world.main_first():
+                restore_directory(self.directory / BEST)
             for name in (BEST, PREDICTIONS_FILE):
                 require(
                     (self.directory / name).exists(),
@@ -311,8 +318,8 @@ class Session:
         if not checkpoints:
             return "there is no checkpoint yet"
         return (
-            f"the last checkpoint is {checkpoints[-1]}; go on with"
-            f" python train.py --resume --output-dir {self.directory}"
+            f"the last checkpoint is {checkpoints[-1]}; go on with --resume --output-dir"
+            f" {self.directory}"
         )
 
     def _write_metrics(self) -> None:

@@ -76,19 +76,26 @@ def verify(flags: list[str], kills: int, seed: int) -> None:
     print(f"reference: {steps} steps without interruption", flush=True)
     seconds = run_to_end([*flags, "--output-dir", str(reference)])
     rng = random.Random(seed)
-    done = 0
+    done = resumes = 0
     while done < kills:
         delay = rng.uniform(0, seconds)
-        if kill_after([*resume_flags(flags, killed), "--output-dir", str(killed)], delay):
+        flags_now = resume_flags(flags, killed)
+        resumes += "--resume" in flags_now
+        if kill_after([*flags_now, "--output-dir", str(killed)], delay):
             done += 1
             print(f"kill {done} after {delay:.2f} s of training, {describe(killed)}", flush=True)
         else:  # it came to its end first: once more from the start
             shutil.rmtree(killed)
-    run_to_end([*resume_flags(flags, killed), "--output-dir", str(killed)])
+    last_flags = resume_flags(flags, killed)
+    resumes += "--resume" in last_flags
+    run_to_end([*last_flags, "--output-dir", str(killed)])
     difference = next(differences(reference, killed), None)
     if difference is not None:
         raise RunStopped(f"DIFFERENT: {difference} (runs kept in {root})", exit_code=1)
-    print(f"SAME: {done} kills, no difference in weights, optimizer, generators, curves and scores")
+    print(
+        f"SAME: {done} kills, {resumes} resumes, no difference in weights, optimizer, generators,"
+        " curves and scores"
+    )
     if config.output.output_dir is None:
         shutil.rmtree(root)
 
@@ -138,6 +145,9 @@ def kill_after(flags: list[str], seconds: float) -> bool:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return True
+    if process.returncode != 0:
+        output, _ = process.communicate()
+        raise RunStopped(f"train.py failed with {process.returncode}:\n{output}", exit_code=1)
     return False
 
 

@@ -191,7 +191,7 @@ def hook(session, step):
     assert line.startswith(f"stopped by {name} after step 5; ")
     newest = directory / "checkpoints" / "step-00000005"
     assert str(newest) in line
-    assert f"python train.py --resume --output-dir {directory}" in line
+    assert f"--resume --output-dir {directory}" in line
     assert list_checkpoints(directory / "checkpoints")[-1] == newest
     resumed = resume(launcher, directory, "--num-workers", "0")
     assert f"resuming from {newest}" in resumed.stdout

@@ -42,12 +42,17 @@ def final_state(directory: Path) -> dict:
     return load_checkpoint(list_checkpoints(directory / "checkpoints")[-1])
 
 
+@pytest.mark.parametrize(("batch_size", "accumulation"), [(2, 1), (3, 2)])
 def test_two_sharded_processes_train_as_one(
-    squad_file: Path, encoder_dir: Path, tmp_path: Path
+    batch_size: int, accumulation: int, squad_file: Path, encoder_dir: Path, tmp_path: Path
 ) -> None:
+    """With batches of 3 an epoch has 3 micro-batches: 2 for one process, 1 for the other."""
     common = flags(squad_file, encoder_dir, "0")
-    train_sharded(*common, "--sharding", "fsdp", "--output-dir", str(tmp_path / "two"))
-    one = [*common, "--gradient-accumulation-steps", "2", "--output-dir", str(tmp_path / "one")]
+    common += ["--per-device-train-batch-size", str(batch_size), "--save-steps", "epoch"]
+    two = ["--sharding", "fsdp", "--gradient-accumulation-steps", str(accumulation)]
+    train_sharded(*common, *two, "--output-dir", str(tmp_path / "two"))
+    one = [*common, "--gradient-accumulation-steps", str(2 * accumulation)]
+    one += ["--output-dir", str(tmp_path / "one")]
     assert train.main(one) == 0
     states = [final_state(tmp_path / name)["run"]["model"] for name in ("one", "two")]
     assert states[0].keys() == states[1].keys()

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import pickle
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 
 from qa.engine.errors import UserError
-from qa.engine.files import remove, replace_directory, write_json
+from qa.engine.files import remove, replace_directory, restore_directory, write_json
 
 STATE_FILE = "state.pt"
 SUMMARY_FILE = "checkpoint.json"
@@ -65,7 +66,9 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
 
 def list_checkpoints(directory: Path) -> list[Path]:
     """Checkpoint folders, oldest first; unfinished ones have other names and are not listed."""
-    paths = [path for path in directory.glob("step-*") if path.is_dir()]
+    # Not a copy that somebody keeps beside them, such as step-00000100-backup.
+    names = re.compile(r"step-\d{8,}")
+    paths = [p for p in directory.glob("step-*") if names.fullmatch(p.name) and p.is_dir()]
     return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
@@ -76,6 +79,8 @@ def load_newest_checkpoint(
 
     UserError if there is none, or none is whole.
     """
+    for old in directory.glob(".step-*.old"):  # a crash came between two renames
+        restore_directory(directory / old.name.removeprefix(".").removesuffix(".old"))
     paths = list_checkpoints(directory)
     if not paths:
         raise UserError(
@@ -112,7 +117,7 @@ def prune_checkpoints(
         for path in paths[: max(0, len(paths) - limit)]:
             if path not in kept:
                 # Renamed first: half a checkpoint must not look like one.
-                remove(path.rename(path.with_name(f".{path.name}.old")))
+                remove(path.rename(path.with_name(f".{path.name}.removed")))
 
 
 def checkpoint_path(directory: Path, step: int) -> Path:

@@ -101,7 +101,7 @@ class TrainingRun:
             remaining = self.order(self.epoch)[self.position :]
             stride = self.micro_batches_per_step
             steps = [remaining[i : i + stride] for i in range(0, len(remaining), stride)]
-            shares = [deal(step, self.world) for step in steps]
+            shares = [deal(step, self.world, self.config.sharding) for step in steps]
             batches = self._batches([indices for share in shares for indices in share.batches])
             for step, share in zip(steps, shares, strict=True):
                 yield self._step(list(islice(batches, len(share.batches))), share, len(step))
@@ -166,7 +166,7 @@ class TrainingRun:
         self.position = state["position"]
 
     def _step(self, micro_batches: Sequence[Batch], share: Share, consumed: int) -> StepOutput:
-        counts = sum_counts(micro_batches) if share.is_own else {}
+        counts = sum_counts(micro_batches[: share.num_own]) if share.num_own else {}
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
         learning_rate = self.learning_rate(self.global_step)
         self.model.train()  # here, since an evaluation between two steps leaves eval mode behind
@@ -181,7 +181,7 @@ class TrainingRun:
             learning_rate=learning_rate,
             max_grad_norm=self.config.max_grad_norm,
             num_items=num_items,
-            weight=1.0 if share.is_own else 0.0,
+            num_own=share.num_own,
             world=self.world,
         )
         self.global_step += 1
@@ -218,20 +218,22 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class Share:
-    """What one process does in a step: its micro-batches, or one that is not its own."""
+    """What one process does in a step: its micro-batches, then some that are not its own."""
 
     batches: list[list[int]]
-    is_own: bool
+    num_own: int
 
 
-def deal(step: list[list[int]], world: World) -> Share:
+def deal(step: list[list[int]], world: World, sharding: str) -> Share:
     """This process's share of a step's micro-batches, dealt out in turn.
 
-    A process for which none is left takes the first one with weight 0: the gradient sum waits for
-    every process.
+    Processes exchange data at certain points, so one with fewer micro-batches goes through the
+    first of the step with weight 0: with DDP if it has none at all, since the exchange is in the
+    last backward; with FSDP until it has as many as the others, since there it is in every layer.
     """
     own = step[world.rank :: world.size]
-    return Share(own, True) if own else Share(step[:1], False)
+    needed = math.ceil(len(step) / world.size) if sharding == "fsdp" else 1
+    return Share(own + step[:1] * (needed - len(own)), len(own))
 
 
 def move_to_device(batch: Batch, device: torch.device) -> dict[str, Any]:

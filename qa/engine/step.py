@@ -37,7 +37,7 @@ def train_step(
     learning_rate: float,
     max_grad_norm: float,
     num_items: int | None = None,
-    weight: float = 1.0,
+    num_own: int | None = None,
     world: World = ALONE,
 ) -> StepResult:
     """Make one optimizer step from one or more micro-batches that lie on `device`.
@@ -45,20 +45,21 @@ def train_step(
     Each micro-batch carries `num_items`, an int counted on the CPU. The summed losses are divided
     by the items of all micro-batches together, so any split of the same items, a shorter last one
     included, gives the gradient of one big batch. num_items: that count over all processes; counted
-    here by default. weight: 0 for a process that has no micro-batch left in this step and only
-    lends a hand to the others' gradient sum.
+    here by default. num_own: how many of the micro-batches count; the rest has weight 0, for a
+    process with fewer of its own that must take part in the exchange. All by default.
     """
     if num_items is None:
         num_items = sum(batch["num_items"] for batch in micro_batches)
     # At least 1: a step in which every item is ignored has loss 0, not 0/0. DDP averages over the
     # processes, so their number goes in to make a sum of it.
-    share = weight * world.size / max(1, num_items)
+    share = world.size / max(1, num_items)
     loss_sum = torch.zeros((), device=device)
     for index, batch in enumerate(micro_batches):
+        weight = 1.0 if num_own is None or index < num_own else 0.0
         with no_sync(model, is_last=index == len(micro_batches) - 1):
             with autocast(device, precision):
                 loss = loss_fn(model, batch)
-            scaler.scale(loss * share).backward()  # outside autocast, as torch asks
+            scaler.scale(loss * (share * weight)).backward()  # outside autocast, as torch asks
         loss_sum = loss_sum + loss.detach() * weight
     scaler.unscale_(optimizer)  # once per step, before anything looks at gradients
     grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))

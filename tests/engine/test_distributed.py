@@ -214,19 +214,22 @@ def test_a_process_that_fails_ends_the_other(launcher: Launcher, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 8])
-def test_every_micro_batch_is_dealt_once(size: int, length: int) -> None:
+def test_every_micro_batch_is_dealt_once(size: int, length: int, sharding: str) -> None:
     step = [[10 * i, 10 * i + 1] for i in range(length)]
-    shares = [deal(step, World(rank, size)) for rank in range(size)]
-    own = sorted(batch for share in shares if share.is_own for batch in share.batches)
+    shares = [deal(step, World(rank, size), sharding) for rank in range(size)]
+    own = sorted(batch for share in shares for batch in share.batches[: share.num_own])
     assert own == step
+    assert [share.num_own for share in shares] == [
+        len(range(rank, length, size)) for rank in range(size)
+    ]
     for share in shares:
         assert share.batches  # so that every process takes part in the sum
-        assert share.is_own or share.batches == step[:1]
-    assert [len(share.batches) for share in shares if share.is_own] == [
-        len(range(rank, length, size)) for rank in range(min(size, length))
-    ]
+        assert all(batch == step[0] for batch in share.batches[share.num_own :])
+    if sharding == "fsdp":  # which exchanges weights in every forward
+        assert len({len(share.batches) for share in shares}) == 1
 
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -439,8 +439,16 @@ def test_a_file_in_the_place_of_a_checkpoint(tmp_path: Path) -> None:
 def test_folders_with_similar_names_are_no_checkpoints(tmp_path: Path) -> None:
     """What a killed run or a person left: not used, not in the way."""
     newest = make_checkpoints(tmp_path)
-    for name in (".step-00000011.tmp", ".step-00000012.old"):
+    for name in (".step-00000011.tmp", ".step-00000012.removed", "step-00000013-backup"):
         shutil.copytree(newest, tmp_path / name)
+    path, _ = load_newest_checkpoint(tmp_path, report=lambda line: pytest.fail(line))
+    assert path == newest
+
+
+def test_a_checkpoint_whose_replacement_was_cut_short_is_restored(tmp_path: Path) -> None:
+    """Killed between the two renames of a second save of the same step."""
+    newest = make_checkpoints(tmp_path)
+    newest.rename(tmp_path / f".{newest.name}.old")
     path, _ = load_newest_checkpoint(tmp_path, report=lambda line: pytest.fail(line))
     assert path == newest
 
