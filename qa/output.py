@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qa.engine.errors import UserError, require
 from qa.engine.files import remove
+from qa.engine.lock import LOCK_FILE
 from qa.predictions import NBEST_FILE, PREDICTIONS_FILE
 
 CONFIG_FILE = "config.json"
@@ -37,7 +38,11 @@ def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
         f"{path}: the output directory cannot be written, since {existing} is"
         f" {'not writable' if existing.is_dir() else 'not a directory'}; pass another --output-dir",
     )
-    if directory is not None and path.is_dir() and any(path.iterdir()):
+    if (
+        directory is not None
+        and path.is_dir()
+        and any(entry.name != LOCK_FILE for entry in path.iterdir())
+    ):
         require(
             resume or overwrite,
             f"{path}: is not empty; pass --resume to go on, --overwrite to start again, or another"

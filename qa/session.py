@@ -221,9 +221,14 @@ class Session:
         directory: Path = self.world.from_main(path)
         return directory
 
-    def _load_newest(self) -> dict[str, Any]:
-        """Load the newest whole checkpoint into run and tracker."""
+    def _load_newest(self) -> dict[str, Any] | None:
+        """Load the newest whole checkpoint into run and tracker; None if there was none yet."""
         directory = self.directory / CHECKPOINTS
+        if self.world.from_main(not any(directory.glob("*step-*"))):
+            say("killed before its first checkpoint: starting from the beginning")
+            if self.world.is_main:
+                clear_output(self.directory)
+            return None
         with self.world.main_first():  # it may have to restore one
             path, state = load_newest_checkpoint(directory, report=say)
         require("identity" in state, f"{path}: is not a checkpoint of train.py")

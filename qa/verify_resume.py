@@ -101,10 +101,8 @@ def verify(flags: list[str], kills: int, seed: int) -> None:
 
 
 def resume_flags(flags: list[str], directory: Path) -> list[str]:
-    """The flags to go on with what is in `directory`: from a checkpoint, or from the start."""
-    if any((directory / CHECKPOINTS).glob("step-*")):
-        return [*flags, "--resume"]
-    return [*flags, "--overwrite"]
+    """The flags to go on with what is in `directory`, if anything."""
+    return [*flags, "--resume"] if (directory / CHECKPOINTS).is_dir() else flags
 
 
 def start(flags: list[str]) -> subprocess.Popen[str]:

@@ -801,3 +801,19 @@ def test_a_refusal_in_the_main_process_ends_the_other(
     assert codes[0] == 2
     assert codes[1] != 0
     assert ranks[0].error_lines[0].startswith("error: --resume would continue another run")
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "run"
+    kill = """
+import os, signal
+from qa.session import Session
+Session.take = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
+"""
+    run = launcher.run([*flags, "--output-dir", str(directory)], kill)
+    assert run.code == -signal.SIGKILL
+    assert list((directory / "checkpoints").iterdir()) == []
+    assert "starting from the beginning" in resume(launcher, directory).stdout
+    assert_same_run(directory, whole)
