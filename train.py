@@ -63,7 +63,6 @@ def train(command: Command) -> None:
             if session.is_ending:
                 break
         session.finish()
-    job.run.world.leave()
 
 
 if __name__ == "__main__":

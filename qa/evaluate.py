@@ -168,7 +168,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--output-dir",
         help="directory of metrics and predictions; runs/evaluation-001, -002, ... if none",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is in output-dir")
+    parser.add_argument("--overwrite", action="store_true", help="replace metrics and predictions")
     parser.add_argument("--batch-size", type=int, default=32, help="windows per batch (default 32)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
@@ -186,12 +186,13 @@ def evaluate_model(options: argparse.Namespace) -> None:
     from qa.data.holdout import split_holdout
     from qa.data.readers import read_examples, require_answers
     from qa.engine.files import write_json
-    from qa.output import METRICS_FILE, check_output, clear_output, make_output
+    from qa.output import METRICS_FILE, check_not_a_run, check_output, make_output
     from qa.predict import Reader
     from qa.predictions import PredictionFiles
 
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
     check_output(options.output_dir, resume=False, overwrite=options.overwrite)
+    check_not_a_run(options.output_dir)
     if is_on_hub(options.model) or options.data.startswith(HUB_PREFIX):
         use_caches_if_unreachable()
     examples = read_examples(options.data, split="validation")
@@ -203,8 +204,6 @@ def evaluate_model(options: argparse.Namespace) -> None:
     )
     windows = cached_windows(examples, reader.tokenizer, reader.windows)
     directory = make_output(options.output_dir, "evaluation")
-    if options.overwrite:
-        clear_output(directory)
     with PredictionFiles(directory) as files:
         result = evaluate(reader.answerer, examples, windows, files)
         assert result is not None  # nothing aborts it

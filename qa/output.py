@@ -56,6 +56,15 @@ def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
         )
 
 
+def check_not_a_run(directory: str | None) -> None:
+    """Raise UserError if a training run lies in `directory`, whose files are not to be mixed."""
+    for name in (CONFIG_FILE, CHECKPOINTS, BEST):
+        require(
+            directory is None or not (Path(directory) / name).exists(),
+            f"{directory}: holds a training run ({name}); pass another --output-dir",
+        )
+
+
 def make_output(directory: str | None, recipe: str) -> Path:
     """Make the directory of a run, numbered afresh if it has no name, and return it."""
     try:

@@ -20,7 +20,7 @@ from qa.data.examples import Example
 from qa.engine.best import BestTracker
 from qa.engine.checkpoint import list_checkpoints, load_newest_checkpoint
 from qa.engine.errors import RunStopped, require
-from qa.engine.files import replace_directory, restore_directory, write_json
+from qa.engine.files import remove, replace_directory, restore_directory, write_json
 from qa.engine.lock import RunLock
 from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
@@ -200,9 +200,11 @@ class Session:
         if self.stop_signal:
             name = self.signals.name(self.stop_signal)
             line = f"stopped by {name} after step {self.run.global_step}; {self._where_to_resume()}"
+            self.world.leave()
             raise RunStopped(line if self.world.is_main else "", 128 + self.stop_signal)
         if not self.evaluates:
             self._save_best()
+        self.world.leave()
         if not self.world.is_main:
             return
         self._write_metrics()
@@ -225,9 +227,9 @@ class Session:
         """Load the newest whole checkpoint into run and tracker; None if there was none yet."""
         directory = self.directory / CHECKPOINTS
         if self.world.from_main(not any(directory.glob("*step-*"))):
-            say("killed before its first checkpoint: starting from the beginning")
+            say(f"{directory}: no checkpoint yet, starting from the beginning")
             if self.world.is_main:
-                clear_output(self.directory)
+                remove(self.directory / TENSORBOARD)  # its points come again
             return None
         with self.world.main_first():  # it may have to restore one
             path, state = load_newest_checkpoint(directory, report=say)

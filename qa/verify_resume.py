@@ -29,7 +29,7 @@ from qa.predictions import NBEST_FILE, PREDICTIONS_FILE
 
 DEFAULT_STEPS = 20
 STARTED = "output: "  # what train.py prints when it has opened its output directory
-TRAIN = "import sys; from train import main; sys.exit(main())"
+TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def verify(flags: list[str], kills: int, seed: int) -> None:
     """Make both runs and compare them; RunStopped with code 1 at the first difference."""
+    require(
+        TRAIN.is_file(), f"{TRAIN}: is missing; install qa from its repository (pip install -e)"
+    )
     require(kills >= 1, f"--kills must be at least 1, not {kills}")
     command = parse_arguments(flags)
     if command is None or command.resume or command.overwrite:
@@ -108,7 +111,7 @@ def resume_flags(flags: list[str], directory: Path) -> list[str]:
 def start(flags: list[str]) -> subprocess.Popen[str]:
     """Start train.py and wait until its output directory is open."""
     process = subprocess.Popen(
-        [sys.executable, "-c", TRAIN, *flags],
+        [sys.executable, str(TRAIN), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -817,3 +817,22 @@ Session.take = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
     assert list((directory / "checkpoints").iterdir()) == []
     assert "starting from the beginning" in resume(launcher, directory).stdout
     assert_same_run(directory, whole)
+
+
+def test_resuming_without_any_checkpoint_removes_no_model(
+    launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    """Somebody emptied checkpoints/ to save space, and resumes by mistake."""
+    directory = tmp_path / "run"
+    shutil.copytree(whole, directory)
+    shutil.rmtree(directory / "checkpoints")
+    (directory / "checkpoints").mkdir()
+    stop = """
+import os, signal
+from qa.session import Session
+Session.take = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
+"""
+    run = launcher.run(["--resume", "--output-dir", str(directory)], stop)
+    assert run.code == -signal.SIGKILL
+    for name in ("best/model.safetensors", "predictions.json", "metrics.json"):
+        assert (directory / name).read_bytes() == (whole / name).read_bytes()

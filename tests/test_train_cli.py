@@ -745,6 +745,16 @@ def test_evaluate_refuses(
     assert expected in refusal(capsys, arguments, qa.evaluate.main)
 
 
+@pytest.mark.parametrize("extra", [[], ["--overwrite"]])
+def test_evaluate_leaves_the_files_of_a_run_alone(
+    extra: list[str], trained: Path, data_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(trained)
+    arguments = [str(trained / "best"), "--data", str(data_file), "--output-dir", str(trained)]
+    assert str(trained) in refusal(capsys, [*arguments, *extra], qa.evaluate.main)
+    assert snapshot(trained) == before
+
+
 @pytest.mark.parametrize("main", [qa.predict.main, qa.evaluate.main])
 def test_encoder_that_was_not_trained_is_refused(
     main: Callable[..., int],

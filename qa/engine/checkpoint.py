@@ -110,14 +110,18 @@ def prune_checkpoints(
     if newest_step is not None:
         paths = list_checkpoints(directory)
         for path in paths[paths.index(checkpoint_path(directory, newest_step)) + 1 :]:
-            remove(path)
+            remove_checkpoint(path)
     if limit is not None:
         kept = {checkpoint_path(directory, step) for step in keep_steps}
         paths = list_checkpoints(directory)
         for path in paths[: max(0, len(paths) - limit)]:
             if path not in kept:
-                # Renamed first: half a checkpoint must not look like one.
-                remove(path.rename(path.with_name(f".{path.name}.removed")))
+                remove_checkpoint(path)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint; renamed first, so that half of one never looks like one."""
+    remove(path.rename(path.with_name(f".{path.name}.removed")))
 
 
 def checkpoint_path(directory: Path, step: int) -> Path:

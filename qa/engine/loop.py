@@ -207,9 +207,9 @@ class TrainingRun:
             collate_fn=self.collate_fn,
             num_workers=self.config.num_workers,
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=ignore_stop_signals,
             # Its own generator: otherwise every new loader draws from the global one, which
             # dropout uses, and a resumed run, having made one loader more, would differ.
-            worker_init_fn=ignore_stop_signals,
             generator=torch.Generator().manual_seed(self.config.seed + self.epoch),
         )
         for batch in loader:

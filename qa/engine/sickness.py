@@ -6,12 +6,15 @@ import torch
 
 from qa.engine.errors import RunStopped
 
+# The scale starts at 2**16 and halves with each: after so many even a gradient near 1e14 would fit.
+MANY_SKIPS = 50
+
 
 class SicknessCheck:
     """Notes, on the device, the first step whose loss or gradient norm was not finite.
 
     scales_loss: fp16 with a GradScaler, which skips a step whose gradient overflowed; such steps
-    are counted in `skipped` and are no sickness.
+    are counted in `skipped` and are no sickness, unless they come `MANY_SKIPS` in a row.
     """
 
     def __init__(self, device: torch.device, scales_loss: bool) -> None:
@@ -19,24 +22,29 @@ class SicknessCheck:
         self.first_bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         self.bad_loss = torch.zeros((), dtype=torch.bool, device=device)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
+        self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=device)
 
     def add(self, step: int, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
         """Take in a step; no host sync."""
         loss_is_bad, norm_is_bad = ~torch.isfinite(loss), ~torch.isfinite(grad_norm)
         if self.scales_loss:
             self.skipped = self.skipped + norm_is_bad
-        is_bad = loss_is_bad if self.scales_loss else loss_is_bad | norm_is_bad
+            self.skipped_in_a_row = torch.where(norm_is_bad, self.skipped_in_a_row + 1, 0)
+            norm_is_bad = self.skipped_in_a_row >= MANY_SKIPS
+        is_bad = loss_is_bad | norm_is_bad
         is_first = is_bad & (self.first_bad_step < 0)
         self.bad_loss = torch.where(is_first, loss_is_bad, self.bad_loss)
-        self.first_bad_step = torch.where(is_first, step, self.first_bad_step)
+        began = torch.where(loss_is_bad, step, step - (self.skipped_in_a_row - 1).clamp(min=0))
+        self.first_bad_step = torch.where(is_first, began, self.first_bad_step)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The count of skipped steps."""
-        return {"skipped": self.skipped}
+        """The counts of skipped steps."""
+        return {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Go on counting."""
         self.skipped = state["skipped"].to(self.skipped.device)
+        self.skipped_in_a_row = state["skipped_in_a_row"].to(self.skipped.device)
 
     def check(self, learning_rate: float) -> None:
         """Raise RunStopped, naming step and likely cause, if one was bad. This is a host sync."""

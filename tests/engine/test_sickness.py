@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from qa.engine.errors import RunStopped
-from qa.engine.sickness import SicknessCheck
+from qa.engine.sickness import MANY_SKIPS, SicknessCheck
 
 CPU = torch.device("cpu")
 BAD = [math.nan, math.inf, -math.inf]
@@ -78,6 +78,13 @@ def test_with_loss_scaling_a_bad_norm_is_a_skipped_step(bad: float) -> None:
 def test_with_loss_scaling_a_bad_loss_is_a_sickness() -> None:
     check = check_of([(1.0, math.inf), (math.nan, math.nan)], scales_loss=True)
     assert "the loss is not finite since step 2;" in stopped(check)
+
+
+def test_with_loss_scaling_skips_without_end_are_a_sickness() -> None:
+    bad = (1.0, math.nan)
+    check_of([(1.0, 1.0), *[bad] * (MANY_SKIPS - 1), (1.0, 1.0), bad], scales_loss=True).check(0.1)
+    check = check_of([(1.0, 1.0)] * 3 + [bad] * (MANY_SKIPS + 5), scales_loss=True)
+    assert "the gradient norm is not finite since step 4;" in stopped(check)
 
 
 def test_without_loss_scaling_nothing_is_skipped() -> None:
