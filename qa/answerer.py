@@ -122,7 +122,6 @@ class Answerer:
         self.loss_sum += span_loss(
             logits[0],
             logits[1],
-            batch["attention_mask"],
             batch["start_positions"],
             batch["end_positions"],
         )

@@ -14,7 +14,7 @@ from torch import nn
 from qa.answerer import Answerer, DecodeOptions
 from qa.config import EMBEDDED, Config
 from qa.data.cache import cached_windows, windows_fingerprint
-from qa.data.collate import Collator, make_collator
+from qa.data.collate import Collator
 from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.order import TrainingOrder
@@ -29,6 +29,7 @@ from qa.engine.loop import TrainingRun
 from qa.engine.precision import resolve_device
 from qa.engine.rng import seed_everything
 from qa.engine.step import Batch
+from qa.models.flops import ModelFlops, count_flops
 from qa.models.small_bert import small_bert_config
 from qa.models.span_loss import span_loss
 from qa.models.span_reader import SpanReader, load_tokenizer, model_inputs
@@ -46,6 +47,7 @@ class Job:
     answerer: Answerer
     eval_examples: list[Example]  # empty: the run is not evaluated
     eval_windows: Any
+    flops: ModelFlops
     data_fingerprints: dict[str, str]  # of texts, tokenizer and window options
 
     def save_reader(self, directory: Path, weights: dict[str, torch.Tensor]) -> None:
@@ -87,8 +89,10 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
         config.data.negative_window_ratio,
         config.data.per_device_train_batch_size,
         config.train.seed,
+        groups_lengths=not reader.is_packed,
     )
-    collator = make_collator(tokenizer, options.max_seq_length)
+    collator = Collator(options.max_seq_length, pads=not reader.is_packed)
+    flops = count_flops(reader)  # while it is on the CPU
     run = TrainingRun(reader, reader_loss, train_windows, order, collator, config.train, world)
     if world.rank > 0:  # the weights are drawn alike, the dropout masks are not
         seed_everything(config.train.seed + 1000 * world.rank)
@@ -98,7 +102,11 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
         "held-out data": windows_fingerprint(eval_examples, tokenizer, options),
     }
     answerer = make_answerer(config, run, reader, collator)
-    return Job(config, reader, tokenizer, run, answerer, eval_examples, eval_windows, fingerprints)
+    return Job(
+        *(config, reader, tokenizer, run, answerer, eval_examples, eval_windows),
+        flops=flops,
+        data_fingerprints=fingerprints,
+    )
 
 
 def reader_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -107,7 +115,6 @@ def reader_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     return span_loss(
         start_logits,
         end_logits,
-        batch["attention_mask"],
         batch["start_positions"],
         batch["end_positions"],
     )

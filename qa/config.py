@@ -115,6 +115,9 @@ class OutputConfig:
     logging_steps: int = option(10, "write the curves every so many steps")
     save_steps: int | str = option("epoch", "checkpoint every so many steps, or every 'epoch'")
     async_save: bool = option(False, "write checkpoints in the background while training goes on")
+    profile: bool = option(
+        False, "write trace.json, what the steps 3 to 5 do, for a trace viewer such as Perfetto"
+    )
     save_total_limit: int | None = option(2, "checkpoints kept, the newest; 'none' keeps all")
 
     def __post_init__(self) -> None:

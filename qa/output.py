@@ -15,6 +15,7 @@ METRICS_FILE = "metrics.json"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 TENSORBOARD = "tensorboard"
+TRACE_FILE = "trace.json"
 OUTPUTS = (
     CONFIG_FILE,
     METRICS_FILE,
@@ -23,6 +24,7 @@ OUTPUTS = (
     CHECKPOINTS,
     BEST,
     TENSORBOARD,
+    TRACE_FILE,
 )
 RUNS = Path("runs")
 

@@ -55,7 +55,7 @@ class Reader:
         model cannot be loaded or a setting does not fit it.
         """
         from qa.answerer import Answerer, DecodeOptions
-        from qa.data.collate import make_collator
+        from qa.data.collate import Collator
         from qa.data.windows import WindowOptions, require_fits
         from qa.engine.precision import resolve_device, resolve_precision
         from qa.models.span_reader import SpanReader, load_tokenizer
@@ -73,7 +73,7 @@ class Reader:
         require_fits(tokenizer, model.max_length, windows)
         torch_device = resolve_device(device)
         model.to(torch_device).eval()
-        collator = make_collator(tokenizer, windows.max_seq_length)
+        collator = Collator(windows.max_seq_length, pads=not model.is_packed)
         number_format = resolve_precision(precision, torch_device)
         return cls(
             Answerer(model, collator, decode, torch_device, number_format), tokenizer, windows

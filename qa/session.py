@@ -26,6 +26,7 @@ from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
 from qa.engine.signals import STOP_SIGNALS, StopSignals
 from qa.engine.tensorboard import TensorBoard, has_point
+from qa.engine.trace import StepTrace
 from qa.engine.writer import CheckpointWriter
 from qa.evaluate import Evaluation, evaluate
 from qa.output import (
@@ -34,6 +35,7 @@ from qa.output import (
     CONFIG_FILE,
     METRICS_FILE,
     TENSORBOARD,
+    TRACE_FILE,
     clear_output,
     make_output,
 )
@@ -87,7 +89,9 @@ class Session:
         self.bar = progress_bar(
             self.run.total_steps, self.run.global_step, hidden=not self.world.is_main
         )
-        self.log = TrainingLog(self.run, self.tensorboard, self.bar)
+        self.log = TrainingLog(self.run, self.tensorboard, self.bar, self.job.flops)
+        self.trace = StepTrace(self.trace_file if output.profile and self.world.is_main else None)
+        opened.callback(self.trace.close)
         if state is None:
             text = json.dumps(self.config.flat(), indent=2)
             self.tensorboard.text("config", f"```json\n{text}\n```")
@@ -121,6 +125,11 @@ class Session:
         self.tensorboard.close()
 
     @property
+    def trace_file(self) -> Path:
+        """Where --profile writes."""
+        return self.directory / TRACE_FILE
+
+    @property
     def is_ending(self) -> bool:
         """Whether early stopping or a signal asks for the end."""
         return self.tracker.should_stop or bool(self.stop_signal)
@@ -138,6 +147,8 @@ class Session:
     def take(self, out: StepOutput) -> None:
         """Take in a step: its figures, a signal that came, a failed write in the background."""
         self.log.add(out)
+        if self.trace.step():
+            self.say(f"trace of a few steps: {self.trace_file}; open it in https://ui.perfetto.dev")
         self.writer.check()
         self._agree_on_signals()
 

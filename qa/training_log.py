@@ -7,15 +7,23 @@ from typing import Any
 from tqdm import tqdm
 
 from qa.engine.loop import StepOutput, TrainingRun
+from qa.engine.matrix_rate import matrix_rate
 from qa.engine.meters import Mean, Rates, peak_memory_bytes
 from qa.engine.sickness import SicknessCheck
 from qa.engine.tensorboard import TensorBoard
+from qa.models.flops import ModelFlops
 
 
 class TrainingLog:
-    """Collects steps; `write` puts the interval's figures into TensorBoard and onto the bar."""
+    """Collects steps; `write` puts the interval's figures into TensorBoard and onto the bar.
 
-    def __init__(self, run: TrainingRun, tensorboard: TensorBoard, bar: tqdm[Any]) -> None:
+    Utilisation is the share of the rate at which this machine multiplies large matrices, measured
+    at the start, that the products for real tokens reach.
+    """
+
+    def __init__(
+        self, run: TrainingRun, tensorboard: TensorBoard, bar: tqdm[Any], flops: ModelFlops
+    ) -> None:
         self.run = run
         self.tensorboard = tensorboard
         self.bar = bar
@@ -23,6 +31,9 @@ class TrainingLog:
         # With fp16 an overflowing step is skipped and its norm is infinite: no news, no mean.
         self.grad_norm = Mean(skip_nonfinite=run.precision == "fp16")
         self.rates = Rates()
+        self.flops = flops
+        self.matrix_rate = matrix_rate(run.device, run.precision) * run.world.size
+        self.num_steps = 0  # since the last `write`
         self.sickness = SicknessCheck(run.device, scales_loss=run.precision == "fp16")
 
     def add(self, out: StepOutput) -> None:
@@ -31,6 +42,7 @@ class TrainingLog:
         self.grad_norm.add(out.grad_norm)
         self.sickness.add(out.global_step, out.loss, out.grad_norm)
         self.rates.add(out.counts)
+        self.num_steps += 1
         self.bar.update()
 
     def write(self, out: StepOutput) -> None:
@@ -38,10 +50,17 @@ class TrainingLog:
         self.sickness.check(out.learning_rate)
         loss, grad_norm = self.loss.compute(), self.grad_norm.compute()
         counts, seconds = self.rates.compute()
-        names = ("num_items", "num_tokens", "num_positions")
+        names = ("num_items", "num_tokens", "num_positions", "num_token_pairs")
         sums = self.run.world.sum_ints([counts.get(name, 0) for name in names])
-        num_windows, num_tokens, num_positions = sums
+        num_windows, num_tokens, num_positions, num_token_pairs = sums
         windows_per_second = num_windows / seconds
+        operations = self.flops.training(num_tokens, num_token_pairs)
+        utilisation = operations / seconds / self.matrix_rate
+        phases = {
+            f"step_ms/{phase}": 1000 * spent / self.num_steps
+            for phase, spent in self.run.clock.compute().items()
+        }
+        self.num_steps = 0
         self.tensorboard.scalars(
             {
                 "train/loss": loss,
@@ -53,12 +72,15 @@ class TrainingLog:
                 "speed/windows_per_second": windows_per_second,
                 "speed/tokens_per_second": num_tokens / seconds,
                 "speed/padding_share": 1 - num_tokens / num_positions,
+                "speed/utilisation": utilisation,
+                **phases,
                 "speed/peak_memory_gib": peak_memory_bytes(self.run.device) / 2**30,
             },
             out.global_step,
         )
         self.bar.set_postfix_str(
-            f"loss {loss:.4f}, lr {out.learning_rate:.2e}, {windows_per_second:.1f} windows/s",
+            f"loss {loss:.4f}, lr {out.learning_rate:.2e}, {windows_per_second:.1f} windows/s,"
+            f" {100 * utilisation:.0f} % of matrix rate",
             refresh=False,
         )
 

@@ -1,4 +1,4 @@
-"""From windows to a padded batch."""
+"""From windows to a batch: their tokens end to end, and where each of them goes."""
 
 from __future__ import annotations
 
@@ -8,53 +8,48 @@ from typing import Any
 import numpy as np
 import torch
 
-PAD_TO_MULTIPLE = 8  # matrix kernels like multiples of 8
+ROUND_TO = 8  # matrix kernels like multiples of 8
 
 
 class Collator:
-    """Pads windows to the longest of the batch, rounded up to 8 but not above `max_length`.
+    """Packs windows end to end on one token axis.
 
-    Returns input_ids, attention_mask and, if the windows have them, token_type_ids, (B, T) int64;
-    start_positions and end_positions (B,); and the ints num_items (windows), num_tokens (real) and
-    num_positions (B * T).
+    Returns input_ids and, if the windows have them, token_type_ids, (N,) int64; slots (N,), the
+    place of each token in a flattened (B, T) matrix of windows; lengths, B ints; shape (B, T), T
+    being the longest window rounded up to 8 but not above `max_length`; start_positions and
+    end_positions (B,); and the ints num_items (windows), num_tokens (N), num_token_pairs (the sum
+    of squared lengths, what attention costs) and num_positions (what the model computes: N, or
+    B * T if it `pads`).
     """
 
-    def __init__(self, pad_token_id: int, max_length: int) -> None:
-        self.pad_token_id = pad_token_id
+    def __init__(self, max_length: int, pads: bool = False) -> None:
         self.max_length = max_length
+        self.pads = pads
 
     def __call__(self, windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Make one batch; see the class."""
         lengths = [int(window["length"]) for window in windows]
         longest = max(lengths)
-        rounded = -(-longest // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+        rounded = -(-longest // ROUND_TO) * ROUND_TO
         width = max(longest, min(rounded, self.max_length))
-        attention_mask = np.arange(width) < np.array(lengths)[:, None]
+        is_token = np.arange(width) < np.array(lengths)[:, None]  # (B, T)
         batch: dict[str, Any] = {
-            "input_ids": pad([w["input_ids"] for w in windows], width, self.pad_token_id),
-            "attention_mask": torch.from_numpy(attention_mask.astype(np.int64)),
+            "input_ids": pack([w["input_ids"] for w in windows]),
+            "slots": torch.from_numpy(np.flatnonzero(is_token)),
+            "lengths": lengths,
+            "shape": (len(windows), width),
         }
         if "token_type_ids" in windows[0]:
-            types = [w["token_type_ids"] for w in windows]
-            batch["token_type_ids"] = pad(types, width, 0)
+            batch["token_type_ids"] = pack([w["token_type_ids"] for w in windows])
         for name in ("start_position", "end_position"):
             batch[name + "s"] = torch.tensor([int(w[name]) for w in windows])
         batch["num_items"] = len(windows)
         batch["num_tokens"] = sum(lengths)
-        batch["num_positions"] = len(windows) * width
+        batch["num_token_pairs"] = sum(length * length for length in lengths)
+        batch["num_positions"] = len(windows) * width if self.pads else sum(lengths)
         return batch
 
 
-def make_collator(tokenizer: Any, max_length: int) -> Collator:
-    """The collator that fits a tokenizer's padding."""
-    pad_token_id = tokenizer.pad_token_id
-    # Padding is masked, so a tokenizer without a pad token can use any id.
-    return Collator(pad_token_id if pad_token_id is not None else 0, max_length)
-
-
-def pad(rows: Sequence[np.ndarray], width: int, value: int) -> torch.Tensor:
-    """Stack rows of different lengths into (B, width) int64, filled up with `value`."""
-    padded = np.full((len(rows), width), value, dtype=np.int64)
-    for i, row in enumerate(rows):
-        padded[i, : len(row)] = row
-    return torch.from_numpy(padded)
+def pack(rows: Sequence[np.ndarray]) -> torch.Tensor:
+    """Rows of different lengths, end to end, (N,) int64."""
+    return torch.from_numpy(np.concatenate(rows).astype(np.int64))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qa.engine.sampler import length_grouped_batches
+from qa.engine.sampler import BATCHES_PER_CHUNK, length_grouped_batches
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class TrainingOrder:
 
     lengths: (windows,) tokens. has_answer: (windows,) bool. negative_window_ratio: share of the
     windows without answer that an epoch trains on; each epoch draws its own, always as many.
+    groups_lengths: batch windows of like length, for a model that pads; else a plain shuffle.
     """
 
     lengths: np.ndarray
@@ -22,6 +23,7 @@ class TrainingOrder:
     negative_window_ratio: float
     batch_size: int
     seed: int
+    groups_lengths: bool = True
 
     def __call__(self, epoch: int) -> list[list[int]]:
         """The micro-batches of `epoch`."""
@@ -31,6 +33,12 @@ class TrainingOrder:
         rng = np.random.default_rng([self.seed, epoch, 1])
         chosen = np.sort(rng.permutation(negatives)[:kept])
         indices = np.concatenate((np.flatnonzero(self.has_answer), chosen))
+        chunk = BATCHES_PER_CHUNK if self.groups_lengths else 1
         return length_grouped_batches(
-            self.lengths, self.batch_size, seed=self.seed, epoch=epoch, indices=indices
+            self.lengths,
+            self.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            indices=indices,
+            batches_per_chunk=chunk,
         )

@@ -16,6 +16,7 @@ from qa.engine.config import TrainConfig
 from qa.engine.distributed import World, local_device
 from qa.engine.errors import require
 from qa.engine.optim import make_optimizer
+from qa.engine.phases import PhaseClock
 from qa.engine.precision import make_scaler, resolve_device, resolve_precision
 from qa.engine.rng import rng_state, seed_everything, set_rng_state
 from qa.engine.sampler import Order
@@ -72,6 +73,7 @@ class TrainingRun:
         self.device = resolve_device(local_device(config.device))
         self.precision = resolve_precision(config.precision, self.device)
         self.model = model.to(self.device)
+        self.clock = PhaseClock(self.device)
         self.synced_model = world.wrap(self.model, self.device, config.sharding)
         self.loss_fn = loss_fn
         self.dataset = dataset
@@ -104,7 +106,11 @@ class TrainingRun:
             shares = [deal(step, self.world, self.config.sharding) for step in steps]
             batches = self._batches([indices for share in shares for indices in share.batches])
             for step, share in zip(steps, shares, strict=True):
-                yield self._step(list(islice(batches, len(share.batches))), share, len(step))
+                self.clock.start("data")
+                micro_batches = list(islice(batches, len(share.batches)))
+                out = self._step(micro_batches, share, len(step))
+                self.clock.stop()
+                yield out
                 if self.global_step == self.total_steps:
                     return
             self.epoch += 1
@@ -183,6 +189,7 @@ class TrainingRun:
             num_items=num_items,
             num_own=share.num_own,
             world=self.world,
+            clock=self.clock,
         )
         self.global_step += 1
         self.position += consumed

@@ -20,16 +20,18 @@ def length_grouped_batches(
     seed: int,
     epoch: int,
     indices: np.ndarray | None = None,
+    batches_per_chunk: int = BATCHES_PER_CHUNK,
 ) -> list[list[int]]:
     """Shuffle, sort by length within chunks, cut into batches, shuffle the batches.
 
-    lengths: (items,) token counts. indices: the items of this epoch, all by default. Every item
-    comes exactly once; at most one batch is smaller than `batch_size`.
+    lengths: (items,) token counts. indices: the items of this epoch, all by default.
+    batches_per_chunk: 1 gives a plain shuffle. Every item comes exactly once; at most one batch is
+    smaller than `batch_size`.
     """
     rng = np.random.default_rng([seed, epoch])
     indices = np.arange(len(lengths)) if indices is None else indices
     shuffled = rng.permutation(indices)
-    chunk_size = batch_size * BATCHES_PER_CHUNK
+    chunk_size = batch_size * batches_per_chunk
     batches: list[list[int]] = []
     for chunk_start in range(0, len(shuffled), chunk_size):
         chunk = shuffled[chunk_start : chunk_start + chunk_size]

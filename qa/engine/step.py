@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from qa.engine.distributed import World, no_sync, whole
+from qa.engine.phases import SILENT, PhaseClock
 from qa.engine.precision import autocast
 
 Batch: TypeAlias = Mapping[str, Any]
@@ -39,6 +40,7 @@ def train_step(
     num_items: int | None = None,
     num_own: int | None = None,
     world: World = ALONE,
+    clock: PhaseClock = SILENT,
 ) -> StepResult:
     """Make one optimizer step from one or more micro-batches that lie on `device`.
 
@@ -46,7 +48,8 @@ def train_step(
     by the items of all micro-batches together, so any split of the same items, a shorter last one
     included, gives the gradient of one big batch. num_items: that count over all processes; counted
     here by default. num_own: how many of the micro-batches count; the rest has weight 0, for a
-    process with fewer of its own that must take part in the exchange. All by default.
+    process with fewer of its own that must take part in the exchange. All by default. clock: is
+    told of forward, backward and optimizer.
     """
     if num_items is None:
         num_items = sum(batch["num_items"] for batch in micro_batches)
@@ -57,10 +60,13 @@ def train_step(
     for index, batch in enumerate(micro_batches):
         weight = 1.0 if num_own is None or index < num_own else 0.0
         with no_sync(model, is_last=index == len(micro_batches) - 1):
+            clock.start("forward")
             with autocast(device, precision):
                 loss = loss_fn(model, batch)
+            clock.start("backward")
             scaler.scale(loss * (share * weight)).backward()  # outside autocast, as torch asks
         loss_sum = loss_sum + loss.detach() * weight
+    clock.start("optimizer")
     scaler.unscale_(optimizer)  # once per step, before anything looks at gradients
     grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))
     for group in optimizer.param_groups:

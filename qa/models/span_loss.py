@@ -11,21 +11,18 @@ IGNORE_POSITION = -100
 def span_loss(
     start_logits: torch.Tensor,
     end_logits: torch.Tensor,
-    attention_mask: torch.Tensor,
     start_positions: torch.Tensor,
     end_positions: torch.Tensor,
 ) -> torch.Tensor:
     """Sum over windows of the mean of the start's and the end's cross-entropy; a scalar.
 
-    start_logits, end_logits, attention_mask: (B, T). start_positions, end_positions: (B,) token
-    indices, `IGNORE_POSITION` for a window that does not count. Padding takes no probability, so
-    the loss of a window does not depend on the windows beside it.
+    start_logits, end_logits: (B, T), -inf behind a window's end, so that the loss of a window does
+    not depend on the windows beside it. start_positions, end_positions: (B,) token indices,
+    `IGNORE_POSITION` for a window that does not count.
     """
-    padding = attention_mask == 0  # (B, T)
     total = start_logits.new_zeros((), dtype=torch.float32)
     for logits, positions in ((start_logits, start_positions), (end_logits, end_positions)):
-        logits = logits.float().masked_fill(padding, float("-inf"))
         total = total + F.cross_entropy(
-            logits, positions, ignore_index=IGNORE_POSITION, reduction="sum"
+            logits.float(), positions, ignore_index=IGNORE_POSITION, reduction="sum"
         )
     return total / 2

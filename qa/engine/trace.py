@@ -1,0 +1,59 @@
+"""A trace of a few steps, for a trace viewer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
+
+FIRST_STEP, LAST_STEP = 3, 5  # the first two warm up
+
+
+class StepTrace:
+    """Writes what the steps 3 to 5 after its start do to `path`, once they are made.
+
+    The file opens in https://ui.perfetto.dev and chrome://tracing. path: None traces nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._profile: Any = None
+        self._is_written = False
+        if path is None:
+            return
+        activities = [ProfilerActivity.CPU]
+        if torch.cuda.is_available():
+            activities.append(ProfilerActivity.CUDA)
+        self._profile = profile(
+            activities=activities,
+            schedule=schedule(
+                wait=FIRST_STEP - 2, warmup=1, active=LAST_STEP - FIRST_STEP + 1, repeat=1
+            ),
+            on_trace_ready=self._write,
+        )
+        self._profile.start()
+
+    def step(self) -> bool:
+        """Count a step; true if the trace has just been written."""
+        if self._profile is None:
+            return False
+        self._profile.step()
+        if self._is_written:
+            self.close()
+        return self._is_written
+
+    def close(self) -> None:
+        """End; a run shorter than the steps to trace writes those it made."""
+        if self._profile is not None:
+            self._profile.stop()
+            self._profile = None
+
+    def _write(self, finished: Any) -> None:
+        assert self.path is not None
+        partial = self.path.with_name(f".{self.path.name}.tmp")
+        finished.export_chrome_trace(str(partial))
+        os.replace(partial, self.path)
+        self._is_written = True

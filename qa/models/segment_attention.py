@@ -1,0 +1,169 @@
+"""Attention within each window of a packed token axis, as transformers' encoders call it.
+
+B: windows, H: heads, N: packed tokens, t: tokens of one window, T: of the longest, D: head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from qa.models.byte_dropout import draw_signs, keep_scale
+from qa.models.segments import Segments
+
+NAME = "qa_segments"
+
+
+def register() -> None:
+    """Make the attention known to transformers under `NAME`."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(NAME, segment_attention)
+    # For calls without segments, which are padded as usual.
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def segment_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    segments: Segments | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention function: (1, H, N, D) each -> (1, N, H, D).
+
+    Without `segments` it is transformers' SDPA attention on a padded batch.
+    """
+    if segments is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
+        )
+    if scaling is None:
+        scaling = query.shape[-1] ** -0.5
+    attend = attend_on_cpu if query.device.type == "cpu" else attend_padded
+    out = attend(query[0], key[0], value[0], segments, scaling, dropout)
+    return out.unsqueeze(0), None
+
+
+def attend_padded(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    segments: Segments,
+    scaling: float,
+    dropout: float,
+) -> torch.Tensor:
+    """(H, N, D) each -> (N, H, D) by one padded SDPA call: for GPUs, where calls cost.
+
+    Only attention sees padding; all other layers run on the packed axis.
+    """
+    q, k, v = (
+        segments.to_rows(x.transpose(0, 1), 0.0).transpose(1, 2)  # (B, H, T, D)
+        for x in (query, key, value)
+    )
+    mask = segments.mask()[:, None, None, :]  # (B, 1, 1, T)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+    return segments.from_rows(out.transpose(1, 2))
+
+
+def attend_on_cpu(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    segments: Segments,
+    scaling: float,
+    dropout: float,
+) -> torch.Tensor:
+    """(H, N, D) each -> (N, H, D) by batched products, window by window."""
+    # Scaled here, on N x D numbers, instead of on t x t of every window.
+    out: torch.Tensor = _CpuAttention.apply(
+        query * scaling, key, value, segments.lengths, dropout if dropout > 0 else 0.0
+    )
+    return out
+
+
+class _CpuAttention(torch.autograd.Function):
+    """softmax(q k') v of each window, keeping the probabilities for the backward pass.
+
+    torch's flash kernel for CPUs takes about three times as long for windows of a few hundred
+    tokens: it is made for sequences whose matrix of scores does not fit into the cache. The
+    probabilities kept are H * t * t numbers for each window and layer. A dropped one is kept too,
+    with its sign bit set, so the mask costs no memory.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        lengths: Sequence[int],
+        dropout: float,
+    ) -> torch.Tensor:
+        num_heads, num_tokens, width = query.shape
+        out = query.new_empty(num_tokens, num_heads, width)
+        heads = out.transpose(0, 1)  # (H, N, D), the same memory
+        kept = []
+        for q, k, v, o in _windows(lengths, query, key, value, heads):
+            scores = q.new_empty(num_heads, q.shape[1], q.shape[1])  # (H, t, t)
+            torch.bmm(q, k.transpose(1, 2), out=scores)
+            torch.softmax(scores, -1, out=scores)
+            if dropout:
+                _mark_dropped(scores, dropout)
+            o.copy_(torch.bmm(scores.clamp_min(0) if dropout else scores, v))
+            if any(ctx.needs_input_grad):
+                kept.append(scores)
+        if dropout:
+            out *= keep_scale(dropout)
+        ctx.save_for_backward(query, key, value, out, *kept)
+        ctx.lengths, ctx.dropout = lengths, dropout
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query, key, value, out, *kept = ctx.saved_tensors
+        grad_out = gradients[0]  # (N, H, D)
+        # The mean gradient of each row of the softmax, weighed by its probabilities.
+        means = (grad_out * out).sum(-1, dtype=torch.float32).to(out.dtype)  # (N, H)
+        means = means.t().unsqueeze(2)  # (H, N, 1)
+        if ctx.dropout:
+            grad_out = grad_out * keep_scale(ctx.dropout)
+        grads = [torch.empty_like(out).transpose(0, 1) for _ in range(3)]  # (H, N, D) each
+        parts = _windows(ctx.lengths, query, key, value, grad_out.transpose(0, 1), means, *grads)
+        for probabilities, (q, k, v, go, mean, gq, gk, gv) in zip(kept, parts, strict=True):
+            weights = probabilities.clamp_min(0) if ctx.dropout else probabilities
+            gv.copy_(torch.bmm(weights.transpose(1, 2), go))
+            scores = torch.bmm(go, v.transpose(1, 2))  # (H, t, t) gradient of the weights
+            if ctx.dropout:
+                scores.mul_(weights).sub_(probabilities.abs().mul_(mean))
+            else:
+                scores.sub_(mean).mul_(weights)
+            gq.copy_(torch.bmm(scores, k))
+            gk.copy_(torch.bmm(scores.transpose(1, 2), q))
+        return (*grads, None, None)
+
+
+def _windows(lengths: Sequence[int], *tensors: torch.Tensor) -> Any:
+    """Each window's slice (H, t, ...) of tensors (H, N, ...)."""
+    start = 0
+    for length in lengths:
+        yield tuple(x[:, start : start + length] for x in tensors)
+        start += length
+
+
+def _mark_dropped(probabilities: torch.Tensor, dropout: float) -> None:
+    """Set the sign bit of the probabilities that dropout takes."""
+    signs = draw_signs(probabilities.numel(), dropout, probabilities.dtype)
+    sign_bit = torch.iinfo(signs.dtype).min
+    bits = probabilities.view(signs.dtype).view(-1)
+    bits.bitwise_or_(signs.bitwise_and_(sign_bit))
