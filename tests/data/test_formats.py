@@ -325,7 +325,11 @@ def cut(content: bytes) -> bytes:
             b"context,question\n",
             "column id or guid or qid and column answers or answer or",
         ),
-        ("a.csv", b"id,question,answer,answer_start\n", "column context missing; found 'id', 'que"),
+        (
+            "a.csv",
+            b"id,question,answer,answer_start\n",
+            "column context missing; found id, question",
+        ),
         ("a.csv", b"id,context,question,answer\n1,a,?,a\n", "column answer_start missing"),
         ("a.csv", b"id,context,context,question,answer,answer_start\n", "column context stands tw"),
         ("a.csv", HEADER, "holds no questions"),

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from qa.data.examples import shown
 from qa.data.readers.files import DataFile, decode
 from qa.data.readers.json_rows import Row
 from qa.data.readers.rows import ANSWER_KEYS, ID_KEYS
@@ -72,7 +73,7 @@ def require_columns(names: list[str], where: str, labelled: bool, one_answer: bo
     if labelled:
         needed = [ID_KEYS, *needed, ANSWER_KEYS, *[("answer_start",)] * one_answer]
     missing = [" or ".join(keys) for keys in needed if not set(keys) & set(names)]
-    found = ", ".join(map(repr, names[:12])) or "none"
+    found = ", ".join(map(shown, names[:8])) or "none"
     require(
         not missing,
         f"{where}: column {' and column '.join(missing)} missing; found {found}",
