@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 from collections.abc import Callable
@@ -158,7 +159,7 @@ def test_values_of_the_wrong_kind(name: str, data: st.DataObject, tmp_path: Path
         for key in path[:-1]:
             parent = parent[key]
         if data.draw(st.booleans()):
-            parent[path[-1]] = data.draw(VALUES)
+            parent[path[-1]] = copy.deepcopy(data.draw(VALUES))
         else:
             del parent[path[-1]]
         if not places(value):
