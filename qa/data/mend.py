@@ -13,7 +13,7 @@ from typing import Any
 
 from qa.data.composed import UNKNOWN, compose_example, is_decomposed
 from qa.data.examples import Example
-from qa.data.offsets import UNITS, in_unit, stands_at
+from qa.data.offsets import in_unit, stands_at, unit_of_most
 from qa.data.readers.checks import misplaced
 
 COMPOSED = "moved with the composed text"
@@ -50,7 +50,7 @@ def mend_examples(examples: list[Example]) -> Mended:
     wrong = [(e.context, *answer) for e in examples for answer in misplaced(e)]
     mended.num_answers = sum(len(e.answers) for e in examples)
     mended.num_misplaced = len(wrong)
-    mended.unit = unit_of_most(wrong)
+    mended.unit, _ = unit_of_most(wrong)
     # Where every answer of the file fits the unit, those that seem right are so by chance: the text
     # stands a second time where the offset, taken for characters, points.
     everywhere = mended.unit is not None and all(
@@ -63,15 +63,6 @@ def mend_examples(examples: list[Example]) -> Mended:
     for example in unique_ids(examples, mended):
         mend_answers(example, mended, everywhere, nfc=mended.decomposed > 0)
     return mended
-
-
-def unit_of_most(wrong: list[tuple[str, str, int]]) -> str | None:
-    """The unit in which most of the wrong offsets, at least half of them, are right."""
-    counts = Counter(
-        unit for answer in wrong for unit in UNITS if in_unit(*answer, unit) is not None
-    )
-    best = max(UNITS, key=lambda unit: counts[unit])
-    return best if counts[best] and 2 * counts[best] >= len(wrong) else None
 
 
 def unique_ids(examples: list[Example], mended: Mended) -> Iterable[Example]:

@@ -6,7 +6,7 @@ bytes, UTF-16 units (JavaScript, Java) or line ends differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 Broken = tuple[str, str, int]
 """Context, answer text and answer_start of an answer that is not there."""
@@ -59,14 +59,15 @@ def in_unit(context: str, text: str, start: int, unit: str) -> int | None:
     return found if found is not None and stands_at(context, text, found) else None
 
 
-def unit_of(broken: Iterable[Broken]) -> str | None:
-    """The unit in which every one of these offsets is right; None if there is no such unit."""
-    possible = list(UNITS)
-    for context, text, start in broken:
-        possible = [unit for unit in possible if in_unit(context, text, start, unit) is not None]
-        if not possible:
-            return None
-    return possible[0]
+def unit_of_most(broken: Sequence[Broken]) -> tuple[str | None, int]:
+    """The unit in which most of these offsets are right, at least half of them, and how many are.
+
+    (None, 0) if there is no such unit.
+    """
+    counts = {unit: sum(in_unit(*b, unit) is not None for b in broken) for unit in UNITS}
+    unit = max(UNITS, key=lambda name: counts[name])
+    enough = counts[unit] and 2 * counts[unit] >= len(broken)
+    return (unit, counts[unit]) if enough else (None, 0)
 
 
 def _decoded_length(encoded: bytes, end: int, encoding: str) -> int | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.data.offsets import UNITS, from_utf8, from_utf16, in_unit, stands_at, unit_of
+from qa.data.offsets import UNITS, from_utf8, from_utf16, in_unit, stands_at, unit_of_most
 from qa.data.readers import read_examples
 from qa.engine.errors import UserError
 
@@ -108,10 +108,24 @@ def test_the_unit_of_a_file_is_named(unit: str, context: str, tmp_path: Path) ->
     )
 
 
-def test_no_unit_explains_offsets_that_are_wrong_in_several_ways() -> None:
+def test_the_unit_of_most() -> None:
     in_bytes = (CONTEXT, "1921년", measured(CONTEXT, CONTEXT.index("1921년"), "UTF-8 bytes"))
     in_units = (CONTEXT, "1921년", measured(CONTEXT, CONTEXT.index("1921년"), "UTF-16 units"))
-    assert unit_of([in_bytes, in_bytes]) == "UTF-8 bytes"
-    assert unit_of([in_units]) == "UTF-16 units"
-    assert unit_of([in_bytes, in_units]) is None
-    assert unit_of([(CONTEXT, "없다", 3)]) is None
+    nowhere = (CONTEXT, "없다", 3)
+    assert unit_of_most([in_bytes, in_bytes, in_units]) == ("UTF-8 bytes", 2)
+    assert unit_of_most([in_units, nowhere]) == ("UTF-16 units", 1)
+    assert unit_of_most([in_units, nowhere, nowhere]) == (None, 0)
+    assert unit_of_most([nowhere]) == (None, 0)
+    assert unit_of_most([]) == (None, 0)
+
+
+def test_a_message_says_how_many_count_another_unit(tmp_path: Path) -> None:
+    wrong = [measured(CONTEXT, CONTEXT.index("1921년"), "UTF-8 bytes")] * 2 + [1]
+    rows = [
+        {"id": i, "context": CONTEXT, "question": "?", "answers": "1921년", "answer_start": start}
+        for i, start in enumerate(wrong)
+    ]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(UserError, match="counts UTF-8 bytes in 2 of them, not characters: mend"):
+        read_examples(str(path))

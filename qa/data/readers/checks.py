@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qa.data.composed import compose_example, is_decomposed
 from qa.data.examples import Example, shown
-from qa.data.offsets import stands_at, unit_of
+from qa.data.offsets import stands_at, unit_of_most
 from qa.engine.errors import require
 
 
@@ -21,7 +21,7 @@ def require_answers(examples: list[Example], source: str) -> None:
 def check_examples(examples: list[Example], source: str) -> None:
     """Raise UserError for duplicate ids and for answers that are not at their offset.
 
-    If all the wrong offsets count something else than characters, the message names it.
+    If most of the wrong offsets count something else than characters, the message names it.
     """
     seen: set[str] = set()
     duplicates: list[str] = []
@@ -51,10 +51,11 @@ def misplaced(example: Example) -> Iterator[tuple[str, int]]:
 
 
 def _explanation(wrong: list[tuple[Example, str, int]]) -> str:
-    """What the wrong offsets count, if one thing explains them all, and how to mend them."""
-    unit = unit_of((example.context, text, start) for example, text, start in wrong)
+    """What the wrong offsets count, if one thing explains most of them, and how to mend them."""
+    unit, count = unit_of_most([(example.context, text, start) for example, text, start in wrong])
     if unit is not None:
-        return f"answer_start counts {unit}, not characters: mend it"
+        share = "" if count == len(wrong) else f" in {count} of them"
+        return f"answer_start counts {unit}{share}, not characters: mend it"
     examples = [example for example, _, _ in wrong]
     decomposed = all(is_decomposed(e.context + "".join(e.answers)) for e in examples)
     if decomposed and not any(any(misplaced(compose_example(e))) for e in examples):
