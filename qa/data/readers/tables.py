@@ -72,11 +72,11 @@ def require_columns(names: list[str], where: str, labelled: bool, one_answer: bo
     needed: list[tuple[str, ...]] = [("context",), ("question",)]
     if labelled:
         needed = [ID_KEYS, *needed, ANSWER_KEYS, *[("answer_start",)] * one_answer]
-    missing = [" or ".join(keys) for keys in needed if not set(keys) & set(names)]
+    missing = [keys[0] for keys in needed if not set(keys) & set(names)]
     found = ", ".join(map(shown, names[:8])) or "none"
     require(
         not missing,
-        f"{where}: column {' and column '.join(missing)} missing; found {found}",
+        f"{where}: column {', '.join(missing)} missing; found {found}",
     )
     twice = [name for name in COLUMNS if names.count(name) > 1]
     require(not twice, f"{where}: column {', '.join(twice)} stands twice")
