@@ -15,12 +15,13 @@ from qa.answerer import Answerer, DecodeOptions
 from qa.config import EMBEDDED, Config
 from qa.data.cache import cached_windows, windows_fingerprint
 from qa.data.collate import Collator
+from qa.data.composed import is_decomposed
 from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.order import TrainingOrder
 from qa.data.quickstart import make_quickstart
 from qa.data.quickstart_tokenizer import train_tokenizer
-from qa.data.readers import read_examples, require_answers
+from qa.data.readers import read_examples, read_training, require_answers
 from qa.data.windows import WindowOptions, require_fits
 from qa.engine.distributed import join_world, local_device
 from qa.engine.errors import require
@@ -124,15 +125,16 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
     """(training, evaluation) examples of the configuration; the second may be empty."""
     data = config.data
     assert data.train_data is not None  # Config checks it
+    times: dict[str, int] = {}
     if data.train_data == EMBEDDED:
         training, evaluation = make_quickstart()
     else:
-        training = read_examples(data.train_data, split="train")
+        training, times = read_training(data.train_data, split="train", nfc=data.nfc)
         evaluation = []
         if data.holdout is not None:
             training, evaluation = split_holdout(training, data.holdout)
     if data.eval_data is not None:
-        evaluation = read_examples(data.eval_data, split="validation")
+        evaluation = read_examples(data.eval_data, split="validation", nfc=data.nfc)
     training = training[: data.max_train_examples]
     evaluation = evaluation[: data.max_eval_examples]
     require(
@@ -141,6 +143,8 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
     require_answers(training, data.train_data)
     if evaluation:
         require_answers(evaluation, data.eval_data or data.train_data)
+    # Held-out questions are not repeated: a score counts each of them once.
+    training = [e for e in training for _ in range(times.get(e.id, 1))]
     return training, evaluation
 
 
@@ -187,6 +191,9 @@ def describe(name: str, examples: list[Example], windows: Any, negative_ratio: f
     cut = len(np.unique(example_index[np.asarray(windows["question_was_cut"][:])]))
     if cut:
         line += f"; {cut:,} questions longer than max_question_length were cut"
+    decomposed = sum(map(is_decomposed, {e.context for e in examples}))
+    if decomposed:
+        line += f"; {decomposed:,} contexts are decomposed Hangul (NFD), --nfc composes them"
     return line
 
 

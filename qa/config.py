@@ -24,11 +24,16 @@ class DataConfig:
     """What is read and how it is cut into windows."""
 
     train_data: str | None = option(
-        None, "JSON or JSONL file in SQuAD format, hub:NAME[:SPLIT], or 'embedded'"
+        None,
+        "JSON, JSONL, CSV or Parquet file, folder or .zip of them, hub:NAME[:SPLIT], or 'embedded';"
+        " several: a.json,b.csv@2 (@2: an epoch shows b twice); docs/data.md says more",
     )
     eval_data: str | None = option(None, "data to evaluate on, in the same forms")
     holdout: float | None = option(
         None, "instead of eval_data: share of the articles to hold out; 0.2 is every 5th"
+    )
+    nfc: bool = option(
+        False, "compose all text to Unicode NFC (Korean from macOS is decomposed), mend offsets"
     )
     max_seq_length: int = option(384, "tokens of a window, question and special tokens included")
     window_overlap: int = option(
@@ -161,7 +166,7 @@ class Config:
     def needs_hub(self) -> bool:
         """Whether a model or a data set is named that is not on this machine."""
         sources = (self.data.train_data, self.data.eval_data)
-        on_hub = [s for s in sources if s is not None and s.startswith(HUB_PREFIX)]
+        on_hub = [s for s in sources if s is not None and HUB_PREFIX in s]
         return bool(on_hub) or (self.model.model != EMBEDDED and is_on_hub(self.model.model))
 
     def flat(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from qa.recipes import RECIPES
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ["recipe", "list-recipes", "config", "resume", "overwrite"]
 SETTINGS = """
-    train-data eval-data holdout max-seq-length window-overlap max-question-length
+    train-data eval-data holdout nfc max-seq-length window-overlap max-question-length
     negative-window-ratio max-train-examples max-eval-examples
     model attention-dropout hidden-dropout
     learning-rate weight-decay num-train-epochs max-steps warmup-ratio lr-scheduler max-grad-norm

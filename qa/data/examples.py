@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qa.engine.errors import require
+from qa.engine.errors import UserError, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,13 @@ class Example:
     title: str = ""
 
 
+def shown(name: str) -> str:
+    """An id or a file's name as a message may hold it: on one line, and not too long."""
+    if not name.isprintable():
+        name = name.encode("unicode_escape").decode()
+    return name if len(name) <= 80 else name[:77] + "..."
+
+
 def check_text(text: str, what: str) -> None:
     """Raise UserError, naming `what`, if a text is empty or is no text."""
     require(text.strip(), f"{what} is empty")
@@ -31,7 +38,9 @@ def check_text(text: str, what: str) -> None:
 
 def check_characters(text: str, what: str) -> None:
     """Raise UserError if a text holds half a surrogate pair, which tokenizers and files refuse."""
-    require(
-        not any("\ud800" <= c <= "\udfff" for c in text),
-        f"{what} holds half a surrogate pair, so it is no text; it was cut or decoded wrongly",
-    )
+    try:
+        text.encode()  # much faster than looking at each character of a long document
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{what} holds half a surrogate pair, so it is no text; it was cut or decoded wrongly"
+        ) from error

@@ -19,6 +19,10 @@ from qa.engine.errors import UserError
 CONTEXT = "강나루는 1921년에 태어났다."
 
 
+ANSWERED = Example("q1", "언제?", CONTEXT, ("1921년",), (5,))
+UNANSWERED = Example("q1", "언제?", CONTEXT)
+
+
 def flat_rows(answers_as_lists: bool = False) -> list[dict[str, Any]]:
     """`squad_json()` as a list of questions."""
     rows = []
@@ -82,6 +86,11 @@ def write(path: Path, content: Any) -> str:
         ("lists.jsonl", flat_rows(answers_as_lists=True)),
         ("mark.json", b"\xef\xbb\xbf" + json.dumps(squad_json()).encode()),
         ("mark.jsonl", b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(r).encode() for r in flat_rows())),
+        ("utf16.json", json.dumps(squad_json(), ensure_ascii=False).encode("utf-16")),
+        ("utf16-be.json", json.dumps(squad_json(), ensure_ascii=False).encode("utf-16-be")),
+        ("utf32.json", json.dumps(squad_json(), ensure_ascii=False).encode("utf-32")),
+        ("CAPITALS.JSONL", "\n".join(json.dumps(r) for r in flat_rows())),
+        ("other-name.ndjson", "\n".join(json.dumps(r) for r in flat_rows())),
         ("blank-lines.jsonl", "\n\n".join(json.dumps(r) for r in flat_rows()) + "\n\n"),
         ("mixed.json", [*squad_json()["data"][:3], *flat_rows()[6:]]),
     ],
@@ -111,6 +120,21 @@ def test_line_separators_inside_jsonl_strings(tmp_path: Path) -> None:
         ({"answers": []}, Example("q1", "언제?", CONTEXT)),
         ({"answers": None}, Example("q1", "언제?", CONTEXT)),
         ({"answers": {"text": [], "answer_start": []}}, Example("q1", "언제?", CONTEXT)),
+        ({"answers": "1921년", "answer_start": 5}, ANSWERED),
+        ({"answers": None, "answer": "1921년", "answer_start": 5}, ANSWERED),
+        ({"answers": None, "answer_text": "1921년", "answer_start": 5}, ANSWERED),
+        ({"answers": None, "answer": {"text": "1921년", "answer_start": 5}}, ANSWERED),
+        ({"answers": {"text": "1921년", "answer_start": 5}}, ANSWERED),
+        ({"id": None, "guid": "q1"}, ANSWERED),
+        ({"id": None, "qid": "q1"}, ANSWERED),
+        ({"is_impossible": "False"}, ANSWERED),
+        ({"is_impossible": 0}, ANSWERED),
+        ({"is_impossible": "true"}, Example("q1", "언제?", CONTEXT)),
+        ({"answers": None, "plausible_answers": [{"text": "강", "answer_start": 0}]}, UNANSWERED),
+        (
+            {"context": "\u200b강\ufeff나", "answers": None},
+            Example("q1", "언제?", "\u200b강\ufeff나"),
+        ),
         (
             {"answers": {"text": ["1921년", "1921"], "answer_start": [5, 5]}},
             Example("q1", "언제?", CONTEXT, ("1921년", "1921"), (5, 5)),
@@ -147,8 +171,9 @@ def nested(**changes: Any) -> dict[str, Any]:
     [
         ("a.json", "{not json", "is not JSON"),
         ("a.json", "", "is not JSON"),
-        ("a.json", b"\xff\xfe{}", "is not UTF-8 text (byte 0)"),
-        ("a.json", '["강"]'.encode("cp949"), "is not UTF-8 text (byte 2)"),
+        ("a.json", b"\xff{}", "is not UTF-8 text (byte 0); convert it to UTF-8"),
+        ("a.json", b"\xff\xfe{}!", "is not UTF-16 text (byte 4); "),
+        ("a.json", '["강"]'.encode("cp949"), "is not UTF-8 text (byte 2); it may be CP949"),
         ("a.json", "[" * 100_000, "is not JSON"),
         ("a.json", "[" + "1" * 5000 + "]", "is not JSON"),
         ("a.json", 3, "another shape"),
@@ -186,7 +211,19 @@ def nested(**changes: Any) -> dict[str, Any]:
         ("a.json", [row(id="")], "entry 0: needs an id"),
         ("a.json", [row(id=1.5)], "entry 0: needs an id"),
         ("a.json", [row(id=True)], "entry 0: needs an id"),
-        ("a.json", [row(answers="1921년")], "entry 0: answers must be a list"),
+        ("a.json", [row(answers="1921년")], "entry 0: the answer is a text, which needs answer_s"),
+        (
+            "a.json",
+            [row(answers=None, answer="1921년", answer_start="5")],
+            "entry 0: the answer is",
+        ),
+        ("a.json", [row(answers=None, answer={"text": "1921년"})], "entry 0: an answer needs text"),
+        ("a.json", [row(answers=3)], "entry 0: answers must be a list"),
+        ("a.json", [row(is_impossible="no")], "entry 0: is_impossible must be true or false"),
+        ("a.json", [row(is_impossible=[])], "entry 0: is_impossible must be true or false"),
+        ("a.json", {"data": [{"qas": 3}]}, "entry 0: qas must be a list"),
+        ("a.json", {"data": [{"qas": [3]}]}, "entry 0, question 0 is not an object"),
+        ("a.json", {"data": [{"qas": [{"question": "?"}]}]}, "question 0: context must be a str"),
         ("a.json", [row(answers=["1921년"])], "entry 0: answers must be a list"),
         ("a.json", [row(answers={"text": ["1921년"]})], "answers: answer_start must be a list"),
         (
