@@ -1,0 +1,86 @@
+"""Measures contestants in turn, each run in a fresh process, and prints medians and ratios.
+
+Machines are noisy, so figures are compared only within one call, in which the contestants alternate.
+A fresh process per run gives every contestant its own peak of memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Run = dict[str, float]
+
+
+def measure(module: str, contestants: Sequence[str], arguments: Sequence[str]) -> dict[str, Run]:
+    """Run every contestant once: `python -m MODULE --contestant NAME ARGUMENTS`.
+
+    The process prints its figures as JSON on its last line; see `report`.
+    """
+    results = {}
+    for name in contestants:
+        command = [sys.executable, "-m", module, "--contestant", name, *arguments]
+        print(f"{time.strftime('%H:%M:%S')} {name} ...", file=sys.stderr, flush=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=quiet_environment())
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        results[name] = json.loads(done.stdout.strip().splitlines()[-1])
+    return results
+
+
+def quiet_environment() -> dict[str, str]:
+    """The environment of a run: local files only, and no progress bars."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+
+def report(figures: Run) -> None:
+    """Print a run's figures, with the process's peak of memory, as the last line."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({**figures, "peak_gib": peak}))
+
+
+def medians(rounds: Sequence[dict[str, Run]]) -> dict[str, Run]:
+    """The median of every figure of every contestant over the rounds."""
+    return {
+        name: {
+            figure: statistics.median(r[name][figure] for r in rounds) for figure in rounds[0][name]
+        }
+        for name in rounds[0]
+    }
+
+
+def table(results: dict[str, Run], columns: Sequence[str]) -> str:
+    """The figures as aligned lines of text, one contestant each."""
+    width = max(len(name) for name in results)
+    lines = [" " * width + "".join(f"  {column:>18}" for column in columns)]
+    for name, run in results.items():
+        cells = "".join(f"  {run.get(column, float('nan')):>18.3f}" for column in columns)
+        lines.append(f"{name:<{width}}{cells}")
+    return "\n".join(lines)
+
+
+def write(path: str | None, settings: dict[str, Any], rounds: Sequence[dict[str, Run]]) -> None:
+    """Write all runs with what they were made with, if a path is given."""
+    if path is None:
+        return
+    import transformers
+
+    content = {
+        "settings": settings,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "threads": torch.get_num_threads(),
+        "rounds": list(rounds),
+        "medians": medians(rounds),
+    }
+    Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

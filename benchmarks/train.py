@@ -1,0 +1,243 @@
+"""Training speed and memory: qa beside transformers' Trainer, alternating.
+
+    python -m benchmarks.train [--model DIR --data FILE] [--attention-dropout 0.1]
+
+All train the same model on the same windows with the same batch size and dropouts. An epoch over a
+sample of windows warms up; the next is timed.
+
+notebook  Trainer as the usual notebook calls it: fp32, every window padded to max_seq_length
+best      Trainer at its best: bf16, padded per batch, grouped by length, SDPA, fused AdamW
+qa        this project's loop with its defaults, in bf16
+
+Needs the `bench` extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import alternate, material
+from qa.data.cache import cached_windows
+from qa.engine.matrix_rate import matrix_rate
+from qa.models.flops import count_flops
+from qa.models.span_reader import SpanReader, load_tokenizer
+
+CONTESTANTS = ("notebook", "best", "qa")
+BATCH_SIZE = 16
+LEARNING_RATE = 5e-5
+
+
+def main() -> None:
+    """Measure and print, or, called by itself, be one contestant."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train")
+    material.add_arguments(parser)
+    parser.add_argument("--attention-dropout", type=float, default=0.1)
+    parser.add_argument("--hidden-dropout", type=float, default=0.1)
+    parser.add_argument("--steps", type=int, default=6, help=f"batches of {BATCH_SIZE} per epoch")
+    parser.add_argument("--precision", default="bf16", help="of qa and of Trainer's best settings")
+    parser.add_argument("--only", help="names to run, with commas; all by default")
+    options = parser.parse_args()
+    if options.contestant:
+        alternate.report(run(options))
+        return
+    names = options.only.split(",") if options.only else list(CONTESTANTS)
+    with material.temporary_folder() as folder:
+        material.complete(options, Path(folder))
+        own = ["attention_dropout", "hidden_dropout", "steps", "precision"]
+        arguments = material.arguments_for_runs(options, [*material.SHARED, *own])
+        rounds = [
+            alternate.measure("benchmarks.train", names, arguments) for _ in range(options.repeats)
+        ]
+    results = alternate.medians(rounds)
+    columns = ["windows_per_s", "tokens_per_s", "utilisation", "padding_share", "peak_gib"]
+    print(alternate.table(results, columns))
+    for peer in names[:-1]:
+        ratios = [r["qa"]["windows_per_s"] / r[peer]["windows_per_s"] for r in rounds]
+        memory = results["qa"]["peak_gib"] / results[peer]["peak_gib"]
+        print(
+            f"qa / {peer}: {np.median(ratios):.2f} x windows/s ({min(ratios):.2f} to"
+            f" {max(ratios):.2f} over {len(ratios)} rounds), {memory:.2f} x peak memory"
+        )
+    alternate.write(options.json, vars(options), rounds)
+
+
+def run(options: argparse.Namespace) -> alternate.Run:
+    """Train as one contestant; its figures in the timed epoch."""
+    logging.disable(logging.WARNING)
+    tokenizer = load_tokenizer(options.model)
+    training, _ = material.read_parts(options)
+    windows = cached_windows(training, tokenizer, material.window_options(options))
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(len(windows), min(len(windows), options.steps * BATCH_SIZE), replace=False)
+    sample = windows.select(np.sort(chosen))
+    train = train_with_qa if options.contestant == "qa" else train_with_trainer
+    seconds, num_positions, precision = train(options, sample)
+    lengths = np.asarray(sample["length"][:]).astype(np.int64)
+    flops = count_flops(SpanReader.from_pretrained(options.model))
+    operations = flops.training(int(lengths.sum()), int((lengths**2).sum()))
+    # The limit is the same for all: the fastest format that the machine multiplies.
+    rate = max(matrix_rate(torch.device("cpu"), p) for p in {"fp32", options.precision, precision})
+    return {
+        "windows_per_s": len(sample) / seconds,
+        "tokens_per_s": lengths.sum() / seconds,
+        "utilisation": operations / seconds / rate,
+        "padding_share": 1 - lengths.sum() / num_positions,
+    }
+
+
+def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
+    """Two epochs with TrainingRun; (seconds of the second, token positions computed, format)."""
+    from qa.build import reader_loss
+    from qa.data.collate import Collator
+    from qa.data.order import TrainingOrder
+    from qa.engine.config import TrainConfig
+    from qa.engine.loop import TrainingRun
+    from qa.engine.rng import seed_everything
+
+    seed_everything(42)
+    reader = SpanReader.from_pretrained(
+        options.model, options.attention_dropout, options.hidden_dropout
+    )
+    order = TrainingOrder(
+        np.asarray(sample["length"][:]),
+        np.ones(len(sample), dtype=bool),
+        1.0,
+        BATCH_SIZE,
+        42,
+        groups_lengths=not reader.is_packed,
+    )
+    collator = Collator(options.max_seq_length, pads=not reader.is_packed)
+    config = TrainConfig(
+        learning_rate=LEARNING_RATE, num_train_epochs=2, precision=options.precision, device="cpu"
+    )
+    trained = TrainingRun(reader, reader_loss, sample, order, collator, config)
+    num_positions, started, ended = 0, 0.0, 0.0
+    for out in trained.steps():
+        ended = time.perf_counter()
+        if out.epoch > 1:
+            num_positions += out.counts["num_positions"]
+        elif out.end_of_epoch:
+            started = ended
+    return ended - started, num_positions, trained.precision
+
+
+def train_with_trainer(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
+    """Two epochs with transformers' Trainer; likewise."""
+    from transformers import (
+        AutoConfig,
+        AutoModelForQuestionAnswering,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+        set_seed,
+    )
+
+    class Clock(TrainerCallback):
+        """Notes when the epochs begin and end."""
+
+        def __init__(self) -> None:
+            self.times: list[float] = []
+
+        def on_epoch_end(self, *_: Any, **__: Any) -> None:
+            self.times.append(time.perf_counter())
+
+    set_seed(42)
+    tokenizer = load_tokenizer(options.model)
+    config = AutoConfig.from_pretrained(options.model)
+    config.attention_probs_dropout_prob = options.attention_dropout
+    config.hidden_dropout_prob = options.hidden_dropout
+    model = AutoModelForQuestionAnswering.from_pretrained(
+        options.model, config=config, dtype=torch.float32
+    )
+    is_best = options.contestant == "best"
+    best = {
+        "bf16": options.precision == "bf16",
+        "train_sampling_strategy": "group_by_length",
+        "length_column_name": "length",
+        "optim": "adamw_torch_fused",
+    }
+    # A list in memory, so that reading is the same for all.
+    names = [n for n in ("input_ids", "token_type_ids") if n in sample.column_names]
+    rows = [
+        {
+            **{name: row[name].tolist() for name in names},
+            "start_positions": int(row["start_position"]),
+            "end_positions": int(row["end_position"]),
+            "length": int(row["length"]),
+        }
+        for row in sample
+    ]
+    collator = CountingCollator(
+        DataCollatorWithPadding(
+            tokenizer,
+            padding="longest" if is_best else "max_length",
+            max_length=options.max_seq_length,
+            pad_to_multiple_of=8 if is_best else None,
+        )
+    )
+    clock = Clock()
+    with material.temporary_folder() as folder:
+        trainer = Trainer(
+            model=model,
+            args=TrainingArguments(
+                output_dir=folder,
+                per_device_train_batch_size=BATCH_SIZE,
+                num_train_epochs=2,
+                learning_rate=LEARNING_RATE,
+                use_cpu=True,
+                report_to=[],
+                save_strategy="no",
+                logging_steps=500,
+                disable_tqdm=True,
+                remove_unused_columns=False,
+                **(best if is_best else {}),
+            ),
+            train_dataset=Rows(rows),
+            data_collator=collator,
+            callbacks=[clock],
+        )
+        trainer.train()
+    first, second = clock.times
+    precision = options.precision if is_best else "fp32"
+    return second - first, collator.num_positions // 2, precision
+
+
+class Rows(torch.utils.data.Dataset[dict[str, Any]]):
+    """A list as a data set, with the column that grouping by length asks for."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+        self.column_names = list(rows[0])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int | str) -> Any:
+        if isinstance(index, str):
+            return [row[index] for row in self.rows]
+        return self.rows[index]
+
+
+class CountingCollator:
+    """Counts the positions of the batches that another collator makes."""
+
+    def __init__(self, collate: Any) -> None:
+        self.collate = collate
+        self.num_positions = 0
+
+    def __call__(self, rows: list[dict[str, Any]]) -> Any:
+        batch = self.collate([{k: v for k, v in row.items() if k != "length"} for row in rows])
+        self.num_positions += batch["input_ids"].numel()
+        return batch
+
+
+if __name__ == "__main__":
+    main()
