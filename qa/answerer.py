@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 
 from qa.data.collate import Collator
@@ -19,9 +18,10 @@ from qa.data.windows import NO_ANSWER_POSITION
 from qa.engine.config import require_at_least
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast
+from qa.models.segments import Segments
 from qa.models.span_decode import Spans, best_spans
-from qa.models.span_loss import span_loss
-from qa.models.span_reader import SpanReader, model_inputs
+from qa.models.span_loss import window_loss
+from qa.models.span_reader import SpanReader, SpanScores, model_inputs
 from qa.nbest import Answer, CharacterScores, add_spans, rank_answers
 
 WINDOWS_PER_BLOCK = 256  # sorted by length within, so that batches hold little padding
@@ -93,17 +93,17 @@ class Answerer:
         by_length = sorted(windows, key=lambda window: -int(window["length"]))
         for i in range(0, len(by_length), self.options.batch_size):
             batch = by_length[i : i + self.options.batch_size]
-            logits = self._logits(batch)
+            scores, num_characters = self._scores(batch)
             if self.device.type == "cuda":
                 # Not to count the model's time as decoding; `tolist` below would wait anyway.
                 torch.cuda.synchronize(self.device)
             started = time.perf_counter()
-            spans = self._decode(batch, *logits, n_best_size)
+            spans = self._decode(scores, num_characters, n_best_size)
             # One copy to the host for each matrix, not one for each number.
             columns = zip(*(matrix.tolist() for matrix in spans), strict=True)
-            for window, (scores, firsts, lasts) in zip(batch, columns, strict=True):
+            for window, found in zip(batch, columns, strict=True):
                 example = int(window["example_index"]) - first_index
-                add_spans(merged[example], window, scores, firsts, lasts)
+                add_spans(merged[example], window, *found)
             self.decode_seconds += time.perf_counter() - started
         started = time.perf_counter()
         answers = [
@@ -114,34 +114,29 @@ class Answerer:
         return answers
 
     @torch.no_grad()
-    def _logits(self, windows: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor]:
-        """start_logits and end_logits, (B, T); adds the windows' loss to the count."""
+    def _scores(self, windows: Sequence[Window]) -> tuple[SpanScores, torch.Tensor]:
+        """The windows' scores, and the characters each token covers, (B, T); counts their loss."""
         batch = move_to_device(self.collator(windows), self.device)
         with autocast(self.device, self.precision):
-            logits = self.reader(**model_inputs(batch))
-        self.loss_sum += span_loss(
-            logits[0],
-            logits[1],
-            batch["start_positions"],
-            batch["end_positions"],
-        )
+            scores = self.reader(**model_inputs(batch))
+        self.loss_sum += window_loss(scores, batch)
         self.num_windows += len(windows)
-        return logits
+        segments = Segments(batch["lengths"], batch["slots"], batch["shape"])
+        return scores, segments.to_rows(batch["num_characters"], 0)
 
     @torch.no_grad()
-    def _decode(
-        self,
-        windows: Sequence[Window],
-        start_logits: torch.Tensor,
-        end_logits: torch.Tensor,
-        n_best_size: int,
-    ) -> Spans:
+    def _decode(self, scores: SpanScores, num_characters: torch.Tensor, n_best_size: int) -> Spans:
         """The best spans of each window, on the device."""
-        allowed = answerable(windows, start_logits.shape[1]).to(self.device)
         spans = best_spans(
-            start_logits, end_logits, allowed, n_best_size, self.options.max_answer_length
+            scores.start_logits,
+            scores.end_logits,
+            num_characters,
+            n_best_size,
+            self.options.max_answer_length,
+            scores.trims,
         )
-        return spans._replace(scores=spans.scores - null_scores(start_logits, end_logits))
+        null = null_scores(scores.start_logits, scores.end_logits)
+        return spans._replace(scores=spans.scores - null)
 
 
 def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.Tensor:
@@ -153,15 +148,6 @@ def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.T
     first = NO_ANSWER_POSITION
     null = start_logits[:, first] + end_logits[:, first]
     return null.nan_to_num(nan=0.0).unsqueeze(1)
-
-
-def answerable(windows: Sequence[Window], width: int) -> torch.Tensor:
-    """(B, width) bool: tokens of the context that cover at least one character."""
-    allowed = np.zeros((len(windows), width), dtype=bool)
-    for i, window in enumerate(windows):
-        # Both are -1 outside the context, and equal for a token that covers nothing.
-        allowed[i, : window["length"]] = window["offset_ends"] > window["offset_starts"]
-    return torch.from_numpy(allowed)
 
 
 def blocks(windows: Iterator[Window]) -> Iterator[list[Window]]:

@@ -32,7 +32,7 @@ from qa.engine.rng import seed_everything
 from qa.engine.step import Batch
 from qa.models.flops import ModelFlops, count_flops
 from qa.models.small_bert import small_bert_config
-from qa.models.span_loss import span_loss
+from qa.models.span_loss import window_loss
 from qa.models.span_reader import SpanReader, load_tokenizer, model_inputs
 from qa.predict import SETTINGS_FILE
 
@@ -111,14 +111,8 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
 
 
 def reader_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """The engine's loss function: the summed span loss of a batch."""
-    start_logits, end_logits = model(**model_inputs(batch))
-    return span_loss(
-        start_logits,
-        end_logits,
-        batch["start_positions"],
-        batch["end_positions"],
-    )
+    """The engine's loss function: the summed loss of a batch."""
+    return window_loss(model(**model_inputs(batch)), batch)
 
 
 def read_data(config: Config) -> tuple[list[Example], list[Example]]:
@@ -154,9 +148,16 @@ def load_model(config: Config, train_examples: list[Example]) -> tuple[Any, Span
     if model.model == EMBEDDED:
         texts = (text for e in train_examples for text in (e.question, e.context))
         tokenizer = train_tokenizer(texts)
-        return tokenizer, SpanReader.from_config(small_bert_config(tokenizer))
+        return tokenizer, SpanReader.from_config(
+            small_bert_config(tokenizer), model.character_boundaries
+        )
     tokenizer = load_tokenizer(model.model)
-    reader = SpanReader.from_pretrained(model.model, model.attention_dropout, model.hidden_dropout)
+    reader = SpanReader.from_pretrained(
+        model.model,
+        model.attention_dropout,
+        model.hidden_dropout,
+        boundaries=model.character_boundaries,
+    )
     return tokenizer, reader
 
 

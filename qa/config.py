@@ -81,6 +81,9 @@ class ModelConfig:
         None, "dropout of attention probabilities; the model's own if not given"
     )
     hidden_dropout: float | None = option(None, "dropout of hidden states; likewise")
+    character_boundaries: bool = option(
+        True, "place both ends of an answer at characters inside their tokens, with a learned head"
+    )
 
     def __post_init__(self) -> None:
         for name in ("attention_dropout", "hidden_dropout"):

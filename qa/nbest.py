@@ -29,17 +29,21 @@ def add_spans(
     scores: list[float],
     firsts: list[int],
     lasts: list[int],
+    start_trims: list[int],
+    end_trims: list[int],
 ) -> None:
     """Add one window's spans, best first, to an example's: a span found twice counts once.
 
-    firsts, lasts: token indices in the window. Overlapping windows see a span in different
-    surroundings; the better of its scores is kept.
+    firsts, lasts: token indices in the window. start_trims, end_trims: characters of these tokens
+    that the answer leaves out at its front and at its end. Overlapping windows see a span in
+    different surroundings; the better of its scores is kept.
     """
     starts, ends = window["offset_starts"], window["offset_ends"]
-    for score, first, last in zip(scores, firsts, lasts, strict=True):
+    spans = zip(scores, firsts, lasts, start_trims, end_trims, strict=True)
+    for score, first, last, start_trim, end_trim in spans:
         if score == -math.inf:
             break  # only impossible pairs follow
-        key = (int(starts[first]), int(ends[last]))
+        key = (int(starts[first]) + start_trim, int(ends[last]) - end_trim)
         if score > merged.get(key, -math.inf):
             merged[key] = score
 

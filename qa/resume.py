@@ -25,6 +25,7 @@ SAME_SETTINGS = (
     "sharding",
     "attention_dropout",
     "hidden_dropout",
+    "character_boundaries",
     "metric_for_best_model",
     "n_best_size",
     "max_answer_length",

@@ -14,12 +14,13 @@ ROUND_TO = 8  # matrix kernels like multiples of 8
 class Collator:
     """Packs windows end to end on one token axis.
 
-    Returns input_ids and, if the windows have them, token_type_ids, (N,) int64; slots (N,), the
+    Returns input_ids, num_characters (of the context that a token covers) and, if the windows have
+    them, token_type_ids, (N,) int64; slots (N,), the
     place of each token in a flattened (B, T) matrix of windows; lengths, B ints; shape (B, T), T
-    being the longest window rounded up to 8 but not above `max_length`; start_positions and
-    end_positions (B,); and the ints num_items (windows), num_tokens (N), num_token_pairs (the sum
-    of squared lengths, what attention costs) and num_positions (what the model computes: N, or
-    B * T if it `pads`).
+    being the longest window rounded up to 8 but not above `max_length`; start_positions,
+    end_positions, start_trims and end_trims (B,); and the ints num_items (windows), num_tokens (N),
+    num_token_pairs (the sum of squared lengths, what attention costs) and num_positions (what the
+    model computes: N, or B * T if it `pads`).
     """
 
     def __init__(self, max_length: int, pads: bool = False) -> None:
@@ -41,7 +42,8 @@ class Collator:
         }
         if "token_type_ids" in windows[0]:
             batch["token_type_ids"] = pack([w["token_type_ids"] for w in windows])
-        for name in ("start_position", "end_position"):
+        batch["num_characters"] = pack([w["offset_ends"] - w["offset_starts"] for w in windows])
+        for name in ("start_position", "end_position", "start_trim", "end_trim"):
             batch[name + "s"] = torch.tensor([int(w[name]) for w in windows])
         batch["num_items"] = len(windows)
         batch["num_tokens"] = sum(lengths)

@@ -21,6 +21,7 @@ from qa.engine.config import require_at_least
 from qa.engine.errors import UserError, require
 
 EXAMPLES_PER_CALL = 256  # enough for the tokenizer to work in parallel, little enough to hold
+NO_TRIM = -100  # of a window without the answer
 NO_ANSWER_POSITION = 0  # the first token stands for "not in this window"
 
 
@@ -101,7 +102,9 @@ def iterate_windows(
     A window is a dict: example_index (int), input_ids (T,), token_type_ids (T,) if the model takes
     them, offset_starts and offset_ends (T,) characters of the context that each token covers, -1
     for a token that is not context, start_position and end_position (token indices, both 0 if the
-    answer is not in this window), has_answer (bool), question_was_cut (bool), length (T).
+    answer is not in this window), start_trim and end_trim (characters of these tokens before and
+    behind the answer, `NO_TRIM` without one), has_answer (bool), question_was_cut (bool), length
+    (T).
     """
     template = make_template(tokenizer)
     remaining = iter(enumerate(examples))
@@ -204,14 +207,22 @@ def _cut(
         spans = np.pad(offsets[start:end], ((head, tail), (0, 0)), constant_values=-1)
         has_answer = label is not None and start <= label[0] and label[1] < end
         first, last = NO_ANSWER_POSITION, NO_ANSWER_POSITION
-        if label is not None and has_answer:
+        trims = (NO_TRIM, NO_TRIM)
+        if answer is not None and label is not None and has_answer:
             first, last = head + label[0] - start, head + label[1] - start
+            trims = (
+                # An answer may begin or end in a blank between two tokens.
+                max(0, answer[0] - int(spans[first, 0])),
+                max(0, int(spans[last, 1]) - answer[1]),
+            )
         window = {
             "input_ids": ids,
             "offset_starts": spans[:, 0],
             "offset_ends": spans[:, 1],
             "start_position": first,
             "end_position": last,
+            "start_trim": trims[0],
+            "end_trim": trims[1],
             "has_answer": has_answer,
             "length": len(ids),
         }

@@ -79,4 +79,4 @@ def use_byte_dropout(model: nn.Module) -> None:
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
-                setattr(module, name, ByteDropout(child.p))
+                setattr(module, name, ByteDropout(child.p, child.inplace).train(child.training))

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
+from qa.models.boundary_head import boundary_loss
+from qa.models.span_reader import SpanScores
+
 IGNORE_POSITION = -100
+
+
+def window_loss(scores: SpanScores, batch: Mapping[str, Any]) -> torch.Tensor:
+    """Summed loss of a batch's windows: of the span and, with a boundary head, of its trims."""
+    positions = batch["start_positions"], batch["end_positions"]
+    loss = span_loss(scores.start_logits, scores.end_logits, *positions)
+    if scores.trims is None:
+        return loss
+    return loss + boundary_loss(scores.trims, *positions, batch["start_trims"], batch["end_trims"])
 
 
 def span_loss(

@@ -9,21 +9,24 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from qa.engine.errors import UserError, require
 from qa.models import segment_attention
+from qa.models.boundary_head import BoundaryHead
 from qa.models.byte_dropout import use_byte_dropout
 from qa.models.segments import Segments
 
 # The names that encoders give their two dropout probabilities.
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 HIDDEN_DROPOUT_NAMES = ("hidden_dropout_prob", "dropout")
-# Rounding alone makes less than a tenth of it, another window's tokens in sight much more.
-PACKED_TOLERANCE = 1e-5
+BOUNDARY_FILE = "boundary_head.safetensors"  # beside the weights that transformers reads
+# Rounding makes up to 4e-6 (BERT-large), another window's tokens in sight 5e-4 and more.
+PACKED_TOLERANCE = 5e-5
 TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -34,28 +37,46 @@ TOKENIZER_FILES = (
 )
 
 
+class SpanScores(NamedTuple):
+    """What a reader says of a batch of windows, fp32."""
+
+    start_logits: torch.Tensor  # (B, T), -inf behind a window's end
+    end_logits: torch.Tensor  # (B, T)
+    trims: torch.Tensor | None  # (B, T, 2, K) see BoundaryHead; None without one
+
+
 class SpanReader(nn.Module):
     """Scores every token of a window as the first and as the last token of the answer.
 
     It holds transformers' own question-answering model and runs its encoder and its head, so saved
     weights load with `AutoModelForQuestionAnswering`, and the other way round. The encoder sees
     the windows packed end to end, without padding, if its attention can be exchanged; `is_packed`
-    says so.
+    says so. boundaries: adds a new head, drawn from torch's global generator, that places both ends
+    of an answer inside their tokens.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, boundaries: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.boundary_head: BoundaryHead | None = None
         head = getattr(model, "qa_outputs", None)
-        require(
-            isinstance(head, nn.Linear) and head.out_features == 2,
-            f"{type(model).__name__} has no linear span head (qa_outputs with 2 outputs); use an"
-            " encoder such as BERT, RoBERTa, ELECTRA or DistilBERT",
-        )
+        if not isinstance(head, nn.Linear) or head.out_features != 2:
+            raise UserError(
+                f"{type(model).__name__} has no linear span head (qa_outputs with 2 outputs); use"
+                " an encoder such as BERT, RoBERTa, ELECTRA or DistilBERT",
+            )
         self.is_packed = False
         self._require_standard_forward()
         self.is_packed = self._can_pack()
         use_byte_dropout(self.model)
+        if boundaries:
+            embedding_size = model.get_input_embeddings().weight.shape[1]
+            self.boundary_head = BoundaryHead(head.in_features, embedding_size)
+
+    @property
+    def padding_id(self) -> int:
+        """The token id behind a window's end, for a model that pads."""
+        return getattr(self.model.config, "pad_token_id", None) or 0
 
     @property
     def first_position(self) -> int:
@@ -78,11 +99,13 @@ class SpanReader(nn.Module):
         slots: torch.Tensor,
         lengths: Sequence[int],
         shape: tuple[int, int],
+        num_characters: torch.Tensor,
         token_type_ids: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Packed windows -> start_logits and end_logits, (B, T) fp32 each, -inf behind a window.
+    ) -> SpanScores:
+        """Score packed windows.
 
-        input_ids, token_type_ids: (N,). slots, lengths, shape: see `Segments`.
+        input_ids, num_characters (of the context that a token covers), token_type_ids: (N,).
+        slots, lengths, shape: see `Segments`.
         """
         segments = Segments(lengths, slots, shape)
         hidden = self.encode(input_ids, segments, token_type_ids)  # (N, F)
@@ -91,7 +114,13 @@ class SpanReader(nn.Module):
             logits = self.model.qa_outputs(hidden.float())  # (N, 2)
         # Copies, since FSDP2 asks that a module return no views.
         start_logits, end_logits = segments.to_rows(logits, float("-inf")).unbind(2)
-        return start_logits.clone(), end_logits.clone()  # (B, T) each
+        trims = None
+        if self.boundary_head is not None:
+            # Without their gradient, which would be one more pass over the whole vocabulary.
+            table = self.model.get_input_embeddings().weight.detach()
+            packed = self.boundary_head(hidden, F.embedding(input_ids, table), num_characters)
+            trims = segments.to_rows(packed, 0.0)  # (B, T, 2, K)
+        return SpanScores(start_logits.clone(), end_logits.clone(), trims)
 
     def encode(
         self, input_ids: torch.Tensor, segments: Segments, token_type_ids: torch.Tensor | None
@@ -108,8 +137,9 @@ class SpanReader(nn.Module):
             inputs = {name: value.unsqueeze(0) for name, value in inputs.items()}  # (1, N)
             packed: torch.Tensor = encoder(**inputs, segments=segments)[0].squeeze(0)
             return packed
-        # Any id will do behind a window's end, since nothing attends to it.
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
+        # The model's own id: some do more with padding than not attend to it.
+        inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
         return segments.from_rows(encoder(**inputs, attention_mask=segments.mask().long())[0])
 
     @torch.no_grad()
@@ -121,15 +151,15 @@ class SpanReader(nn.Module):
         """
         batch = two_windows(self.model.config)
         segments = Segments(batch["lengths"], batch["slots"], batch["shape"])
-        ids, mask = segments.to_rows(batch["input_ids"], 0), segments.mask().long()
+        ids = segments.to_rows(batch["input_ids"], self.padding_id)
+        mask = segments.mask().long()
         with evaluating(self.model):
             theirs = self.model(input_ids=ids, attention_mask=mask)
             ours = self(**batch)
+        real = mask == 1
         require(
-            all(
-                torch.equal(a.masked_fill(mask == 0, 0.0), b.masked_fill(mask == 0, 0.0))
-                for a, b in zip(ours, (theirs.start_logits, theirs.end_logits), strict=True)
-            ),
+            torch.equal(ours.start_logits[real], theirs.start_logits[real])
+            and torch.equal(ours.end_logits[real], theirs.end_logits[real]),
             f"{type(self.model).__name__} is more than an encoder with a span head, which is all"
             " that qa can train",
         )
@@ -141,14 +171,14 @@ class SpanReader(nn.Module):
         ordinary = self.model.config._attn_implementation
         segment_attention.register()
         with evaluating(self.model), quiet_transformers():
-            padded = torch.stack(self(**batch))
+            padded = torch.stack(self(**batch)[:2])
             self.model.set_attn_implementation(segment_attention.NAME)
             # A model with an attention of its own warns and leaves it as it is.
             if self.model.config._attn_implementation != segment_attention.NAME:
                 return False
             self.is_packed = True
             try:
-                packed = torch.stack(self(**batch))
+                packed = torch.stack(self(**batch)[:2])
             except TypeError:  # positions or further arguments are not taken
                 packed = torch.full_like(padded, float("nan"))
             finite = padded.isfinite()
@@ -163,24 +193,27 @@ class SpanReader(nn.Module):
     ) -> None:
         """Write weights and configuration as transformers does; OSError if that fails.
 
-        weights: this reader's state_dict, for a reader that holds only a part of it.
+        The boundary head goes into a file of its own, which transformers leaves alone. weights:
+        this reader's state_dict, for a reader that holds only a part of it.
         """
-        if weights is not None:
-            weights = {name.removeprefix("model."): value for name, value in weights.items()}
         from safetensors import SafetensorError
+        from safetensors.torch import save_file
 
+        weights = self.state_dict() if weights is None else weights
         try:
             with quiet_transformers():
-                self.model.save_pretrained(directory, state_dict=weights)
+                self.model.save_pretrained(directory, state_dict=part(weights, "model."))
+            if self.boundary_head is not None:
+                save_file(part(weights, "boundary_head."), Path(directory) / BOUNDARY_FILE)
         except SafetensorError as error:  # what it makes of a failed write, e.g. on a full disk
             raise OSError(errno.EIO, str(error), str(directory)) from error
 
     @classmethod
-    def from_config(cls, config: Any) -> SpanReader:
+    def from_config(cls, config: Any, boundaries: bool = False) -> SpanReader:
         """A reader with new weights, drawn from torch's global generator."""
         from transformers import AutoModelForQuestionAnswering
 
-        return cls(AutoModelForQuestionAnswering.from_config(config))
+        return cls(AutoModelForQuestionAnswering.from_config(config), boundaries)
 
     @classmethod
     def from_pretrained(
@@ -189,11 +222,14 @@ class SpanReader(nn.Module):
         attention_dropout: float | None = None,
         hidden_dropout: float | None = None,
         require_head: bool = False,
+        boundaries: bool | None = None,
     ) -> SpanReader:
         """Load an encoder or a whole reader, fp32, from a directory or the hub.
 
         A checkpoint without a span head gets a new one, drawn from torch's global generator, unless
-        `require_head`. Raises UserError if it cannot be loaded or other weights are missing.
+        `require_head`. boundaries: with a boundary head, the saved one or a new one; None: with the
+        saved one, if there is one. Raises UserError if it cannot be loaded or other weights are
+        missing.
         """
         from transformers import AutoConfig, AutoModelForQuestionAnswering
 
@@ -206,7 +242,13 @@ class SpanReader(nn.Module):
                 model, loading = AutoModelForQuestionAnswering.from_pretrained(
                     name, config=config, dtype=torch.float32, output_loading_info=True
                 )
-            reader = cls(model)
+            saved = Path(name) / BOUNDARY_FILE
+            has_saved = saved.is_file()
+            reader = cls(model, has_saved if boundaries is None else boundaries)
+            if reader.boundary_head is not None and has_saved:
+                from safetensors.torch import load_file
+
+                reader.boundary_head.load_state_dict(load_file(saved))
         absent = [key for key in loading["missing_keys"] if not key.startswith("qa_outputs.")]
         require(not absent, f"{name}: weights are missing, e.g. {', '.join(sorted(absent)[:2])}")
         require(
@@ -218,19 +260,25 @@ class SpanReader(nn.Module):
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a batch that `SpanReader.forward` takes."""
-    names = ("input_ids", "slots", "lengths", "shape", "token_type_ids")
+    names = ("input_ids", "slots", "lengths", "shape", "num_characters", "token_type_ids")
     return {name: batch[name] for name in names if name in batch}
+
+
+def part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The weights whose name begins so, without that beginning."""
+    return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
 
 
 def two_windows(config: Any) -> dict[str, Any]:
     """A batch of two windows of different lengths, to try a model on."""
     # Not the padding token: RoBERTa's own forward gives it no position.
-    ids = [i for i in range(min(config.vocab_size, 9)) if i != config.pad_token_id]
+    ids = [i for i in range(min(getattr(config, "vocab_size", 9), 9)) if i != config.pad_token_id]
     return {
         "input_ids": torch.tensor((ids * 8)[:8]),
         "slots": torch.tensor([0, 1, 2, 3, 4, 5, 6, 7]),
         "lengths": [5, 3],
         "shape": (2, 5),
+        "num_characters": torch.ones(8, dtype=torch.long),
     }
 
 
