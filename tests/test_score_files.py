@@ -69,7 +69,7 @@ def test_default_scores_and_the_korean_note(run: Run, write: Callable[..., str])
     lines = [line for line in out.splitlines() if line.startswith(("KorQuAD 1.0", "SQuAD v1.1"))]
     assert [line.count("[") for line in lines] == [2, 2]
     assert "exact_match   0.00 [0.00, 0.00]" in lines[0]
-    assert "note: squad1 counts whole words" in out
+    assert "note: squad1: whole words are counted" in out
 
 
 @pytest.mark.parametrize("name", METRICS)

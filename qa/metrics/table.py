@@ -57,8 +57,8 @@ def ranking_note(names: Sequence[str], questions: Iterable[str]) -> str | None:
     if sum(korean) * 2 <= len(korean):
         return None
     return (
-        f"note: {', '.join(by_words)} counts whole words, particles included; on Korean that ranks"
-        " readers differently from the Korean scores"
+        f"note: {' and '.join(by_words)}: whole words are counted, particles included; on Korean"
+        " this ranks readers differently from the Korean scores"
     )
 
 
