@@ -17,6 +17,8 @@ from qa.metrics.official import (
     METRICS,
     OfficialScore,
     Score,
+    korquad_exact_match,
+    korquad_f1,
     score_predictions,
     score_question,
 )
@@ -27,6 +29,8 @@ __all__ = [
     "METRICS",
     "OfficialScore",
     "Score",
+    "korquad_exact_match",
+    "korquad_f1",
     "normalize_klue",
     "normalize_korquad",
     "normalize_korquad2",

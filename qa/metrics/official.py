@@ -88,6 +88,16 @@ def score_question(name: str, prediction: str, golds: Iterable[str]) -> tuple[fl
     )
 
 
+def korquad_exact_match(prediction: str, gold: str) -> float:
+    """KorQuAD 1.0's exact match of one prediction and one gold answer, 0 or 1."""
+    return score_question("korquad1", prediction, [gold])[0]
+
+
+def korquad_f1(prediction: str, gold: str) -> float:
+    """KorQuAD 1.0's F1 of one prediction and one gold answer, 0 to 1."""
+    return score_question("korquad1", prediction, [gold])[1]
+
+
 @dataclass
 class Score:
     """One official score over questions that come one by one; keeps two numbers of each."""

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from qa.metrics import (
     METRICS,
     Score,
+    korquad_exact_match,
+    korquad_f1,
     normalize_klue,
     normalize_korquad,
     normalize_korquad2,
@@ -209,6 +211,8 @@ def test_squad_normalisation(text: str, expected: str) -> None:
 )
 def test_korquad_scores(prediction: str, gold: str, exact_match: float, f1: float) -> None:
     assert score_question("korquad1", prediction, [gold]) == (exact_match, pytest.approx(f1))
+    assert korquad_exact_match(prediction, gold) == exact_match
+    assert korquad_f1(prediction, gold) == pytest.approx(f1)
 
 
 @pytest.mark.parametrize(
