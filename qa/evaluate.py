@@ -4,6 +4,7 @@ Everything streams: a block of examples is read, answered, scored, written and f
 does not grow with the data set.
 
     python -m qa.evaluate runs/korquad/best --data FILE.json
+    python -m qa.evaluate --predictions predictions.json --data FILE.json    (score_files.py)
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from qa.cli import Parser, run_command
 from qa.engine.errors import require
 from qa.hub import HUB_PREFIX, is_on_hub, use_caches_if_unreachable
-from qa.metrics import METRICS, Score
+from qa.metrics import DEFAULT_METRICS, METRICS, Score
+from qa.metrics.table import ranking_note, score_table
 
 if TYPE_CHECKING:
     from qa.answerer import Answerer
@@ -35,7 +37,7 @@ MAIN_SCORE = "korquad1"
 class Evaluation:
     """What one evaluation found."""
 
-    scores: dict[str, dict[str, float]]  # name of the score -> exact_match and f1, in %
+    scores: dict[str, dict[str, float]]  # name of the score -> its official keys, in %
     eval_loss: float  # mean over windows
     num_examples: int
     num_windows: int
@@ -61,6 +63,7 @@ def evaluate(
     world: World | None = None,
     should_abort: Callable[[], bool] = lambda: False,
     deals_blocks: bool = True,
+    scores: Sequence[Score] | None = None,
 ) -> Evaluation | None:
     """Answer and score `examples`, whose windows are the rows of `windows`, in order.
 
@@ -68,7 +71,8 @@ def evaluate(
     world: processes that deal the blocks out among them; the main one scores and writes, in order,
     what one process alone would, and all return its result. should_abort: asked, in all processes
     alike, between blocks; None is returned if it says so. deals_blocks: false if all processes must
-    answer every block together.
+    answer every block together. scores: new ones to count in, which the caller can ask for more
+    than their means; those of DEFAULT_METRICS if None.
     """
     from qa.answerer import blocks
     from qa.engine.distributed import World
@@ -77,7 +81,7 @@ def evaluate(
     started = time.perf_counter()
     answerer.reader.eval()
     answerer.reset()
-    scores = [Score(name) for name in METRICS]
+    scores = scores or [Score(name) for name in DEFAULT_METRICS]
     loss_sum, num_windows, scoring_seconds = 0.0, 0, 0.0
     remaining = blocks(iterate_rows(windows))
     lanes, lane = (world.size, world.rank) if deals_blocks else (1, 0)
@@ -140,24 +144,42 @@ def iterate_rows(dataset: Any, rows_per_read: int = 256) -> Iterator[dict[str, A
         )
 
 
-def score_table(scores: dict[str, dict[str, float]]) -> str:
-    """The scores as lines of text, each under its official name."""
-    titles = {"korquad1": "KorQuAD 1.0", "squad1": "SQuAD v1.1"}
-    rows = [
-        f"{titles[name]:<12} exact_match {values['exact_match']:6.2f}   f1 {values['f1']:6.2f}"
-        for name, values in scores.items()
-    ]
-    return "\n".join(rows)
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command line of `python -m qa.evaluate`."""
     parser = Parser(
         prog="python -m qa.evaluate",
-        description="Official scores of a trained reader, and its prediction files.",
+        description="Official scores of a trained reader, which writes its prediction files, or of"
+        " prediction files alone.",
     )
-    parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
+    parser.add_argument(
+        "model", nargs="?", help="directory of a trained reader, e.g. runs/korquad/best"
+    )
     parser.add_argument("--data", required=True, help="JSON or JSONL file, or hub:NAME[:SPLIT]")
+    parser.add_argument(
+        "--metric",
+        action="append",
+        choices=list(METRICS),
+        help=f"official score, may be repeated (default {' and '.join(DEFAULT_METRICS)})",
+    )
+    parser.add_argument(
+        "--predictions",
+        action="append",
+        metavar="FILE",
+        help="score this {id: text} instead of a model's answers; given twice: compare two readers",
+    )
+    parser.add_argument(
+        "--na-probs",
+        action="append",
+        metavar="FILE",
+        help="squad2: {id: number} that grows with the chance that a question has no answer, one"
+        " file for each of --predictions",
+    )
+    parser.add_argument(
+        "--na-prob-threshold",
+        type=float,
+        default=1.0,
+        help="squad2: above it a question counts as unanswered (default 1, as the official script)",
+    )
     parser.add_argument(
         "--holdout",
         type=float,
@@ -177,7 +199,31 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    return run_command(lambda: evaluate_model(make_parser().parse_args(arguments)))
+    return run_command(lambda: evaluate_or_score(make_parser().parse_args(arguments)))
+
+
+def evaluate_or_score(options: argparse.Namespace) -> None:
+    """Evaluate a model, or score prediction files if they are given instead."""
+    from qa.score_files import score_files
+
+    require(
+        bool(options.model) != bool(options.predictions),
+        "pass either a model or --predictions FILE",
+    )
+    parser = make_parser()
+    if options.predictions:
+        others, place = ["batch_size", "device", "precision"], "a model, not with --predictions"
+    else:
+        others, place = ["na_probs", "na_prob_threshold"], "--predictions"
+    for name in others:
+        require(
+            getattr(options, name) == parser.get_default(name),
+            f"--{name.replace('_', '-')} goes with {place}",
+        )
+    if options.predictions:
+        score_files(options)
+    else:
+        evaluate_model(options)
 
 
 def evaluate_model(options: argparse.Namespace) -> None:
@@ -204,16 +250,24 @@ def evaluate_model(options: argparse.Namespace) -> None:
     )
     windows = cached_windows(examples, reader.tokenizer, reader.windows)
     directory = make_output(options.output_dir, "evaluation")
+    scores = [Score(name) for name in dict.fromkeys(options.metric or DEFAULT_METRICS)]
     with PredictionFiles(directory) as files:
-        result = evaluate(reader.answerer, examples, windows, files)
+        result = evaluate(reader.answerer, examples, windows, files, scores=scores)
         assert result is not None  # nothing aborts it
         files.commit()
-    write_json(directory / METRICS_FILE, {**result.scores, "eval_loss": result.eval_loss})
+    intervals = {score.name: score.intervals() for score in scores}
+    write_json(
+        directory / METRICS_FILE,
+        {**result.scores, "intervals": intervals, "eval_loss": result.eval_loss},
+    )
     print(
         f"{result.num_examples} questions, {result.num_windows} windows,"
-        f" loss {result.eval_loss:.4f}"
+        f" loss {result.eval_loss:.4f}; in brackets 95 % bootstrap intervals"
     )
-    print(score_table(result.scores))
+    print(score_table(result.scores, intervals))
+    note = ranking_note(list(result.scores), (example.question for example in examples))
+    if note is not None:
+        print(note)
     share = 100 * result.decode_seconds / result.seconds
     print(f"{result.seconds:.1f} s, of which decoding and scoring {share:.1f} %")
     print(f"output: {directory}")

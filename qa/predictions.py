@@ -1,18 +1,68 @@
-"""Prediction files, written while an evaluation streams."""
+"""Prediction files: written while an evaluation streams, read to be scored."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from qa.engine.errors import UserError, require
 from qa.nbest import Answer
 
 PREDICTIONS_FILE = "predictions.json"
 NBEST_FILE = "nbest_predictions.json"
+
+
+def read_prediction_file(path: str) -> dict[str, str]:
+    """The {id: text} of a predictions.json; UserError, naming file and place, if it is not that."""
+    predictions = _read_object(path, "{id: text}")
+    for key, value in predictions.items():
+        require(
+            isinstance(value, str),
+            f"{path}: expected {{id: text}}, but {key!r} has {_kind(value)}"
+            + (f"; pass {PREDICTIONS_FILE}" if isinstance(value, list) else ""),
+        )
+    return predictions
+
+
+def read_na_probs(path: str) -> dict[str, float]:
+    """The {id: number} of no-answer probabilities or odds; UserError if it is not that."""
+    numbers = _read_object(path, "{id: number}")
+    for key, value in numbers.items():
+        require(
+            type(value) in (int, float) and math.isfinite(value),
+            f"{path}: expected {{id: number}}, but {key!r} has {_kind(value)}",
+        )
+    return numbers
+
+
+def _read_object(path: str, expected: str) -> dict[str, Any]:
+    require(not os.path.isdir(path), f"{path}: is a directory, not a JSON file of {expected}")
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); convert it") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected {expected}, a JSON object, but it is {_kind(content)}")
+    return content
+
+
+def _kind(value: Any) -> str:
+    """What a JSON value is, in words."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
+    if value is None:
+        return "null"
+    return kinds.get(type(value), f"the number {value}")
 
 
 class PredictionFiles:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from qa.data.examples import Example
 from qa.engine.best import BestTracker
-from qa.evaluate import score_table
-from qa.metrics import METRICS
+from qa.metrics import DEFAULT_METRICS
+from qa.metrics.table import score_table
 from qa.output import BEST
 from qa.predictions import PREDICTIONS_FILE
 
@@ -53,7 +53,8 @@ def final_report(
     if tracker.best is not None:
         best = tracker.best
         scores = {
-            name: {key: best[f"{name}_{key}"] for key in ("exact_match", "f1")} for name in METRICS
+            name: {key: best[f"{name}_{key}"] for key in ("exact_match", "f1")}
+            for name in DEFAULT_METRICS
         }
         lines.append("")
         lines.append(f"best by {tracker.metric}: step {int(best['step'])}")

@@ -1,0 +1,180 @@
+"""Score prediction files offline; no model is loaded.
+
+python -m qa.evaluate --predictions predictions.json --data FILE.json --metric korquad1
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from qa.engine.errors import require
+from qa.metrics import DEFAULT_METRICS, Score
+from qa.metrics.compare import Difference, compare
+from qa.metrics.no_answer import apply_threshold, best_thresholds
+from qa.metrics.official import missing_note, summarise, summary_intervals
+from qa.metrics.table import difference_table, ranking_note, score_table
+from qa.predictions import read_na_probs, read_prediction_file
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from qa.data.examples import Example
+
+
+@dataclass(frozen=True)
+class ScoredFile:
+    """The official scores of one prediction file, by name."""
+
+    path: str
+    results: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    values: dict[str, np.ndarray]  # (Q, 2) each, as the results count them
+
+    def as_json(self) -> dict[str, Any]:
+        """Its part of metrics.json."""
+        return {"predictions": self.path, **self.results, "intervals": self.intervals}
+
+
+def score_files(options: argparse.Namespace) -> None:
+    """Score one prediction file or compare two: print, and write metrics.json if asked to."""
+    names = tuple(dict.fromkeys(options.metric or DEFAULT_METRICS))
+    check_flags(options, names)
+    predictions = [read_prediction_file(path) for path in options.predictions]
+    na_probs = [read_na_probs(path) for path in options.na_probs or ()]
+    examples = read_data(options)
+    for path, texts in zip(options.predictions, predictions, strict=True):
+        check_ids(path, texts, examples, names)
+    for path, probs, texts in zip(options.na_probs or (), na_probs, predictions, strict=False):
+        check_na_probs(path, probs, texts, examples)
+
+    files = []
+    for i, path in enumerate(options.predictions):
+        probs_or_none = na_probs[i] if na_probs else None
+        threshold = options.na_prob_threshold
+        files.append(score_file(path, names, predictions[i], examples, probs_or_none, threshold))
+    print(f"{len(examples)} questions; in brackets 95 % bootstrap intervals")
+    for file in files:
+        if len(files) > 1:
+            print(f"{file.path}:")
+        print(score_table(file.results, file.intervals))
+    report: dict[str, Any] = files[0].as_json()
+    if len(files) == 2:
+        differences = {n: compare(n, *(file.values[n] for file in files)) for n in names}
+        print("the second minus the first, in points; p: paired sign-flip test, two-sided")
+        print(difference_table(differences))
+        report = {"files": [file.as_json() for file in files], "comparison": as_json(differences)}
+    note = ranking_note(names, (example.question for example in examples))
+    if note is not None:
+        print(note)
+    if options.output_dir is not None:
+        write_report(options.output_dir, {"num_examples": len(examples), **report})
+
+
+def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """UserError for flags that do not go together or an output directory that cannot be used."""
+    from qa.output import check_not_a_run, check_output
+
+    files, na_files = len(options.predictions), len(options.na_probs or ())
+    require(files <= 2, f"--predictions takes one file, or two to compare, not {files}")
+    if na_files:
+        require("squad2" in names, "--na-probs belongs to --metric squad2")
+        require(
+            na_files == files,
+            f"--na-probs needs a file for each of --predictions: {na_files} for {files}",
+        )
+    if options.output_dir is not None:
+        check_output(options.output_dir, resume=False, overwrite=options.overwrite)
+        check_not_a_run(options.output_dir)
+
+
+def read_data(options: argparse.Namespace) -> list[Example]:
+    """The questions to score on."""
+    from qa.data.holdout import split_holdout
+    from qa.data.readers import read_examples, require_answers
+    from qa.hub import HUB_PREFIX, use_caches_if_unreachable
+
+    if options.data.startswith(HUB_PREFIX):
+        use_caches_if_unreachable()
+    examples = read_examples(options.data, split="validation")
+    if options.holdout is not None:
+        _, examples = split_holdout(examples, options.holdout)
+    require_answers(examples, options.data)
+    return examples
+
+
+def score_file(
+    path: str,
+    names: Sequence[str],
+    predictions: Mapping[str, str],
+    examples: Sequence[Example],
+    na_probs: Mapping[str, float] | None,
+    na_prob_threshold: float,
+) -> ScoredFile:
+    """Score {id: text} by every official score in `names`; squad2 uses {id: probability} if any."""
+    file = ScoredFile(path, {}, {}, {})
+    for name in names:
+        score = Score(name)
+        for example in examples:
+            score.add(predictions.get(example.id), example.answers)
+        values, has_answer, best = score.values, score.has_answer, {}
+        if name == "squad2" and na_probs is not None:
+            ids = [example.id for example in examples]
+            best = best_thresholds(values, has_answer, ids, predictions, na_probs)
+            values = apply_threshold(values, has_answer, ids, na_probs, na_prob_threshold)
+        file.results[name] = {**summarise(name, values, has_answer), **best}
+        file.intervals[name] = summary_intervals(name, values, has_answer)
+        file.values[name] = values
+    return file
+
+
+def check_ids(
+    path: str, predictions: Mapping[str, str], examples: Sequence[Example], names: Sequence[str]
+) -> None:
+    """Say on stderr which questions have no prediction; UserError if none has one."""
+    missing = [example.id for example in examples if example.id not in predictions]
+    require(
+        len(missing) < len(examples),
+        f"{path}: has no prediction for any of the {len(examples)} questions (its ids:"
+        f" {some_of(list(predictions))}; the data's: {some_of(missing)})",
+    )
+    if missing:
+        print(f"{path}: {missing_note(missing, len(examples), names)}", file=sys.stderr)
+
+
+def check_na_probs(
+    path: str,
+    na_probs: Mapping[str, float],
+    predictions: Mapping[str, str],
+    examples: Sequence[Example],
+) -> None:
+    """UserError if a question that has a prediction has no no-answer probability."""
+    without = [e.id for e in examples if e.id in predictions and e.id not in na_probs]
+    require(
+        not without,
+        f"{path}: has no number for {len(without)} questions that have a prediction"
+        f" ({some_of(without)})",
+    )
+
+
+def some_of(ids: Sequence[str]) -> str:
+    """The first ids of a list."""
+    return ", ".join(ids[:3]) + ", ..." * (len(ids) > 3) or "none"
+
+
+def as_json(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, Any]:
+    """The comparison's part of metrics.json."""
+    return {name: {key: asdict(d) for key, d in v.items()} for name, v in differences.items()}
+
+
+def write_report(output_dir: str, report: Mapping[str, Any]) -> None:
+    """Write metrics.json into a directory that was checked before."""
+    from qa.engine.files import write_json
+    from qa.output import METRICS_FILE, make_output
+
+    directory = make_output(output_dir, "evaluation")
+    write_json(directory / METRICS_FILE, dict(report))
+    print(f"output: {directory}")

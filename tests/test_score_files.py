@@ -1,0 +1,263 @@
+"""`python -m qa.evaluate --predictions`: scores of files, the comparison of two, wrong input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ARTICLES
+
+import qa.evaluate
+from qa.data.readers import read_examples
+from qa.metrics import METRICS, score_predictions
+
+Run = Callable[..., tuple[int, str, str]]
+
+GOLDS = {
+    f"{n}-{i}": answer
+    for n, (_, _, pairs) in enumerate(ARTICLES)
+    for i, (_, answer) in enumerate(pairs)
+}
+WITH_PARTICLE = {key: text + "이" for key, text in GOLDS.items()}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, Any], str]:
+    """Writes JSON, or text as it is, and returns the path."""
+
+    def to_file(name: str, content: Any) -> str:
+        path = tmp_path / name
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return to_file
+
+
+@pytest.fixture
+def run(squad_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command on the small data set: exit code, stdout, stderr."""
+
+    def evaluate(*arguments: str, data: str | None = None) -> tuple[int, str, str]:
+        code = qa.evaluate.main(["--data", data or str(squad_file), *arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return evaluate
+
+
+@pytest.fixture
+def unanswerable_file(write: Callable[[str, Any], str]) -> str:
+    """Two questions with an answer and two without, in English."""
+    context = "The river runs past the mill to the sea."
+    qas = [
+        {"id": "a", "question": "What runs?", "answers": [{"text": "river", "answer_start": 4}]},
+        {"id": "b", "question": "Where to?", "answers": [{"text": "sea", "answer_start": 36}]},
+        {"id": "c", "question": "Who?", "answers": [], "is_impossible": True},
+        {"id": "d", "question": "When?", "answers": [], "is_impossible": True},
+    ]
+    return write("squad2.json", {"data": [{"paragraphs": [{"context": context, "qas": qas}]}]})
+
+
+def test_default_scores_and_the_korean_note(run: Run, write: Callable[..., str]) -> None:
+    code, out, err = run("--predictions", write("p.json", WITH_PARTICLE))
+    assert (code, err) == (0, "")
+    assert "12 questions" in out
+    lines = [line for line in out.splitlines() if line.startswith(("KorQuAD 1.0", "SQuAD v1.1"))]
+    assert [line.count("[") for line in lines] == [2, 2]
+    assert "exact_match   0.00 [0.00, 0.00]" in lines[0]
+    assert "note: squad1: whole words are counted" in out
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_writes_what_the_library_computes(
+    name: str, run: Run, write: Callable[..., str], squad_file: Path, tmp_path: Path
+) -> None:
+    mixed = {**GOLDS, **dict(list(WITH_PARTICLE.items())[:5])}
+    output = tmp_path / "out"
+    arguments = ["--predictions", write("p.json", mixed), "--metric", name]
+    code, out, err = run(*arguments, "--output-dir", str(output))
+    assert (code, err) == (0, "")
+    assert METRICS[name].title in out
+    assert ("note: " in out) == (name in ("squad1", "squad2", "mrqa"))
+    written = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    golds = {example.id: example.answers for example in read_examples(str(squad_file))}
+    assert written[name] == pytest.approx(score_predictions(name, golds, mixed))
+    assert written["num_examples"] == 12
+    for key in METRICS[name].keys:
+        low, high = written["intervals"][name][key]
+        assert low < written[name][key] < high
+
+
+def test_two_files_are_compared(run: Run, write: Callable[..., str], tmp_path: Path) -> None:
+    worse, better = write("worse.json", WITH_PARTICLE), write("better.json", GOLDS)
+    output = tmp_path / "out"
+    arguments = ["--predictions", worse, "--predictions", better, "--metric", "korquad1"]
+    code, out, _ = run(*arguments, "--output-dir", str(output))
+    assert code == 0
+    assert out.index(worse) < out.index(better)
+    assert "exact_match +100.00 [+100.00, +100.00] p 0.0" in out
+    written = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    assert [file["predictions"] for file in written["files"]] == [worse, better]
+    found = written["comparison"]["korquad1"]["exact_match"]
+    assert found["difference"] == 100.0
+    assert found["p_value"] == pytest.approx(2 / 2**12, abs=5e-4)  # 12 of 12 coins
+    code, out, _ = run(*arguments[:2], *arguments[:2])
+    assert "+0.00 [+0.00, +0.00] p 1.0000" in out
+
+
+def test_holdout_scores_only_the_held_out_articles(run: Run, write: Callable[..., str]) -> None:
+    held_out = {key: text for key, text in GOLDS.items() if key.startswith(("0-", "5-"))}
+    path = write("p.json", held_out)
+    code, out, err = run("--predictions", path, "--holdout", "0.2")
+    assert (code, err) == (0, "")
+    assert "4 questions" in out
+    assert "exact_match 100.00" in out
+
+
+def test_missing_predictions_are_noted(run: Run, write: Callable[..., str]) -> None:
+    some = {key: text for key, text in GOLDS.items() if not key.startswith("0-")}
+    arguments = ["--predictions", write("p.json", some)]
+    for name in ("korquad1", "squad2"):
+        arguments += ["--metric", name]
+    code, out, err = run(*arguments)
+    assert code == 0
+    assert err.count("\n") == 1
+    assert "2 of 12 questions have no prediction (0-0, 0-1)" in err
+    assert "as 0 in korquad1 and not in squad2" in err
+    assert "exact_match  83.33" in out
+    assert "exact 100.00" in out
+    assert "of 10" in out
+
+
+def test_squad2_with_no_answer_probabilities(
+    run: Run, write: Callable[..., str], unanswerable_file: str, tmp_path: Path
+) -> None:
+    predictions = write("p.json", {"a": "river", "b": "mill", "c": "mill", "d": ""})
+    odds = write("null_odds.json", {"a": -3, "b": 0.5, "c": 2.5, "d": 4})
+    output = tmp_path / "out"
+    arguments = ["--predictions", predictions, "--metric", "squad2", "--output-dir", str(output)]
+    code, out, err = run(*arguments, "--na-probs", odds, data=unanswerable_file)
+    assert (code, err) == (0, "")
+    assert "note" not in out
+    assert "best_exact 75.00 at -3" in out
+    found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["squad2"]
+    assert found == {  # c is withheld: 2.5 is above 1
+        "exact": 75.0,
+        "f1": 75.0,
+        "total": 4,
+        "HasAns_exact": 50.0,
+        "HasAns_f1": 50.0,
+        "HasAns_total": 2,
+        "NoAns_exact": 100.0,
+        "NoAns_f1": 100.0,
+        "NoAns_total": 2,
+        "best_exact": 75.0,
+        "best_exact_thresh": -3,
+        "best_f1": 75.0,
+        "best_f1_thresh": -3,
+    }
+    arguments += ["--na-probs", odds, "--na-prob-threshold", "3", "--overwrite"]
+    run(*arguments, data=unanswerable_file)
+    found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["squad2"]
+    assert found["exact"] == 50.0
+
+
+def test_a_file_with_a_byte_order_mark(run: Run, write: Callable[..., str]) -> None:
+    path = write("p.json", "\ufeff" + json.dumps(GOLDS))
+    assert run("--predictions", path)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "no such file"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ([], "expected {id: text}, a JSON object, but it is a list"),
+        ("null", "but it is null"),
+        ({"0-0": 3}, "expected {id: text}, but '0-0' has the number 3"),
+        ({"0-0": None}, "'0-0' has null"),
+        ({"0-0": True}, "'0-0' has true or false"),
+        ({"0-0": [{"text": "강"}]}, "'0-0' has a list; pass predictions.json"),
+        ({}, "has no prediction for any of the 12 questions (its ids: none;"),
+        ({"x": "강"}, "has no prediction for any of the 12 questions (its ids: x; the data's: 0-0"),
+    ],
+)
+def test_wrong_prediction_files(
+    content: Any, expected: str, run: Run, write: Callable[..., str], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "nowhere.json") if content is None else write("p.json", content)
+    code, out, err = run("--predictions", path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {path}: ")
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_files_that_are_no_text(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "latin.json"
+    path.write_bytes('{"0-0": "강"}'.encode("euc-kr"))
+    assert run("--predictions", str(path))[2].startswith(f"error: {path}: is not UTF-8")
+    assert run("--predictions", str(tmp_path))[2].startswith(f"error: {tmp_path}: is a directory")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "pass either a model or --predictions FILE"),
+        (["somewhere", "--predictions", "P"], "pass either a model or --predictions FILE"),
+        (["--predictions", "P", "--metric", "korquad3"], "invalid choice: 'korquad3'"),
+        (["--predictions", "P"] * 3, "takes one file, or two to compare, not 3"),
+        (["--predictions", "P", "--na-probs", "N"], "--na-probs belongs to --metric squad2"),
+        (
+            ["--predictions", "P", "--predictions", "P", "--na-probs", "N", "--metric", "squad2"],
+            "--na-probs needs a file for each of --predictions: 1 for 2",
+        ),
+        (["--predictions", "P", "--device", "cpu"], "--device goes with a model"),
+        (["somewhere", "--na-probs", "N"], "--na-probs goes with --predictions"),
+        (["--predictions", "P", "--holdout", "2"], "holdout must be above 0"),
+        (["--predictions", "P", "--output-dir", "/proc/version/out"], "is not a directory"),
+        (
+            ["--predictions", "P", "--metric", "squad2", "--na-probs", "PARTIAL"],
+            "has no number for 11 questions that have a prediction (0-1, 1-0, 1-1, ...)",
+        ),
+        (
+            ["--predictions", "P", "--metric", "squad2", "--na-probs", "P"],
+            "expected {id: number}, but '0-0' has a string",
+        ),
+        (
+            ["--predictions", "P", "--metric", "squad2", "--na-probs", "NAN"],
+            "expected {id: number}, but '0-0' has the number nan",
+        ),
+    ],
+)
+def test_wrong_command_lines(
+    arguments: list[str], expected: str, run: Run, write: Callable[..., str]
+) -> None:
+    files = {
+        "P": write("p.json", GOLDS),
+        "N": write("n.json", dict.fromkeys(GOLDS, 0.5)),
+        "PARTIAL": write("partial.json", {"0-0": 0.5}),
+        "NAN": write("nan.json", '{"0-0": NaN}'),
+    }
+    code, out, err = run(*[files.get(argument, argument) for argument in arguments])
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_a_runs_own_directory_is_left_alone(
+    run: Run, write: Callable[..., str], tmp_path: Path
+) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    (directory / "config.json").write_text("{}")
+    arguments = ["--predictions", write("p.json", GOLDS), "--output-dir", str(directory)]
+    code, _, err = run(*arguments, "--overwrite")
+    assert code == 2
+    assert "holds a training run" in err
