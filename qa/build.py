@@ -51,14 +51,21 @@ class Job:
     flops: ModelFlops
     data_fingerprints: dict[str, str]  # of texts, tokenizer and window options
 
-    def save_reader(self, directory: Path, weights: dict[str, torch.Tensor]) -> None:
-        """Write model, tokenizer and settings for `Reader.from_pretrained` and for transformers."""
+    def save_reader(
+        self, directory: Path, weights: dict[str, torch.Tensor], threshold: float | None
+    ) -> None:
+        """Write model, tokenizer and settings for `Reader.from_pretrained` and for transformers.
+
+        threshold: null odds above which a question is left unanswered; None: never.
+        """
         self.reader.save_pretrained(directory, weights)
         self.tokenizer.save_pretrained(directory)
         names = ("max_seq_length", "window_overlap", "max_question_length")
-        settings = {name: getattr(self.config.data, name) for name in names}
+        settings: dict[str, float] = {n: getattr(self.config.data, n) for n in names}
         for name in ("n_best_size", "max_answer_length"):
             settings[name] = getattr(self.config.evaluation, name)
+        if threshold is not None:
+            settings["null_score_diff_threshold"] = threshold
         write_json(directory / SETTINGS_FILE, settings)
 
 

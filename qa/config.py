@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,11 @@ class EvalConfig:
     )
     n_best_size: int = option(20, "candidate answers kept per question")
     max_answer_length: int = option(30, "longest answer, in tokens")
+    null_score_diff_threshold: float | None = option(
+        None,
+        "leave questions unanswered whose null odds exceed it; tuned on the held-out part if"
+        " there are such questions",
+    )
 
     def __post_init__(self) -> None:
         require_steps(self, "eval_steps")
@@ -111,6 +117,11 @@ class EvalConfig:
         if self.early_stopping_patience is not None:
             require_at_least(self, "early_stopping_patience", 1)
         require_choice(self, "metric_for_best_model", METRICS_FOR_BEST)
+        threshold = self.null_score_diff_threshold
+        require(
+            threshold is None or math.isfinite(threshold),
+            f"null_score_diff_threshold must be a number, not {threshold}",
+        )
 
 
 @dataclass(frozen=True)

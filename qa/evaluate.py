@@ -1,147 +1,21 @@
-"""Evaluate a reader: windows -> logits -> n-best -> merged windows -> text -> official scores.
+"""The official scores of a reader, or of prediction files.
 
-Everything streams: a block of examples is read, answered, scored, written and forgotten, so memory
-does not grow with the data set.
-
-    python -m qa.evaluate runs/korquad/best --data FILE.json
-    python -m qa.evaluate --predictions predictions.json --data FILE.json    (score_files.py)
+python -m qa.evaluate runs/korquad/best --data FILE.json
+python -m qa.evaluate --predictions predictions.json --data FILE.json    (score_files.py)
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
 
 from qa.cli import Parser, run_command
 from qa.engine.errors import require
 from qa.hub import HUB_PREFIX, is_on_hub, use_caches_if_unreachable
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
 from qa.metrics.table import ranking_note, score_table
-
-if TYPE_CHECKING:
-    from qa.answerer import Answerer
-    from qa.data.examples import Example
-    from qa.engine.distributed import World
-    from qa.nbest import Answer
-    from qa.predictions import PredictionFiles
-
-MAIN_SCORE = "korquad1"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What one evaluation found."""
-
-    scores: dict[str, dict[str, float]]  # name of the score -> its official keys, in %
-    eval_loss: float  # mean over windows
-    num_examples: int
-    num_windows: int
-    seconds: float
-    decode_seconds: float  # part of `seconds`: decoding, merging, text, scores, files
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """The figures a run is steered by: exact_match and f1 of the main score, and eval_loss."""
-        return {**self.scores[MAIN_SCORE], "eval_loss": self.eval_loss}
-
-    @property
-    def metrics_by_score(self) -> dict[str, float]:
-        """Every figure of every score: korquad1_exact_match, ..."""
-        return {f"{n}_{key}": value for n, s in self.scores.items() for key, value in s.items()}
-
-
-def evaluate(
-    answerer: Answerer,
-    examples: Sequence[Example],
-    windows: Any,
-    files: PredictionFiles | None = None,
-    world: World | None = None,
-    should_abort: Callable[[], bool] = lambda: False,
-    deals_blocks: bool = True,
-    scores: Sequence[Score] | None = None,
-) -> Evaluation | None:
-    """Answer and score `examples`, whose windows are the rows of `windows`, in order.
-
-    windows: a `datasets.Dataset` made by `cached_windows`. files: takes each example's answers.
-    world: processes that deal the blocks out among them; the main one scores and writes, in order,
-    what one process alone would, and all return its result. should_abort: asked, in all processes
-    alike, between blocks; None is returned if it says so. deals_blocks: false if all processes must
-    answer every block together. scores: new ones to count in, which the caller can ask for more
-    than their means; those of DEFAULT_METRICS if None.
-    """
-    from qa.answerer import blocks
-    from qa.engine.distributed import World
-
-    world = world or World()
-    started = time.perf_counter()
-    answerer.reader.eval()
-    answerer.reset()
-    scores = scores or [Score(name) for name in DEFAULT_METRICS]
-    loss_sum, num_windows, scoring_seconds = 0.0, 0, 0.0
-    remaining = blocks(iterate_rows(windows))
-    lanes, lane = (world.size, world.rank) if deals_blocks else (1, 0)
-    while deal := list(islice(remaining, lanes)):
-        if should_abort():
-            return None
-        for answered in world.gather(answer_dealt(answerer, examples, deal, lane))[:lanes]:
-            scoring = time.perf_counter()
-            if answered is None:
-                continue
-            for example, n_best in zip(examples[answered.examples], answered.answers, strict=True):
-                text = n_best[0].text if n_best else ""
-                for score in scores:
-                    score.add(text, example.answers)
-                if files is not None:
-                    files.write(example.id, n_best)
-            loss_sum += answered.loss_sum
-            num_windows += answered.num_windows
-            scoring_seconds += time.perf_counter() - scoring
-    result = Evaluation(
-        scores={score.name: score.compute() for score in scores},
-        eval_loss=loss_sum / max(1, num_windows),
-        num_examples=len(examples),
-        num_windows=num_windows,
-        seconds=time.perf_counter() - started,
-        decode_seconds=answerer.decode_seconds + scoring_seconds,
-    )
-    shared: Evaluation = world.from_main(result)
-    return shared
-
-
-@dataclass(frozen=True)
-class AnsweredBlock:
-    """What one process found for its block."""
-
-    examples: slice
-    answers: list[list[Answer]]
-    loss_sum: float
-    num_windows: int
-
-
-def answer_dealt(
-    answerer: Answerer, examples: Sequence[Example], deal: list[list[Any]], rank: int
-) -> AnsweredBlock | None:
-    """Answer the block that is dealt to process `rank`; None if there is none left for it."""
-    if rank >= len(deal):
-        return None
-    block = deal[rank]
-    first, last = int(block[0]["example_index"]), int(block[-1]["example_index"])
-    answers = answerer.answer_block(examples[first : last + 1], block, first)
-    loss_sum, num_windows = answerer.take_loss()
-    return AnsweredBlock(slice(first, last + 1), answers, loss_sum, num_windows)
-
-
-def iterate_rows(dataset: Any, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:
-    """The rows of a `datasets.Dataset`, read many at a time, which is what makes it fast."""
-    for start in range(0, len(dataset), rows_per_read):
-        yield from dataset.__getitems__(
-            list(range(start, min(start + rows_per_read, len(dataset))))
-        )
+from qa.unanswerable import DEFAULT_THRESHOLD, TUNE
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -191,10 +65,27 @@ def make_parser() -> argparse.ArgumentParser:
         help="directory of metrics and predictions; runs/evaluation-001, -002, ... if none",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace metrics and predictions")
+    parser.add_argument(
+        "--null-score-diff-threshold",
+        type=threshold_value,
+        metavar="NUMBER|tune",
+        help="leave questions unanswered whose null odds exceed it; tune: the best one on this data"
+        " (default: the model's own, or 0 if there are questions without an answer)",
+    )
     parser.add_argument("--batch-size", type=int, default=32, help="windows per batch (default 32)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
     return parser
+
+
+def threshold_value(text: str) -> float | str:
+    """A finite number, or "tune"."""
+    if text == TUNE:
+        return text
+    value = float(text)  # argparse turns a ValueError into its message
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -212,7 +103,8 @@ def evaluate_or_score(options: argparse.Namespace) -> None:
     )
     parser = make_parser()
     if options.predictions:
-        others, place = ["batch_size", "device", "precision"], "a model, not with --predictions"
+        others = ["batch_size", "device", "precision", "null_score_diff_threshold"]
+        place = "a model, not with --predictions"
     else:
         others, place = ["na_probs", "na_prob_threshold"], "--predictions"
     for name in others:
@@ -232,6 +124,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
     from qa.data.holdout import split_holdout
     from qa.data.readers import read_examples, require_answers
     from qa.engine.files import write_json
+    from qa.evaluation import evaluate, has_unanswerable, metrics_for
     from qa.output import METRICS_FILE, check_not_a_run, check_output, make_output
     from qa.predict import Reader
     from qa.predictions import PredictionFiles
@@ -250,9 +143,20 @@ def evaluate_model(options: argparse.Namespace) -> None:
     )
     windows = cached_windows(examples, reader.tokenizer, reader.windows)
     directory = make_output(options.output_dir, "evaluation")
-    scores = [Score(name) for name in dict.fromkeys(options.metric or DEFAULT_METRICS)]
+    scores = [Score(name) for name in dict.fromkeys(options.metric or metrics_for(examples))]
+    threshold = options.null_score_diff_threshold
+    if threshold is None:
+        stored = reader.null_score_diff_threshold
+        threshold = DEFAULT_THRESHOLD if stored is None and has_unanswerable(examples) else stored
+    require(
+        threshold != TUNE or any(METRICS[score.name].knows_no_answer for score in scores),
+        "--null-score-diff-threshold tune needs a --metric that knows of questions without an"
+        " answer: squad2 or klue-mrc",
+    )
     with PredictionFiles(directory) as files:
-        result = evaluate(reader.answerer, examples, windows, files, scores=scores)
+        result = evaluate(
+            reader.answerer, examples, windows, files, scores=scores, threshold=threshold
+        )
         assert result is not None  # nothing aborts it
         files.commit()
     intervals = {score.name: score.intervals() for score in scores}
@@ -265,6 +169,9 @@ def evaluate_model(options: argparse.Namespace) -> None:
         f" loss {result.eval_loss:.4f}; in brackets 95 % bootstrap intervals"
     )
     print(score_table(result.scores, intervals))
+    if result.threshold is not None:
+        count = int((result.null_odds > result.threshold).sum())
+        print(f"left unanswered: {count}, whose null odds exceed {result.threshold:.3f}")
     note = ranking_note(list(result.scores), (example.question for example in examples))
     if note is not None:
         print(note)

@@ -34,25 +34,34 @@ SETTINGS = {
     "max_answer_length",
     "batch_size",
 }
+THRESHOLD = "null_score_diff_threshold"
 
 
 class Reader:
     """A saved model with its tokenizer and settings, ready to answer questions."""
 
-    def __init__(self, answerer: Answerer, tokenizer: Any, windows: Any) -> None:
+    def __init__(
+        self,
+        answerer: Answerer,
+        tokenizer: Any,
+        windows: Any,
+        null_score_diff_threshold: float | None = None,
+    ) -> None:
         self.answerer = answerer
         self.tokenizer = tokenizer
         self.windows = windows  # WindowOptions
+        # Questions with larger null odds have no answer; None: every question has one.
+        self.null_score_diff_threshold = null_score_diff_threshold
 
     @classmethod
     def from_pretrained(
-        cls, directory: str | Path, device: str = "auto", precision: str = "auto", **settings: int
+        cls, directory: str | Path, device: str = "auto", precision: str = "auto", **settings: float
     ) -> Reader:
         """Load a directory that train.py wrote (`best/`), or any extractive reader.
 
         settings: max_seq_length, window_overlap, max_question_length, n_best_size,
-        max_answer_length, batch_size; by default what the model was trained with. UserError if the
-        model cannot be loaded or a setting does not fit it.
+        max_answer_length, batch_size, null_score_diff_threshold; by default what the model was
+        trained with. UserError if the model cannot be loaded or a setting does not fit it.
         """
         from qa.answerer import Answerer, DecodeOptions
         from qa.data.collate import Collator
@@ -64,7 +73,8 @@ class Reader:
         model = SpanReader.from_pretrained(name, require_head=True)
         tokenizer = load_tokenizer(name)
         saved = read_settings(Path(directory)) or fitting_settings(model.max_length)
-        values = {**saved, **settings}
+        values: dict[str, Any] = {**saved, **settings}
+        threshold = values.pop(THRESHOLD, None)
         unknown = sorted(values.keys() - SETTINGS)
         require(not unknown, f"unknown settings of a reader: {', '.join(unknown)}")
         names = WindowOptions.__dataclass_fields__
@@ -76,11 +86,17 @@ class Reader:
         collator = Collator(windows.max_seq_length, pads=not model.is_packed)
         number_format = resolve_precision(precision, torch_device)
         return cls(
-            Answerer(model, collator, decode, torch_device, number_format), tokenizer, windows
+            Answerer(model, collator, decode, torch_device, number_format),
+            tokenizer,
+            windows,
+            threshold,
         )
 
     def answer(self, *, question: str, context: str, top_k: int = 1) -> list[Answer]:
-        """The `top_k` best answers (fewer if the context has fewer spans), best first."""
+        """The `top_k` best answers (fewer if the context has fewer spans), best first.
+
+        [] if the reader was trained to leave questions unanswered, and does so here.
+        """
         return self.answer_many([(question, context)], top_k=top_k)[0]
 
     def answer_many(
@@ -100,6 +116,7 @@ class Reader:
         """Like `answer_many`, one example after the other, holding only a block of windows."""
         from qa.answerer import blocks
         from qa.data.windows import iterate_windows
+        from qa.unanswerable import null_odds
 
         require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
         # More candidates than usual are looked for if more are asked for.
@@ -108,10 +125,14 @@ class Reader:
             first, last = block[0]["example_index"], block[-1]["example_index"]
             block_examples = examples[first : last + 1]
             for answers in self.answerer.answer_block(block_examples, block, first, n_best_size):
-                yield answers[:top_k]
+                is_withheld = (
+                    self.null_score_diff_threshold is not None
+                    and null_odds(answers) > self.null_score_diff_threshold
+                )
+                yield [] if is_withheld else answers[:top_k]
 
 
-def fitting_settings(model_limit: int | None) -> dict[str, int]:
+def fitting_settings(model_limit: int | None) -> dict[str, float]:
     """Settings for a reader that brings none: the usual ones, smaller for a short model."""
     length = min(384, model_limit or 384)
     return {
@@ -121,7 +142,7 @@ def fitting_settings(model_limit: int | None) -> dict[str, int]:
     }
 
 
-def read_settings(directory: Path) -> dict[str, int]:
+def read_settings(directory: Path) -> dict[str, float]:
     """The settings saved beside a model; {} if it was made by something else than qa."""
     path = directory / SETTINGS_FILE
     if not path.is_file():
@@ -130,9 +151,12 @@ def read_settings(directory: Path) -> dict[str, int]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict) or any(type(value) is not int for value in values.values()):
+    if not isinstance(values, dict) or any(
+        type(value) not in ((int, float) if name == THRESHOLD else (int,))
+        for name, value in values.items()
+    ):
         raise UserError(f"{path}: must be a JSON object of integers, such as train.py writes")
-    unknown = sorted(values.keys() - SETTINGS)
+    unknown = sorted(values.keys() - SETTINGS - {THRESHOLD})
     require(not unknown, f"{path}: unknown settings: {', '.join(unknown)}")
     return values
 

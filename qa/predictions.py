@@ -12,9 +12,11 @@ from typing import Any
 
 from qa.engine.errors import UserError, require
 from qa.nbest import Answer
+from qa.unanswerable import null_odds
 
 PREDICTIONS_FILE = "predictions.json"
 NBEST_FILE = "nbest_predictions.json"
+NULL_ODDS_FILE = "null_odds.json"
 
 
 def read_prediction_file(path: str) -> dict[str, str]:
@@ -66,20 +68,28 @@ def _kind(value: Any) -> str:
 
 
 class PredictionFiles:
-    """`predictions.json` ({id: text}, what official evaluators read) and `nbest_predictions.json`.
+    """The files of an evaluation.
 
-    They are written under other names and take their places at `commit`; until then older files
-    stay as they are. As a context manager it throws away what was not committed.
+    `predictions.json` {id: text} and `null_odds.json` {id: number}, what official evaluators read,
+    and `nbest_predictions.json`. They are written under other names and take their places
+    at `commit`; until then older files stay as they are. As a context manager it throws away what
+    was not committed.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._files = [_JsonObject(directory / name) for name in (PREDICTIONS_FILE, NBEST_FILE)]
+        names = (PREDICTIONS_FILE, NBEST_FILE, NULL_ODDS_FILE)
+        self._files = [_JsonObject(directory / name) for name in names]
 
     def write(self, example_id: str, answers: Sequence[Answer]) -> None:
         """Add one example's answers, best first; without answers its prediction is ""."""
-        predictions, nbest = self._files
+        predictions, nbest, odds = self._files
         predictions.add(example_id, answers[0].text if answers else "")
         nbest.add(example_id, [asdict(answer) for answer in answers])
+        odds.add(example_id, null_odds(answers))
+
+    def withhold(self, mask: Sequence[bool]) -> None:
+        """Make the prediction "" for the examples of `mask`, in the order they were written."""
+        self._files[0].replace(mask, "")
 
     def __enter__(self) -> PredictionFiles:
         return self
@@ -112,6 +122,19 @@ class _JsonObject:
         self._file.write(self._separator + member)
         self._separator = ",\n"
 
+    def replace(self, mask: Sequence[bool], value: Any) -> None:
+        """Give `value` to the members of `mask`, in the order they were added."""
+        self._file.close()
+        old = self._temporary.rename(self._temporary.with_suffix(".old"))
+        self._file = self._temporary.open("w", encoding="utf-8")
+        self._separator = "{\n"
+        with old.open(encoding="utf-8") as members:  # one a line, behind a line with the bracket
+            next(members)
+            for line, is_replaced in zip(members, mask, strict=True):
+                ((key, kept),) = json.loads("{" + line.rstrip().removesuffix(",") + "}").items()
+                self.add(key, value if is_replaced else kept)
+        old.unlink()
+
     def commit(self) -> None:
         self._file.write("\n}\n" if self._separator == ",\n" else "{}\n")
         self._file.flush()
@@ -124,3 +147,4 @@ class _JsonObject:
             return
         self._file.close()
         self._temporary.unlink(missing_ok=True)
+        self._temporary.with_suffix(".old").unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qa.data.examples import Example
 from qa.engine.best import BestTracker
-from qa.metrics import DEFAULT_METRICS
+from qa.metrics import METRICS
 from qa.metrics.table import score_table
 from qa.output import BEST
 from qa.predictions import PREDICTIONS_FILE
@@ -52,10 +52,15 @@ def final_report(
         lines.append(f"   predicted: {predicted or '(none)'}")
     if tracker.best is not None:
         best = tracker.best
-        scores = {
-            name: {key: best[f"{name}_{key}"] for key in ("exact_match", "f1")}
-            for name in DEFAULT_METRICS
+        found = {
+            name: {
+                key.removeprefix(f"{name}_"): value
+                for key, value in best.items()
+                if key.startswith(f"{name}_")
+            }
+            for name in METRICS
         }
+        scores = {name: values for name, values in found.items() if values}
         lines.append("")
         lines.append(f"best by {tracker.metric}: step {int(best['step'])}")
         lines.append(score_table(scores))

@@ -29,6 +29,7 @@ SAME_SETTINGS = (
     "metric_for_best_model",
     "n_best_size",
     "max_answer_length",
+    "null_score_diff_threshold",
     "seed",
 )
 """Settings that decide what is learned, or how evaluations compare. Steps and epochs may change."""

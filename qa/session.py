@@ -28,7 +28,7 @@ from qa.engine.signals import STOP_SIGNALS, StopSignals
 from qa.engine.tensorboard import TensorBoard, has_point
 from qa.engine.trace import StepTrace
 from qa.engine.writer import CheckpointWriter
-from qa.evaluate import Evaluation, evaluate
+from qa.evaluation import Evaluation, evaluate, has_unanswerable
 from qa.output import (
     BEST,
     CHECKPOINTS,
@@ -43,6 +43,7 @@ from qa.predictions import PREDICTIONS_FILE, PredictionFiles
 from qa.report import final_report, read_predictions, sample_answers, samples_as_markdown
 from qa.resume import describe_new_length, require_same_run, run_identity
 from qa.training_log import TrainingLog
+from qa.unanswerable import TUNE
 
 
 class Session:
@@ -169,7 +170,8 @@ class Session:
             result = self._evaluate(files)
             is_best = result is not None and self._note(result)
             if is_best:
-                self._save_best()
+                assert result is not None
+                self._save_best(result.threshold)
                 if files is not None:
                     files.commit()
         self.pending_evaluation = result is None
@@ -271,6 +273,9 @@ class Session:
 
     def _evaluate(self, files: PredictionFiles | None) -> Evaluation | None:
         job = self.job
+        threshold: float | str | None = self.config.evaluation.null_score_diff_threshold
+        if threshold is None and has_unanswerable(job.eval_examples):
+            threshold = TUNE
         return evaluate(
             job.answerer,
             job.eval_examples,
@@ -280,14 +285,15 @@ class Session:
             self._must_abort,
             # A sharded model runs in all processes at once, so all answer the same block.
             deals_blocks=self.config.train.sharding == "none",
+            threshold=threshold,
         )
 
     def _check_health(self) -> None:
         """Stop rather than score or save a model whose numbers went bad."""
         self.log.sickness.check(self.run.learning_rate(self.run.global_step - 1))
 
-    def _save_best(self) -> None:
-        """Write best/; all processes give their part of the weights."""
+    def _save_best(self, threshold: float | None = None) -> None:
+        """Write best/; all processes give their part of the weights. threshold: on null odds."""
         weights = self.run.weights()
         if self.world.is_main:
             if not self.directory.is_dir():  # removed while running
@@ -295,7 +301,7 @@ class Session:
                     errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory)
                 )
             with replace_directory(self.directory / BEST) as directory:
-                self.job.save_reader(directory, weights)
+                self.job.save_reader(directory, weights, threshold)
 
     def _must_abort(self) -> bool:
         self._agree_on_signals()
@@ -310,8 +316,15 @@ class Session:
     def _report(self, result: Evaluation, is_best: bool) -> None:
         """Tell people and TensorBoard of an evaluation."""
         if not self.is_drawn:
-            named = {f"eval/{name}": value for name, value in result.metrics_by_score.items()}
-            points = {"eval/loss": result.eval_loss, **named}
+            points = {"eval/loss": result.eval_loss}
+            for name, value in result.metrics_by_score.items():
+                if not name.endswith("total"):
+                    points[f"eval/{name}"] = value
+            if result.threshold is not None:
+                points["eval/null_score_diff_threshold"] = result.threshold
+                self.tensorboard.pr_curve(
+                    "eval/has_answer", result.has_answer, -result.null_odds, self.run.global_step
+                )
             self.tensorboard.scalars(points, self.run.global_step)
         main = result.metrics
         share = 100 * result.decode_seconds / result.seconds

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qa.data.examples import Example
-from qa.data.windows import EXAMPLES_PER_CALL, WindowOptions, iterate_windows
+from qa.data.windows import WindowOptions, examples_per_call, iterate_windows
 from qa.engine.errors import UserError
 
 CACHE_VERSION = 2  # raise it when the same input gives other windows
@@ -58,7 +58,7 @@ def cached_windows(
             build,
             input_columns="index",
             batched=True,
-            batch_size=EXAMPLES_PER_CALL,
+            batch_size=examples_per_call(examples),
             remove_columns="index",
             features=features,
             cache_file_name=str(directory / f"{fingerprint}.arrow"),

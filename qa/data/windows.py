@@ -9,7 +9,7 @@ T: tokens of a window, special tokens included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -21,6 +21,7 @@ from qa.engine.config import require_at_least
 from qa.engine.errors import UserError, require
 
 EXAMPLES_PER_CALL = 256  # enough for the tokenizer to work in parallel, little enough to hold
+CHARACTERS_PER_CALL = 1_000_000  # so that documents take no more memory for being long
 NO_TRIM = -100  # of a window without the answer
 NO_ANSWER_POSITION = 0  # the first token stands for "not in this window"
 
@@ -108,7 +109,8 @@ def iterate_windows(
     """
     template = make_template(tokenizer)
     remaining = iter(enumerate(examples))
-    while chunk := list(islice(remaining, EXAMPLES_PER_CALL)):
+    per_call = examples_per_call(examples)
+    while chunk := list(islice(remaining, per_call)):
         questions = _tokenize(tokenizer, {e.question for _, e in chunk})
         contexts = _tokenize(tokenizer, {e.context for _, e in chunk})
         for index, example in chunk:
@@ -119,6 +121,12 @@ def iterate_windows(
                 example, question_ids, *contexts[example.context], template, options
             ):
                 yield {"example_index": index, **window, "question_was_cut": cut}
+
+
+def examples_per_call(examples: Sequence[Example]) -> int:
+    """How many of these examples to tokenise together: fewer if their contexts are long."""
+    longest = max((len(example.context) for example in examples), default=0)
+    return max(1, min(EXAMPLES_PER_CALL, CHARACTERS_PER_CALL // max(1, longest)))
 
 
 def context_slices(num_tokens: int, room: int, overlap: int) -> Iterator[tuple[int, int]]:

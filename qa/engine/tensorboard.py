@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 
@@ -48,6 +49,12 @@ class TensorBoard:
         """Write a text; Markdown is rendered."""
         if self._writer:
             self._writer.add_text(name, text, step)
+
+    def pr_curve(self, name: str, labels: np.ndarray, scores: np.ndarray, step: int) -> None:
+        """Write precision and recall over all thresholds. labels: (n,) bool; scores: (n,)."""
+        if self._writer:
+            ranks = (np.argsort(np.argsort(scores)) + 1) / len(scores)  # TensorBoard wants 0 to 1
+            self._writer.add_pr_curve(name, labels, ranks, step)
 
     def flush(self) -> None:
         """Put everything written so far on disk, e.g. before a checkpoint that relies on it."""

@@ -46,6 +46,7 @@ class OfficialScore:
     keys: tuple[str, str] = ("exact_match", "f1")  # its names for exact match and overlap
     golds: Callable[[list[str]], list[str]] = _as_they_are  # those that count, normalised
     counts_missing: bool = True  # a question without prediction scores 0; otherwise it is left out
+    knows_no_answer: bool = False  # no answer is right where there is none, and scores 1
     splits_by_answer: bool = False  # also reports answerable and unanswerable questions apart
 
 
@@ -59,6 +60,7 @@ METRICS: dict[str, OfficialScore] = {
         keys=("exact_match", "rouge_w"),
         golds=_empty_if_none,
         counts_missing=False,
+        knows_no_answer=True,
     ),
     "squad1": OfficialScore("SQuAD v1.1", normalize_squad, word_f1),
     "squad2": OfficialScore(
@@ -68,6 +70,7 @@ METRICS: dict[str, OfficialScore] = {
         keys=("exact", "f1"),
         golds=_not_empty_ones,
         counts_missing=False,
+        knows_no_answer=True,
         splits_by_answer=True,
     ),
     "mrqa": OfficialScore("MRQA", normalize_squad, word_f1),
@@ -115,6 +118,12 @@ class Score:
             nothing = 0.0 if METRICS[self.name].counts_missing else float("nan")
             self._values.extend((nothing, nothing))
         self._has_answer.append(bool(golds))
+
+    def withhold(self, mask: np.ndarray) -> None:
+        """Count the questions of `mask` (Q,) bool as if they had been left unanswered."""
+        for i in np.flatnonzero(mask):
+            is_right = METRICS[self.name].knows_no_answer and not self._has_answer[i]
+            self._values[2 * i] = self._values[2 * i + 1] = float(is_right)
 
     @property
     def values(self) -> np.ndarray:
