@@ -1,6 +1,6 @@
 """Measures contestants in turn, each run in a fresh process, and prints medians and ratios.
 
-Machines are noisy, so figures are compared only within one call, in which the contestants alternate.
+Machines are noisy: figures are compared within one call only, in which the contestants alternate.
 A fresh process per run gives every contestant its own peak of memory.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 Run = dict[str, float]
+STARTED = "QA_BENCHMARK_STARTED"  # environment variable: when a run's process was started
 
 
 def measure(module: str, contestants: Sequence[str], arguments: Sequence[str]) -> dict[str, Run]:
@@ -40,7 +41,22 @@ def measure(module: str, contestants: Sequence[str], arguments: Sequence[str]) -
 
 def quiet_environment() -> dict[str, str]:
     """The environment of a run: local files only, and no progress bars."""
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    settings = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    return {**os.environ, **settings, STARTED: str(time.time())}
+
+
+class Laps:
+    """Seconds of a run by part; the first part began with the process, so that imports count."""
+
+    def __init__(self) -> None:
+        self.seconds: Run = {}
+        self.last = float(os.environ[STARTED])
+
+    def end(self, part: str) -> None:
+        """End a part of this name; the next one begins."""
+        now = time.time()
+        self.seconds[part] = now - self.last
+        self.last = now
 
 
 def report(figures: Run) -> None:
@@ -62,9 +78,10 @@ def medians(rounds: Sequence[dict[str, Run]]) -> dict[str, Run]:
 def table(results: dict[str, Run], columns: Sequence[str]) -> str:
     """The figures as aligned lines of text, one contestant each."""
     width = max(len(name) for name in results)
-    lines = [" " * width + "".join(f"  {column:>18}" for column in columns)]
+    widths = {column: max(len(column), 9) for column in columns}
+    lines = [" " * width + "".join(f"  {column:>{widths[column]}}" for column in columns)]
     for name, run in results.items():
-        cells = "".join(f"  {run.get(column, float('nan')):>18.3f}" for column in columns)
+        cells = "".join(f"  {run.get(c, float('nan')):>{widths[c]}.3f}" for c in columns)
         lines.append(f"{name:<{width}}{cells}")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The model and the data that the benchmarks run on: given ones, or a small set made on the spot."""
+"""The model and data that the benchmarks run on: given ones, or a small set made on the spot."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_parts(options: argparse.Namespace) -> tuple[list[Example], list[Example
 
 
 def complete(options: argparse.Namespace, folder: Path) -> None:
-    """Make what was not given: a small BERT with new weights, and the embedded data, in `folder`."""
+    """Make in `folder` what was not given: a small BERT with new weights, and the embedded data."""
     if options.model is not None and options.data is not None:
         return
     if (options.model is None) != (options.data is None):
@@ -79,6 +79,26 @@ def as_row(example: Example) -> dict[str, Any]:
             for text, start in zip(example.answers, example.answer_starts, strict=True)
         ],
     }
+
+
+def write_copies(examples: list[Example], copies: int, path: Path) -> None:
+    """Write the examples so many times, under new ids, as a SQuAD-style file."""
+    paragraphs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for example in examples:
+        row = as_row(example)
+        question = {name: row[name] for name in ("id", "question", "answers")}
+        paragraphs.setdefault((example.title, example.context), []).append(question)
+    articles = [
+        {
+            "title": title,
+            "paragraphs": [
+                {"context": context, "qas": [{**q, "id": f"{q['id']}-{copy}"} for q in questions]}
+            ],
+        }
+        for copy in range(copies)
+        for (title, context), questions in paragraphs.items()
+    ]
+    path.write_text(json.dumps({"data": articles}, ensure_ascii=False), encoding="utf-8")
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:

@@ -18,7 +18,7 @@ from qa.data.windows import NO_ANSWER_POSITION
 from qa.engine.config import require_at_least
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast
-from qa.models.segments import Segments
+from qa.models.segments import to_rows
 from qa.models.span_decode import Spans, best_spans
 from qa.models.span_loss import window_loss
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs
@@ -121,8 +121,7 @@ class Answerer:
             scores = self.reader(**model_inputs(batch))
         self.loss_sum += window_loss(scores, batch)
         self.num_windows += len(windows)
-        segments = Segments(batch["lengths"], batch["slots"], batch["shape"])
-        return scores, segments.to_rows(batch["num_characters"], 0)
+        return scores, to_rows(batch["num_characters"], batch["slots"], batch["shape"], 0)
 
     @torch.no_grad()
     def _decode(self, scores: SpanScores, num_characters: torch.Tensor, n_best_size: int) -> Spans:

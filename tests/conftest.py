@@ -142,7 +142,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     launcher.close()
 
 
-TOKENIZER_KINDS = ("wordpiece", "wordpiece-uncased", "unigram", "byte-bpe")
+TOKENIZER_KINDS = ("wordpiece", "wordpiece-uncased", "unigram", "byte-bpe", "byte-bpe-nfc")
 
 
 def training_texts() -> list[str]:
@@ -208,13 +208,18 @@ def train_unigram() -> Any:
     )
 
 
-def train_byte_bpe() -> Any:
-    """Like RoBERTa: tokens are bytes, so that one syllable can be several; no token types."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+def train_byte_bpe(composes: bool = False) -> Any:
+    """Like RoBERTa: tokens are bytes, so that one syllable can be several; no token types.
+
+    With NFC before, like ModernBERT, one syllable can also be several characters of the text.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     core = Tokenizer(models.BPE())
+    if composes:
+        core.normalizer = normalizers.NFC()
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
         vocab_size=400,
@@ -239,6 +244,26 @@ def train_byte_bpe() -> Any:
     )
 
 
+def word_tokenizer(text: str) -> Any:
+    """Like BERT, but with every word of `text` as a token, whatever is in it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *dict.fromkeys(text.split())]
+    vocab = {token: i for i, token in enumerate(tokens)}
+    core = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
 @pytest.fixture(scope="session", params=TOKENIZER_KINDS)
 def any_tokenizer(request: pytest.FixtureRequest) -> Any:
     """Each kind of fast tokenizer that encoders come with, trained on a little Korean text."""
@@ -247,6 +272,7 @@ def any_tokenizer(request: pytest.FixtureRequest) -> Any:
         "wordpiece-uncased": lambda: train_wordpiece(lowercase=True),
         "unigram": train_unigram,
         "byte-bpe": train_byte_bpe,
+        "byte-bpe-nfc": lambda: train_byte_bpe(composes=True),
     }
     return makers[request.param]()
 

@@ -22,13 +22,13 @@ COMMANDS = ["recipe", "list-recipes", "config", "resume", "overwrite"]
 SETTINGS = """
     train-data eval-data holdout nfc max-seq-length window-overlap max-question-length
     negative-window-ratio max-train-examples max-eval-examples
-    model attention-dropout hidden-dropout
+    model attention-dropout hidden-dropout character-boundaries
     learning-rate weight-decay num-train-epochs max-steps warmup-ratio lr-scheduler max-grad-norm
     per-device-train-batch-size gradient-accumulation-steps precision device seed num-workers
     sharding
     eval-steps per-device-eval-batch-size metric-for-best-model early-stopping-patience
-    n-best-size max-answer-length
-    output-dir logging-steps save-steps save-total-limit async-save
+    n-best-size max-answer-length null-score-diff-threshold
+    output-dir logging-steps save-steps save-total-limit async-save profile
 """.split()
 OWN_DATA = ["--model", "m", "--train-data", "t.json"]
 
@@ -148,6 +148,8 @@ def test_a_setting_that_is_on_or_off_has_two_flags(tmp_path: Path) -> None:
         assert parse(flag).output.async_save is True
     path = config_file(tmp_path / "c.json", parse("--async-save", *OWN_DATA).flat())
     assert parse("--config", path).output.async_save is True
+    assert parse().model.character_boundaries is True
+    assert parse("--no-character-boundaries").model.character_boundaries is False
     for flag in ("--no-async-save", "--no_async_save"):
         assert parse("--config", path, flag).output.async_save is False
 

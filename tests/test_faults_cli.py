@@ -116,7 +116,8 @@ def assert_same(value: Any, other: Any, where: str) -> None:
 
 def assert_same_run(directory: Path, other: Path) -> None:
     """Models, evaluations, answers, curves and the whole last state are the same bits."""
-    for name in ("best/model.safetensors", "predictions.json", "nbest_predictions.json"):
+    names = ["best/model.safetensors", "best/boundary_head.safetensors", "null_odds.json"]
+    for name in (*names, "predictions.json", "nbest_predictions.json"):
         assert (directory / name).read_bytes() == (other / name).read_bytes(), name
     assert read_json(directory / "metrics.json") == read_json(other / "metrics.json")
     assert curves(directory) == curves(other)

@@ -12,7 +12,7 @@ import torch
 from conftest import ARTICLES
 
 from qa.answerer import Answerer, DecodeOptions, blocks
-from qa.data.collate import make_collator
+from qa.data.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows import WindowOptions, iterate_windows
 from qa.models.span_reader import SpanReader
@@ -34,9 +34,10 @@ def window_at(first: int, length: int) -> dict[str, Any]:
 
 def test_span_of_two_windows_counts_once_with_its_best_score() -> None:
     merged: CharacterScores = {}
-    add_spans(merged, window_at(0, 6), [3.0, 2.0], [5, 1], [6, 2])  # characters 4-6 and 0-2
-    add_spans(merged, window_at(4, 6), [4.0, 1.0], [1, 4], [2, 4])  # characters 4-6 and 7-8
-    add_spans(merged, window_at(4, 6), [0.5], [1], [2])  # worse than what is there
+    whole = ([0, 0], [0, 0])
+    add_spans(merged, window_at(0, 6), [3.0, 2.0], [5, 1], [6, 2], *whole)  # characters 4-6, 0-2
+    add_spans(merged, window_at(4, 6), [4.0, 1.0], [1, 4], [2, 4], *whole)  # characters 4-6, 7-8
+    add_spans(merged, window_at(4, 6), [0.5], [1], [2], [0], [0])  # worse than what is there
     assert merged == {(4, 6): 4.0, (0, 2): 2.0, (7, 8): 1.0}
     answers = rank_answers(CONTEXT, merged, 10)
     assert [(a.text, a.start, a.end, a.score) for a in answers] == [
@@ -47,7 +48,10 @@ def test_span_of_two_windows_counts_once_with_its_best_score() -> None:
 
 
 def test_order_of_windows_does_not_matter() -> None:
-    calls = [(window_at(0, 6), [3.0], [5], [6]), (window_at(4, 6), [4.0], [1], [2])]
+    calls = [
+        (window_at(0, 6), [3.0], [5], [6], [0], [0]),
+        (window_at(4, 6), [4.0], [1], [2], [0], [0]),
+    ]
     found: list[CharacterScores] = [{}, {}]
     for merged, order in zip(found, (calls, calls[::-1]), strict=True):
         for call in order:
@@ -57,7 +61,10 @@ def test_order_of_windows_does_not_matter() -> None:
 
 def test_impossible_spans_are_left_out() -> None:
     merged: CharacterScores = {}
-    add_spans(merged, window_at(0, 4), [1.0, -math.inf, -math.inf], [1, 0, 0], [2, 0, 0])
+    none = [0, 0, 0]
+    add_spans(
+        merged, window_at(0, 4), [1.0, -math.inf, -math.inf], [1, 0, 0], [2, 0, 0], none, none
+    )
     assert merged == {(0, 2): 1.0}
     assert rank_answers(CONTEXT, {}, 5) == []
 
@@ -66,8 +73,17 @@ def test_tokens_of_the_same_characters_are_one_answer() -> None:
     """A syllable of three bytes: three tokens, one character."""
     window = {"offset_starts": np.array([-1, 2, 2, 2]), "offset_ends": np.array([-1, 3, 3, 3])}
     merged: CharacterScores = {}
-    add_spans(merged, window, [5.0, 4.0, 3.0], [1, 2, 3], [3, 3, 3])
+    add_spans(merged, window, [5.0, 4.0, 3.0], [1, 2, 3], [3, 3, 3], [0, 0, 0], [0, 0, 0])
     assert merged == {(2, 3): 5.0}
+
+
+def test_trims_cut_characters_off_both_ends() -> None:
+    window = {"offset_starts": np.array([-1, 0, 4]), "offset_ends": np.array([-1, 4, 10])}
+    merged: CharacterScores = {}
+    add_spans(merged, window, [3.0, 2.0, 1.0], [1, 1, 2], [2, 1, 2], [0, 2, 1], [5, 1, 0])
+    assert merged == {(0, 5): 3.0, (2, 3): 2.0, (5, 10): 1.0}
+    texts = [answer.text for answer in rank_answers(CONTEXT, merged, 3)]
+    assert texts == ["가나다라마", "다", "바사아자차"]
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4, 1e30])
@@ -110,10 +126,10 @@ def make_examples() -> list[Example]:
     return [*examples, Example("long", "솔뫼산의 높이는?", long_context)]
 
 
-def make_answerer(reader: SpanReader, tokenizer: Any, batch_size: int) -> Answerer:
+def make_answerer(reader: SpanReader, batch_size: int) -> Answerer:
     return Answerer(
         reader,
-        make_collator(tokenizer, WINDOWS.max_seq_length),
+        Collator(WINDOWS.max_seq_length),
         DecodeOptions(n_best_size=7, max_answer_length=4, batch_size=batch_size),
         torch.device("cpu"),
         "fp32",
@@ -159,7 +175,7 @@ def test_answers_equal_those_found_one_by_one(
     model = AutoModelForQuestionAnswering.from_pretrained(tmp_path).eval()
     examples = make_examples()
     windows = list(iterate_windows(examples, tokenizer, WINDOWS))
-    answerer = make_answerer(reader, tokenizer, batch_size)
+    answerer = make_answerer(reader, batch_size)
     found = answerer.answer_block(examples, windows, 0)
     assert answerer.num_windows == len(windows) > 2 * len(examples)
     for example, answers in zip(examples, found, strict=True):
@@ -173,7 +189,7 @@ def test_blocks_may_start_anywhere(encoder_dir: Path, tokenizer: Any) -> None:
     """A later block, whose example_index does not start at 0, gives the same answers."""
     examples = make_examples()
     windows = list(iterate_windows(examples, tokenizer, WINDOWS))
-    answerer = make_answerer(make_reader(encoder_dir), tokenizer, 4)
+    answerer = make_answerer(make_reader(encoder_dir), 4)
     whole = answerer.answer_block(examples, windows, 0)
     later = answerer.answer_block(
         examples[5:], [window for window in windows if window["example_index"] >= 5], 5
@@ -187,7 +203,7 @@ def test_loss_is_that_of_each_window(encoder_dir: Path, tokenizer: Any) -> None:
     """transformers' own loss, window by window, where no padding disturbs it."""
     reader = make_reader(encoder_dir)
     windows = list(iterate_windows(make_examples(), tokenizer, WINDOWS))
-    answerer = make_answerer(reader, tokenizer, 5)
+    answerer = make_answerer(reader, 5)
     answerer.answer_block(make_examples(), windows, 0)
     expected = 0.0
     with torch.no_grad():
@@ -207,7 +223,7 @@ def test_loss_is_that_of_each_window(encoder_dir: Path, tokenizer: Any) -> None:
 def test_context_that_no_token_covers_has_no_answer(encoder_dir: Path, tokenizer: Any) -> None:
     example = Example("0", "누구?", "\u3000 ")
     windows = list(iterate_windows([example], tokenizer, WINDOWS))
-    answerer = make_answerer(make_reader(encoder_dir), tokenizer, 4)
+    answerer = make_answerer(make_reader(encoder_dir), 4)
     assert answerer.answer_block([example], windows, 0) == [[]]
 
 

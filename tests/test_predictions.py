@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qa.nbest import Answer
-from qa.predictions import NBEST_FILE, PREDICTIONS_FILE, PredictionFiles
+from qa.predictions import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE, PredictionFiles
 
 ANSWERS = [Answer("먼 불빛", 3, 7, 4.5, 0.75), Answer("불빛", 5, 7, 3.5, 0.25)]
 ODD_IDS = ['a"b', "back\\slash", "new\nline", "\u2028", "강", "", "😀", "{", "\x00", "</script>"]
@@ -40,7 +40,7 @@ def test_written_and_read_again(tmp_path: Path) -> None:
         ],
         "q2": [],
     }
-    assert names(tmp_path) == sorted([PREDICTIONS_FILE, NBEST_FILE])
+    assert names(tmp_path) == sorted([PREDICTIONS_FILE, NBEST_FILE, NULL_ODDS_FILE])
 
 
 def test_hangul_is_readable_in_the_file(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_older_files_stay_until_commit_and_after_discard(tmp_path: Path) -> None
     assert read(tmp_path) == before
     new.discard()
     assert read(tmp_path) == before
-    assert names(tmp_path) == sorted([PREDICTIONS_FILE, NBEST_FILE])
+    assert names(tmp_path) == sorted([PREDICTIONS_FILE, NBEST_FILE, NULL_ODDS_FILE])
     newer = PredictionFiles(tmp_path)
     newer.write("newer", [])
     newer.commit()

@@ -23,8 +23,10 @@ import qa.predict
 import train
 from qa.data.holdout import split_holdout
 from qa.data.readers import read_examples
+from qa.data.windows import WindowOptions, iterate_windows
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
+from qa.models.span_reader import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -137,7 +139,8 @@ def held_out_golds(path: Path) -> dict[str, tuple[str, ...]]:
 
 def assert_same_run(directory: Path, other: Path) -> None:
     """Two runs ended with the same bits: models, evaluations, answers, curves."""
-    for name in ("best/model.safetensors", "predictions.json", "nbest_predictions.json"):
+    names = ["best/model.safetensors", f"best/{BOUNDARY_FILE}", "null_odds.json"]
+    for name in (*names, "predictions.json", "nbest_predictions.json"):
         assert sha256(directory / name) == sha256(other / name), name
     assert read_json(directory / "metrics.json") == read_json(other / "metrics.json")
     last, other_last = (list_checkpoints(run / "checkpoints")[-1] for run in (directory, other))
@@ -174,6 +177,7 @@ def test_run_leaves_all_outputs(trained: Path) -> None:
         "config.json",
         "metrics.json",
         "nbest_predictions.json",
+        "null_odds.json",
         "predictions.json",
         "tensorboard",
     ]
@@ -263,6 +267,82 @@ def test_curves(trained: Path) -> None:
 def test_loss_falls(trained: Path) -> None:
     losses = [value for _, value in curve(trained, "train/loss")]
     assert losses[-1] < losses[0]
+
+
+def test_run_trains_and_saves_the_boundary_head(trained: Path) -> None:
+    from safetensors.torch import load_file
+
+    checkpoints = [load_checkpoint(p)["run"] for p in list_checkpoints(trained / "checkpoints")]
+    heads = [
+        {n: w for n, w in state["model"].items() if n.startswith("boundary_head.")}
+        for state in checkpoints
+    ]
+    assert heads[0].keys() == {"boundary_head.linear.weight", "boundary_head.linear.bias"}
+    for name, weight in heads[0].items():
+        assert not torch.equal(weight, heads[-1][name])
+    saved = load_file(trained / "best" / BOUNDARY_FILE)
+    assert {f"boundary_head.{name}" for name in saved} == heads[0].keys()
+    assert {name: w.shape for name, w in saved.items()} == {
+        "linear.weight": (16, 64),
+        "linear.bias": (16,),
+    }
+
+
+def word_ends(tokenizer: Any, context: str) -> tuple[set[int], set[int]]:
+    """Where tokens begin and where they end."""
+    encoded = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)
+    spans = encoded["offset_mapping"]
+    return {start for start, _ in spans}, {end for _, end in spans}
+
+
+def share_of_whole_tokens(directory: Path, tokenizer: Any, data_file: Path) -> float:
+    """How many of a run's n best answers begin and end with a token."""
+    contexts = {example.id: example.context for example in read_examples(str(data_file))}
+    are_whole = []
+    for example_id, answers in read_json(directory / "nbest_predictions.json").items():
+        starts, ends = word_ends(tokenizer, contexts[example_id])
+        are_whole += [a["start"] in starts and a["end"] in ends for a in answers]
+    return sum(are_whole) / len(are_whole)
+
+
+def test_run_without_character_boundaries(
+    trained: Path, flags: list[str], tokenizer: Any, data_file: Path, tmp_path: Path
+) -> None:
+    """Everything is as transformers has it: weights, loss, and answers of whole tokens."""
+    directory = tmp_path / "run"
+    extra = ["--no-character-boundaries", "--output-dir", str(directory)]
+    assert train.main([*flags, *extra, "--max-steps", "3", "--eval-steps", "3"]) == 0
+    assert not (directory / "best" / BOUNDARY_FILE).exists()
+    assert read_json(directory / "config.json")["character_boundaries"] is False
+    (checkpoint,) = list_checkpoints(directory / "checkpoints")
+    weights = load_checkpoint(checkpoint)["run"]["model"]
+    assert all(name.startswith("model.") for name in weights)
+    assert share_of_whole_tokens(directory, tokenizer, data_file) == 1
+    assert share_of_whole_tokens(trained, tokenizer, data_file) < 1
+    assert mean_loss_of_transformers(directory / "best", data_file) == pytest.approx(
+        read_json(directory / "metrics.json")["best"]["eval_loss"], rel=1e-5
+    )
+
+
+@torch.no_grad()
+def mean_loss_of_transformers(model_directory: Path, data_file: Path) -> float:
+    """The held-out part's loss as transformers' own model gives it, window by window."""
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    model = AutoModelForQuestionAnswering.from_pretrained(model_directory).eval()
+    _, held_out = split_holdout(read_examples(str(data_file)), HOLDOUT)
+    losses = []
+    tokenizer = AutoTokenizer.from_pretrained(model_directory)
+    for window in iterate_windows(held_out, tokenizer, WindowOptions(32, 6, 16)):
+        inputs = {
+            name: torch.from_numpy(window[name][None]).long()
+            for name in ("input_ids", "token_type_ids")
+        }
+        labels = {
+            f"{name}s": torch.tensor([window[name]]) for name in ("start_position", "end_position")
+        }
+        losses.append(float(model(**inputs, **labels).loss))
+    return sum(losses) / len(losses)
 
 
 # Resuming and repeating
@@ -557,6 +637,15 @@ def test_resuming_with_another_setting(
     before = snapshot(trained)
     arguments = ["--output-dir", str(trained), f"--{name}", value]
     assert differences(capsys, arguments) == expected
+    assert snapshot(trained) == before
+
+
+def test_resuming_without_the_boundary_head(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(trained)
+    arguments = ["--output-dir", str(trained), "--no-character-boundaries"]
+    assert differences(capsys, arguments) == {"character_boundaries": ("True", "False")}
     assert snapshot(trained) == before
 
 

@@ -66,6 +66,7 @@ def train_step(
             clock.start("backward")
             scaler.scale(loss * (share * weight)).backward()  # outside autocast, as torch asks
         loss_sum = loss_sum + loss.detach() * weight
+        del loss  # and with it the graph, before the next forward makes another
     clock.start("optimizer")
     scaler.unscale_(optimizer)  # once per step, before anything looks at gradients
     grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))

@@ -6,13 +6,13 @@ B: windows, H: heads, N: packed tokens, t: tokens of one window, T: of the longe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
 
 from qa.models.byte_dropout import draw_signs, keep_scale
-from qa.models.segments import Segments
+from qa.models.segments import ROUND_WIDTH, Lease, Scratch, Segments, round_up
 
 NAME = "qa_segments"
 
@@ -67,13 +67,15 @@ def attend_padded(
 
     Only attention sees padding; all other layers run on the packed axis.
     """
+    num_tokens = len(segments.slots)
     q, k, v = (
-        segments.to_rows(x.transpose(0, 1), 0.0).transpose(1, 2)  # (B, H, T, D)
+        segments.to_rows(x.transpose(0, 1)[:num_tokens], 0.0).transpose(1, 2)  # (B, H, T, D)
         for x in (query, key, value)
     )
     mask = segments.mask()[:, None, None, :]  # (B, 1, 1, T)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
-    return segments.from_rows(out.transpose(1, 2))
+    packed = segments.from_rows(out.transpose(1, 2))
+    return F.pad(packed, (0, 0, 0, 0, 0, query.shape[1] - num_tokens))
 
 
 def attend_on_cpu(
@@ -87,7 +89,12 @@ def attend_on_cpu(
     """(H, N, D) each -> (N, H, D) by batched products, window by window."""
     # Scaled here, on N x D numbers, instead of on t x t of every window.
     out: torch.Tensor = _CpuAttention.apply(
-        query * scaling, key, value, segments.lengths, dropout if dropout > 0 else 0.0
+        query * scaling,
+        key,
+        value,
+        segments.lengths,
+        dropout if dropout > 0 else 0.0,
+        segments.scratch,
     )
     return out
 
@@ -99,6 +106,10 @@ class _CpuAttention(torch.autograd.Function):
     tokens: it is made for sequences whose matrix of scores does not fit into the cache. The
     probabilities kept are H * t * t numbers for each window and layer. A dropped one is kept too,
     with its sign bit set, so the mask costs no memory.
+
+    t is a window's length rounded up to 16; what is behind its end gets probability 0. The products
+    are compiled and kept for every shape that occurs: all lengths from 1 to 384 take seconds for
+    that, and gigabytes of memory.
     """
 
     @staticmethod
@@ -109,56 +120,95 @@ class _CpuAttention(torch.autograd.Function):
         value: torch.Tensor,
         lengths: Sequence[int],
         dropout: float,
+        scratch: Scratch,
     ) -> torch.Tensor:
         num_heads, num_tokens, width = query.shape
         out = query.new_empty(num_tokens, num_heads, width)
         heads = out.transpose(0, 1)  # (H, N, D), the same memory
-        kept = []
-        for q, k, v, o in _windows(lengths, query, key, value, heads):
-            scores = q.new_empty(num_heads, q.shape[1], q.shape[1])  # (H, t, t)
+        heads[:, sum(lengths) :] = 0  # tokens of no window
+        is_kept = any(ctx.needs_input_grad)
+        places = _places(lengths)
+        sizes = [num_heads * place.width**2 for place in places]
+        kept = scratch.take(sum(sizes) if is_kept else max(sizes), query.dtype)
+        matrices = kept.split(sizes) if is_kept else [kept[:size] for size in sizes]
+        for matrix, place in zip(matrices, places, strict=True):
+            q, k, v = place.cut(query), place.cut(key), place.cut(value)
+            scores = matrix.view(num_heads, place.width, place.width)  # (H, t, t)
             torch.bmm(q, k.transpose(1, 2), out=scores)
+            scores[:, :, place.length :] = float("-inf")
             torch.softmax(scores, -1, out=scores)
             if dropout:
                 _mark_dropped(scores, dropout)
-            o.copy_(torch.bmm(scores.clamp_min(0) if dropout else scores, v))
-            if any(ctx.needs_input_grad):
-                kept.append(scores)
+            place.put(heads, torch.bmm(scores.clamp_min(0) if dropout else scores, v))
         if dropout:
             out *= keep_scale(dropout)
-        ctx.save_for_backward(query, key, value, out, *kept)
-        ctx.lengths, ctx.dropout = lengths, dropout
+        if is_kept:
+            ctx.save_for_backward(query, key, value, out, kept)
+            ctx.lease = Lease(scratch, kept)  # until the graph is gone, not only this backward
+        else:
+            scratch.give(kept)
+        ctx.places, ctx.sizes, ctx.dropout, ctx.scratch = places, sizes, dropout, scratch
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, out, *kept = ctx.saved_tensors
+        query, key, value, out, kept = ctx.saved_tensors
         grad_out = gradients[0]  # (N, H, D)
         # The mean gradient of each row of the softmax, weighed by its probabilities.
         means = (grad_out * out).sum(-1, dtype=torch.float32).to(out.dtype)  # (N, H)
         means = means.t().unsqueeze(2)  # (H, N, 1)
         if ctx.dropout:
             grad_out = grad_out * keep_scale(ctx.dropout)
+        grad_heads = grad_out.transpose(0, 1)  # (H, N, D)
         grads = [torch.empty_like(out).transpose(0, 1) for _ in range(3)]  # (H, N, D) each
-        parts = _windows(ctx.lengths, query, key, value, grad_out.transpose(0, 1), means, *grads)
-        for probabilities, (q, k, v, go, mean, gq, gk, gv) in zip(kept, parts, strict=True):
+        for grad in grads:
+            grad[:, ctx.places[-1].start + ctx.places[-1].length :] = 0
+        spare = ctx.scratch.take(max(ctx.sizes), kept.dtype)
+        for matrix, place in zip(kept.split(ctx.sizes), ctx.places, strict=True):
+            q, k, v = place.cut(query), place.cut(key), place.cut(value)
+            go, mean = place.cut(grad_heads), place.cut(means)
+            probabilities = matrix.view(len(q), place.width, place.width)  # (H, t, t)
+            scores = spare[: len(matrix)].view_as(probabilities)
             weights = probabilities.clamp_min(0) if ctx.dropout else probabilities
-            gv.copy_(torch.bmm(weights.transpose(1, 2), go))
-            scores = torch.bmm(go, v.transpose(1, 2))  # (H, t, t) gradient of the weights
+            place.put(grads[2], torch.bmm(weights.transpose(1, 2), go))
+            torch.bmm(go, v.transpose(1, 2), out=scores)  # the gradient of the weights
             if ctx.dropout:
                 scores.mul_(weights).sub_(probabilities.abs().mul_(mean))
             else:
                 scores.sub_(mean).mul_(weights)
-            gq.copy_(torch.bmm(scores, k))
-            gk.copy_(torch.bmm(scores.transpose(1, 2), q))
-        return (*grads, None, None)
+            place.put(grads[0], torch.bmm(scores, k))
+            place.put(grads[1], torch.bmm(scores.transpose(1, 2), q))
+        ctx.scratch.give(spare)
+        return (*grads, None, None, None)
 
 
-def _windows(lengths: Sequence[int], *tensors: torch.Tensor) -> Any:
-    """Each window's slice (H, t, ...) of tensors (H, N, ...)."""
-    start = 0
+class _Place(NamedTuple):
+    """Where a window lies on the packed axis."""
+
+    start: int
+    length: int
+    width: int  # length rounded up
+
+    def cut(self, packed: torch.Tensor) -> torch.Tensor:
+        """(H, N, D) -> (H, t, D), 0 behind the window's end."""
+        own = packed[:, self.start : self.start + self.length]
+        if self.width == self.length:
+            return own
+        rows = packed.new_zeros(len(packed), self.width, packed.shape[2])
+        rows[:, : self.length] = own
+        return rows
+
+    def put(self, packed: torch.Tensor, rows: torch.Tensor) -> None:
+        """Write the window's own of (H, t, D) into (H, N, D)."""
+        packed[:, self.start : self.start + self.length] = rows[:, : self.length]
+
+
+def _places(lengths: Sequence[int]) -> list[_Place]:
+    places, start = [], 0
     for length in lengths:
-        yield tuple(x[:, start : start + length] for x in tensors)
+        places.append(_Place(start, length, round_up(length, ROUND_WIDTH)))
         start += length
+    return places
 
 
 def _mark_dropped(probabilities: torch.Tensor, dropout: float) -> None:

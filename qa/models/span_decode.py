@@ -46,7 +46,7 @@ def best_spans(
     # n best spans, since n pairs would come before it.
     front, back = trims[:, :, 0], trims[:, :, 1]  # (B, T, K)
     within = one_token_trims(front, back, num_characters)  # (B, T, K, K)
-    scores, first, last = best_pairs(
+    pair_scores, first, last = best_pairs(
         starts + front.amax(2),
         ends + back.amax(2),
         starts + ends + within.flatten(2).amax(2),
@@ -58,6 +58,7 @@ def best_spans(
     both = front[rows, first].unsqueeze(3) + back[rows, last].unsqueeze(2)  # (B, N, K, K)
     both = torch.where((first == last)[..., None, None], within[rows, first], both)
     spans = (starts[rows, first] + ends[rows, last])[..., None, None] + both
+    spans = spans.masked_fill((pair_scores == float("-inf"))[..., None, None], float("-inf"))
     choices = trims.shape[3]
     flat_spans = without_nan(spans).flatten(1)  # (B, N * K * K)
     scores, flat = flat_spans.topk(min(n_best_size, flat_spans.shape[1]), dim=1)  # (B, N)

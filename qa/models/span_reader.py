@@ -19,7 +19,7 @@ from qa.engine.errors import UserError, require
 from qa.models import segment_attention
 from qa.models.boundary_head import BoundaryHead
 from qa.models.byte_dropout import use_byte_dropout
-from qa.models.segments import Segments
+from qa.models.segments import ROUND_TOTAL, Scratch, Segments, round_up
 
 # The names that encoders give their two dropout probabilities.
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
@@ -59,6 +59,7 @@ class SpanReader(nn.Module):
         super().__init__()
         self.model = model
         self.boundary_head: BoundaryHead | None = None
+        self._scratch = Scratch()
         head = getattr(model, "qa_outputs", None)
         if not isinstance(head, nn.Linear) or head.out_features != 2:
             raise UserError(
@@ -107,7 +108,7 @@ class SpanReader(nn.Module):
         input_ids, num_characters (of the context that a token covers), token_type_ids: (N,).
         slots, lengths, shape: see `Segments`.
         """
-        segments = Segments(lengths, slots, shape)
+        segments = Segments(lengths, slots, shape, self._scratch)
         hidden = self.encode(input_ids, segments, token_type_ids)  # (N, F)
         # In fp32 even under autocast: bf16 has 8 bits, so scores near 10 would tie by the dozen.
         with torch.autocast(input_ids.device.type, enabled=False):
@@ -134,9 +135,11 @@ class SpanReader(nn.Module):
             inputs["token_type_ids"] = token_type_ids
         if self.is_packed:
             inputs["position_ids"] = segments.positions + self.first_position
-            inputs = {name: value.unsqueeze(0) for name, value in inputs.items()}  # (1, N)
-            packed: torch.Tensor = encoder(**inputs, segments=segments)[0].squeeze(0)
-            return packed
+            # Some tokens more, which no window holds, for the sake of fewer shapes.
+            extra = round_up(len(input_ids), ROUND_TOTAL) - len(input_ids)
+            inputs = {name: F.pad(x, (0, extra)).unsqueeze(0) for name, x in inputs.items()}
+            packed: torch.Tensor = encoder(**inputs, segments=segments)[0]
+            return packed[0, : len(input_ids)]
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
         # The model's own id: some do more with padding than not attend to it.
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
@@ -150,7 +153,7 @@ class SpanReader(nn.Module):
         question); trained here, they would be saved as another model than the one that was scored.
         """
         batch = two_windows(self.model.config)
-        segments = Segments(batch["lengths"], batch["slots"], batch["shape"])
+        segments = Segments(batch["lengths"], batch["slots"], batch["shape"], self._scratch)
         ids = segments.to_rows(batch["input_ids"], self.padding_id)
         mask = segments.mask().long()
         with evaluating(self.model):
@@ -203,8 +206,10 @@ class SpanReader(nn.Module):
         try:
             with quiet_transformers():
                 self.model.save_pretrained(directory, state_dict=part(weights, "model."))
+            file = Path(directory) / BOUNDARY_FILE
+            file.unlink(missing_ok=True)  # of another reader that was saved there
             if self.boundary_head is not None:
-                save_file(part(weights, "boundary_head."), Path(directory) / BOUNDARY_FILE)
+                save_file(part(weights, "boundary_head."), file)
         except SafetensorError as error:  # what it makes of a failed write, e.g. on a full disk
             raise OSError(errno.EIO, str(error), str(directory)) from error
 
@@ -246,9 +251,7 @@ class SpanReader(nn.Module):
             has_saved = saved.is_file()
             reader = cls(model, has_saved if boundaries is None else boundaries)
             if reader.boundary_head is not None and has_saved:
-                from safetensors.torch import load_file
-
-                reader.boundary_head.load_state_dict(load_file(saved))
+                load_boundary_head(reader.boundary_head, saved)
         absent = [key for key in loading["missing_keys"] if not key.startswith("qa_outputs.")]
         require(not absent, f"{name}: weights are missing, e.g. {', '.join(sorted(absent)[:2])}")
         require(
@@ -256,6 +259,20 @@ class SpanReader(nn.Module):
             f"{name}: has no trained span head (qa_outputs); train it first with train.py --model",
         )
         return reader
+
+
+def load_boundary_head(head: BoundaryHead, file: Path) -> None:
+    """Load a saved head; UserError if the file is damaged or of another model."""
+    from safetensors.torch import load_file
+
+    try:
+        head.load_state_dict(load_file(file))
+    except Exception as error:  # safetensors and torch raise their own, without a common base
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{file}: cannot be loaded as this model's boundary head ({reason}); put it back, or"
+            " remove it to answer by whole tokens"
+        ) from error
 
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,34 @@
-"""Batches and their order: padding, counts, and which windows an epoch trains on."""
+"""Batches and their order: places, counts, and which windows an epoch trains on."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from qa.data.collate import Collator, make_collator
+from qa.data.collate import Collator
 from qa.data.order import TrainingOrder
+from qa.data.windows import NO_TRIM
 
 
 def window(length: int, with_types: bool = True, position: int = 0) -> dict[str, Any]:
-    """A window of ids 1, 2, 3, ... of which the second half is context."""
+    """A window of ids 1, 2, 3, ... of which the second half is context.
+
+    Token i of it covers i characters.
+    """
+    places = np.arange(length, dtype=np.int32)
+    is_context = places >= length // 2
     result = {
-        "input_ids": np.arange(1, length + 1, dtype=np.int32),
+        "input_ids": places + 1,
+        "offset_starts": np.where(is_context, 9 * places, -1),
+        "offset_ends": np.where(is_context, 10 * places, -1),
+        "start_trim": 0 if position else NO_TRIM,
+        "end_trim": 1 if position else NO_TRIM,
         "start_position": position,
         "end_position": position + 1 if position else 0,
         "length": length,
@@ -26,21 +39,27 @@ def window(length: int, with_types: bool = True, position: int = 0) -> dict[str,
 
 
 def test_hand_worked_batch() -> None:
-    batch = Collator(pad_token_id=9, max_length=4)([window(3, position=1), window(2)])
+    batch = Collator(max_length=4)([window(3, position=1), window(2)])
+    counts = ("num_items", "num_tokens", "num_token_pairs", "num_positions")
     assert batch.keys() == {
-        *("input_ids", "attention_mask", "token_type_ids", "start_positions", "end_positions"),
-        *("num_items", "num_tokens", "num_positions"),
+        *("input_ids", "slots", "lengths", "shape", "token_type_ids"),
+        *("num_characters", "start_positions", "end_positions", "start_trims", "end_trims"),
+        *counts,
     }
-    assert batch["input_ids"].tolist() == [[1, 2, 3, 9], [1, 2, 9, 9]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0]]
-    assert batch["token_type_ids"].tolist() == [[0, 1, 1, 0], [0, 1, 0, 0]]
+    assert batch["input_ids"].tolist() == [1, 2, 3, 1, 2]
+    assert batch["slots"].tolist() == [0, 1, 2, 4, 5]
+    assert (batch["lengths"], batch["shape"]) == ([3, 2], (2, 4))
+    assert batch["token_type_ids"].tolist() == [0, 1, 1, 0, 1]
     assert batch["start_positions"].tolist() == [1, 0]
     assert batch["end_positions"].tolist() == [2, 0]
-    assert (batch["num_items"], batch["num_tokens"], batch["num_positions"]) == (2, 5, 8)
+    assert batch["num_characters"].tolist() == [0, 1, 2, 0, 1]
+    assert batch["start_trims"].tolist() == [0, NO_TRIM]
+    assert batch["end_trims"].tolist() == [1, NO_TRIM]
+    assert [batch[name] for name in counts] == [2, 5, 9 + 4, 5]
     tensors = [value for value in batch.values() if isinstance(value, torch.Tensor)]
     assert {tensor.dtype for tensor in tensors} == {torch.int64}
-    counts = [batch[name] for name in ("num_items", "num_tokens", "num_positions")]
-    assert [type(count) for count in counts] == [int] * 3
+    numbers = [*(batch[name] for name in counts), *batch["lengths"], *batch["shape"]]
+    assert {type(number) for number in numbers} == {int}  # on the host, to cut and to count
 
 
 @pytest.mark.parametrize(
@@ -56,27 +75,33 @@ def test_hand_worked_batch() -> None:
     ],
 )
 def test_width(lengths: list[int], max_length: int, width: int) -> None:
-    batch = Collator(0, max_length)([window(length) for length in lengths])
-    assert batch["input_ids"].shape == (len(lengths), width)
-    assert batch["num_positions"] == len(lengths) * width
-    assert batch["num_tokens"] == sum(lengths) == int(batch["attention_mask"].sum())
+    for pads in (False, True):
+        batch = Collator(max_length, pads)([window(length) for length in lengths])
+        assert batch["shape"] == (len(lengths), width)
+        assert batch["num_positions"] == (len(lengths) * width if pads else sum(lengths))
+        assert batch["num_tokens"] == sum(lengths) == len(batch["input_ids"])
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8))
+def test_slots_lead_each_window_to_a_row_of_its_own(lengths: list[int]) -> None:
+    batch = Collator(max_length=40)([window(length) for length in lengths])
+    rows = torch.zeros(batch["shape"], dtype=torch.long)
+    rows.view(-1)[batch["slots"]] = batch["input_ids"]
+    for row, length in zip(rows, lengths, strict=True):
+        assert row[:length].tolist() == list(range(1, length + 1))
+        assert not row[length:].any()
+    assert batch["num_token_pairs"] == sum(length**2 for length in lengths)
+
+
+def test_collator_does_not_change_the_windows() -> None:
+    windows = [window(3), window(2)]
+    Collator(8)(windows)["input_ids"][:] = 0
+    assert [w["input_ids"].tolist() for w in windows] == [[1, 2, 3], [1, 2]]
 
 
 def test_no_token_types_without_a_model_that_takes_them() -> None:
-    assert "token_type_ids" not in Collator(0, 64)([window(5, with_types=False)])
-
-
-def test_padding_follows_the_tokenizer(any_tokenizer: Any) -> None:
-    pad = make_collator(any_tokenizer, 64)([window(5), window(3)])["input_ids"][1, 3:]
-    assert set(pad.tolist()) == {any_tokenizer.pad_token_id}
-
-
-def test_tokenizer_without_padding_can_be_used() -> None:
-    class NoPadding:
-        pad_token_id = None
-
-    batch = make_collator(NoPadding(), 64)([window(5), window(3)])
-    assert batch["attention_mask"][1].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert "token_type_ids" not in Collator(64)([window(5, with_types=False)])
 
 
 # Order
@@ -145,3 +170,6 @@ def test_batches_hold_windows_of_like_length() -> None:
     at_random = sum(8 * lengths[batch].max() for batch in shuffled)
     assert padded < 1.05 * lengths.sum()
     assert at_random > 1.5 * lengths.sum()
+    plain = replace(order, groups_lengths=False)  # for a model that does not pad
+    assert sum(8 * lengths[batch].max() for batch in plain(0)) > 1.5 * lengths.sum()
+    assert sorted(windows_of(plain, 0)) == list(range(512))

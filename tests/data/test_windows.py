@@ -7,7 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import ARTICLES, BACKBONE, KORQUAD_FILE, squad_json, train_wordpiece
+from conftest import (
+    ARTICLES,
+    BACKBONE,
+    KORQUAD_FILE,
+    squad_json,
+    train_wordpiece,
+    word_tokenizer,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +22,7 @@ from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.readers import read_examples
 from qa.data.windows import (
+    NO_TRIM,
     WindowOptions,
     check_options,
     context_slices,
@@ -170,6 +178,48 @@ def test_label_covers_the_answer_and_no_token_more(any_tokenizer: Any, case: Cas
                 assert starts[first] <= character < ends[last]
         for token in (first, last):
             assert max(starts[token], found.a) < min(ends[token], found.b)
+
+
+@given(case=cases())
+@fuzz
+def test_trims_cut_the_labelled_tokens_to_the_answer(any_tokenizer: Any, case: Case) -> None:
+    """To the first and last of its characters that a token covers, which mostly are all."""
+    found = label_case(any_tokenizer, case)
+    covered = [
+        character
+        for character in range(found.a, found.b)
+        if any(start <= character < end for start, end in found.spans)
+    ]
+    for window in found.windows:
+        trims = (window["start_trim"], window["end_trim"])
+        if not window["has_answer"]:
+            assert trims == (NO_TRIM, NO_TRIM)
+            continue
+        first, last = window["start_position"], window["end_position"]
+        starts, ends = window["offset_starts"], window["offset_ends"]
+        assert 0 <= trims[0] < ends[first] - starts[first]
+        assert 0 <= trims[1] < ends[last] - starts[last]
+        start, end = starts[first] + trims[0], ends[last] - trims[1]
+        assert (start, end) == (covered[0], covered[-1] + 1)
+        if len(covered) == found.b - found.a:
+            assert case.example.context[start:end] == case.example.answers[0].strip()
+
+
+def test_trims_of_a_particle_and_of_a_bracket() -> None:
+    """One token for each word: what stands before and behind the answer is counted."""
+    tokenizer = word_tokenizer("강나루는 (1921년)에 《먼 불빛》을 썼다.")
+    context = "강나루는 (1921년)에 《먼 불빛》을 썼다."
+    expected = {
+        "강나루": (0, 1),
+        "1921년": (1, 2),
+        "먼 불빛": (1, 2),
+        "썼다.": (0, 0),
+        "루": (2, 1),
+    }
+    for answer, trims in expected.items():
+        example = Example("0", "강나루는", context, (answer,), (context.index(answer),))
+        (window,) = iterate_windows([example], tokenizer, WindowOptions(20, 2, 5))
+        assert (window["start_trim"], window["end_trim"]) == trims
 
 
 @given(case=cases())

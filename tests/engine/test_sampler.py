@@ -98,6 +98,19 @@ def test_less_than_5_percent_is_padding() -> None:
     assert padding_share(plain, lengths) > 0.25  # what shuffling alone would cost
 
 
+def test_one_batch_per_chunk_is_a_plain_shuffle() -> None:
+    """The batches hold what they would if all lengths were the same."""
+    lengths = sample_lengths(1000)
+    options = {"batch_size": 16, "seed": 42, "epoch": 0, "batches_per_chunk": 1}
+    batches = length_grouped_batches(lengths, **options)
+    alike = length_grouped_batches(np.full(1000, 7), **options)
+    assert [set(batch) for batch in batches] == [set(batch) for batch in alike]
+    assert sorted(i for batch in batches for i in batch) == list(range(1000))
+    assert padding_share(batches, lengths) > 0.25
+    grouped = length_grouped_batches(lengths, **{**options, "batches_per_chunk": 64})
+    assert padding_share(grouped, lengths) < 0.1
+
+
 def test_long_and_short_batches_are_mixed_over_the_epoch() -> None:
     """Sorted batches would begin short and end long: a correlation of about 0.9 with the time."""
     lengths = sample_lengths(1024)

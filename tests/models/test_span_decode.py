@@ -1,73 +1,164 @@
-"""n-best decoding against all pairs, compared one by one."""
+"""n-best decoding against all spans, compared one by one: first and last token, and both trims."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.models.span_decode import best_spans
+from qa.models.span_decode import Spans, best_spans
+
+Span = tuple[int, int, int, int]  # first token, last token, characters dropped at either end
+fuzz = settings(max_examples=300, deadline=None, derandomize=True)
 
 
 @dataclass
 class Case:
-    """Logits and a mask, (B, T) each, and the two limits."""
+    """What `best_spans` takes; (B, T) each, trims (B, T, 2, K) or None."""
 
     start: torch.Tensor
     end: torch.Tensor
-    allowed: torch.Tensor
+    num_characters: torch.Tensor
     n_best: int
     longest: int
+    trims: torch.Tensor | None = None
+    tolerance: float = 0.0  # of scores; 0 if all their sums are exact in fp32
+
+    def decode(self) -> Spans:
+        return best_spans(
+            self.start, self.end, self.num_characters, self.n_best, self.longest, self.trims
+        )
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Random logits; rounded ones tie often."""
-    shape = (draw(st.integers(1, 3)), draw(st.integers(1, 9)))
+def cases(draw: st.DrawFn, with_trims: bool) -> Case:
+    """Random logits; those in eighths add up exactly and tie often. Some are -inf or nan."""
+    shape = (draw(st.integers(1, 3)), draw(st.integers(1, 7)))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
-    start, end = torch.randn(2, *shape, generator=generator) * 5
-    if draw(st.booleans()):
-        start, end = start.round(), end.round()
-    allowed = torch.rand(shape, generator=generator) < draw(st.sampled_from([0.0, 0.3, 0.8, 1.0]))
-    return Case(start, end, allowed, draw(st.integers(1, 100)), draw(st.integers(1, 12)))
+    is_exact = draw(st.booleans())
+
+    def rounded(x: torch.Tensor) -> torch.Tensor:
+        return (x * 8).round() / 8 if is_exact else x
+
+    def chance(p: float, *size: int) -> torch.Tensor:
+        return torch.rand(size, generator=generator) < p
+
+    start, end = rounded(
+        torch.randn(2, *shape, generator=generator) * draw(st.sampled_from([1, 5]))
+    )
+    num_characters = torch.randint(1, 7, shape, generator=generator)
+    num_characters *= chance(draw(st.sampled_from([0.0, 0.3, 0.8, 1.0])), *shape)
+    trims = None
+    if with_trims:
+        choices = draw(st.integers(1, 4))
+        size = (*shape, 2, choices)
+        # Not normalised, so that they tie as often as the logits do.
+        trims = -rounded(torch.rand(size, generator=generator) * draw(st.sampled_from([1, 9])))
+        # As the head has it: whoever drops all of a token's characters has probability 0.
+        choice = torch.arange(choices)
+        is_left = choice < num_characters.clamp(min=1).unsqueeze(2)
+        trims = trims.masked_fill(~is_left.unsqueeze(2), -math.inf)
+    damage = draw(st.sampled_from([0.0, 0.0, 0.2]))
+    for value in (-math.inf, math.nan):
+        for logits in (start, end):
+            logits[chance(damage, *shape)] = value
+        if trims is not None:  # nan, like a softmax, takes all choices
+            whole = chance(damage / 2, *shape, 2)
+            trims[whole] = value
+            if value == -math.inf:
+                trims[chance(damage, *trims.shape)] = value
+    n_best = draw(st.one_of(st.integers(1, 12), st.sampled_from([40, 2000])))
+    longest = draw(st.integers(1, 9))
+    return Case(start, end, num_characters, n_best, longest, trims, 0.0 if is_exact else 1e-5)
 
 
-def all_spans(case: Case, window: int) -> dict[tuple[int, int], float]:
-    """Every span of a window that may be an answer, with its score in fp32."""
+def all_spans(case: Case, window: int) -> Iterator[tuple[Span, float]]:
+    """Every span of a window that may be an answer, with its score, by four loops."""
     num_tokens = case.start.shape[1]
-    return {
-        (first, last): float(case.start[window, first] + case.end[window, last])
-        for first in range(num_tokens)
-        for last in range(first, min(first + case.longest, num_tokens))
-        if case.allowed[window, first] and case.allowed[window, last]
-    }
+    trims = torch.zeros(num_tokens, 2, 1) if case.trims is None else case.trims[window]
+    characters = case.num_characters[window].tolist()
+    start, end = case.start[window].tolist(), case.end[window].tolist()
+    front, back = trims[:, 0].tolist(), trims[:, 1].tolist()
+    choices = range(trims.shape[2])
+    for first in range(num_tokens):
+        for last in range(first, min(first + case.longest, num_tokens)):
+            for dropped in choices:
+                for cut in choices:
+                    if not characters[first] or not characters[last]:
+                        continue
+                    if first == last and dropped + cut >= characters[first]:
+                        continue  # one character at least must be left
+                    score = start[first] + end[last] + front[first][dropped] + back[last][cut]
+                    if score > -math.inf:  # false for nan
+                        yield (first, last, dropped, cut), score
 
 
-@given(case=cases())
-@settings(max_examples=300, deadline=None, derandomize=True)
-def test_best_spans_are_the_best_of_all(case: Case) -> None:
-    spans = best_spans(case.start, case.end, case.allowed, case.n_best, case.longest)
+def rows(spans: Spans, window: int) -> list[tuple[float, Span]]:
+    """The found (score, span) of a window."""
+    scores, *columns = (matrix[window].tolist() for matrix in spans)
+    return list(zip(scores, zip(*columns, strict=True), strict=True))
+
+
+def assert_best_of_all(case: Case, spans: Spans) -> None:
+    """The best scores, each of a span that has it, none twice; then nothing but -inf."""
     for window in range(case.start.shape[0]):
-        possible = all_spans(case, window)
+        possible = dict(all_spans(case, window))
         expected = sorted(possible.values(), reverse=True)[: case.n_best]
-        scores = spans.scores[window].tolist()
-        assert scores[: len(expected)] == expected
-        assert all(score == -math.inf for score in scores[len(expected) :])
-        pairs = list(zip(spans.starts[window].tolist(), spans.ends[window].tolist(), strict=True))[
-            : len(expected)
-        ]
-        assert len(set(pairs)) == len(pairs)
-        assert [possible[pair] for pair in pairs] == expected
+        found = rows(spans, window)
+        assert len(found) <= case.n_best
+        best, rest = found[: len(expected)], found[len(expected) :]
+        assert [score for score, _ in best] == pytest.approx(expected, abs=case.tolerance, rel=0)
+        assert [score for score, _ in rest] == [-math.inf] * len(rest)
+        assert len({span for _, span in best}) == len(best)
+        for score, span in best:
+            assert possible[span] == pytest.approx(score, abs=case.tolerance, rel=0)
+
+
+@given(case=cases(with_trims=False))
+@fuzz
+def test_best_spans_are_the_best_of_all(case: Case) -> None:
+    assert_best_of_all(case, case.decode())
+
+
+@given(case=cases(with_trims=True))
+@fuzz
+def test_best_spans_with_trims_are_the_best_of_all(case: Case) -> None:
+    assert_best_of_all(case, case.decode())
+
+
+@given(case=cases(with_trims=False), choices=st.integers(1, 4))
+@fuzz
+def test_trims_that_are_surely_0_are_whole_tokens(case: Case, choices: int) -> None:
+    """Also exactly what the oracle says of no trims at all."""
+    whole = case.decode()
+    assert not whole.start_trims.any()
+    assert not whole.end_trims.any()
+    trims = torch.full((*case.start.shape, 2, choices), -math.inf)
+    trims[..., 0] = 0
+    found = replace(case, trims=trims).decode()
+    assert_best_of_all(case, found)
+    if choices == 1:
+        assert all(torch.equal(a, b) for a, b in zip(whole, found, strict=True))
+
+
+@pytest.mark.parametrize("n_best", [1, 3, 6, 20])
+def test_no_span_is_found_twice_if_there_are_fewer_than_wanted(n_best: int) -> None:
+    """3 tokens, 2 long, and the last one's partner would stand behind the window."""
+    case = Case(torch.zeros(1, 3), torch.zeros(1, 3), torch.ones(1, 3).long(), n_best, 2)
+    found = [span for score, span in rows(case.decode(), 0) if score > -math.inf]
+    assert len(found) == len(set(found)) == min(n_best, 5)
 
 
 def test_hand_worked() -> None:
     start = torch.tensor([[9.0, 1.0, 3.0, 0.0]])
     end = torch.tensor([[9.0, 0.0, 1.0, 2.0]])
-    allowed = torch.tensor([[False, True, True, True]])
-    spans = best_spans(start, end, allowed, n_best_size=8, max_answer_length=2)
+    characters = torch.tensor([[0, 1, 1, 1]])
+    spans = best_spans(start, end, characters, n_best_size=8, max_answer_length=2)
     assert spans.scores.tolist()[0][:5] == [5.0, 4.0, 2.0, 2.0, 1.0]
     assert spans.scores.tolist()[0][5:] == [-math.inf] * 3
     best = list(zip(spans.starts[0].tolist(), spans.ends[0].tolist(), strict=True))[:5]
@@ -76,35 +167,61 @@ def test_hand_worked() -> None:
     assert best[4] == (1, 1)
 
 
+def test_hand_worked_with_trims() -> None:
+    """Tokens of 2 and 3 characters; one dropped at the front and two at the end is best."""
+    impossible = -math.inf
+    trims = torch.tensor(
+        [
+            [
+                [[-4.0, 0.0, impossible], [-3.0, -1.0, impossible]],
+                [[-7.0, -2.0, -9.0], [-6.0, -8.0, 0.0]],
+            ]
+        ]
+    )
+    zeros, characters = torch.zeros(1, 2), torch.tensor([[2, 3]])
+    assert rows(best_spans(zeros, zeros, characters, 5, 2, trims), 0) == [
+        (0.0, (0, 1, 1, 2)),
+        (-3.0, (0, 0, 1, 0)),  # of 2 characters, (1, 1) would leave none
+        (-4.0, (0, 1, 0, 2)),
+        (-5.0, (0, 0, 0, 1)),
+        (-6.0, (0, 1, 1, 0)),
+    ]
+
+
+def test_an_answer_inside_one_token_keeps_a_character() -> None:
+    """All trims are equally good, and each that leaves one of the 4 characters comes once."""
+    zeros, trims = torch.zeros(1, 1), torch.zeros(1, 1, 2, 4)
+    spans = best_spans(zeros, zeros, torch.tensor([[4]]), 50, 3, trims)
+    found = [span for score, span in rows(spans, 0) if score > -math.inf]
+    assert sorted(found) == [(0, 0, i, j) for i in range(4) for j in range(4 - i)]
+
+
 def test_nothing_allowed_gives_no_span() -> None:
     zeros = torch.zeros(2, 5)
-    spans = best_spans(zeros, zeros, zeros.bool(), n_best_size=3, max_answer_length=2)
+    spans = best_spans(zeros, zeros, zeros.long(), n_best_size=3, max_answer_length=2)
     assert torch.equal(spans.scores, torch.full((2, 3), -math.inf))
-
-
-def test_fewer_pairs_than_n_best() -> None:
-    """3 tokens, 2 long: 3 + 2 spans, of which a window has no more however many are wanted."""
-    zeros = torch.zeros(1, 3)
-    spans = best_spans(zeros, zeros, zeros == 0, n_best_size=50, max_answer_length=2)
-    assert torch.isfinite(spans.scores).sum() == 5
 
 
 def test_low_precision_logits_are_added_in_fp32() -> None:
     """In bf16 256 + 1 is 256, so that the two spans would tie."""
     start = torch.tensor([[256.0, 256.0]], dtype=torch.bfloat16)
     end = torch.tensor([[0.0, 1.0]], dtype=torch.bfloat16)
-    allowed = torch.ones(1, 2, dtype=torch.bool)
-    spans = best_spans(start, end, allowed, n_best_size=4, max_answer_length=1)
+    characters = torch.ones(1, 2, dtype=torch.long)
+    spans = best_spans(start, end, characters, n_best_size=4, max_answer_length=1)
     assert spans.scores.tolist()[0][:2] == [257.0, 256.0]
     assert spans.scores.dtype == torch.float32
 
 
-def test_windows_do_not_mix() -> None:
+@pytest.mark.parametrize("choices", [None, 1, 3])
+def test_windows_do_not_mix(choices: int | None) -> None:
     """Each window of a batch gets what it gets alone."""
     generator = torch.Generator().manual_seed(0)
     start, end = torch.randn(2, 6, 11, generator=generator)
-    allowed = torch.rand(6, 11, generator=generator) < 0.7
-    together = best_spans(start, end, allowed, 7, 4)
+    characters = torch.randint(0, 5, (6, 11), generator=generator)
+    trims = None if choices is None else -torch.rand(6, 11, 2, choices, generator=generator)
+    together = best_spans(start, end, characters, 7, 4, trims)
     for i in range(6):
-        alone = best_spans(start[i : i + 1], end[i : i + 1], allowed[i : i + 1], 7, 4)
+        one = slice(i, i + 1)
+        own = None if trims is None else trims[one]
+        alone = best_spans(start[one], end[one], characters[one], 7, 4, own)
         assert all(torch.equal(a[0], b[i]) for a, b in zip(alone, together, strict=True))

@@ -1,0 +1,322 @@
+"""Answers that begin and end inside tokens, from the boundary head to the text."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ARTICLES, train_byte_bpe, word_tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import qa.predict
+from qa.answerer import Answerer, DecodeOptions
+from qa.data.collate import Collator
+from qa.data.examples import Example
+from qa.data.windows import WindowOptions, iterate_windows
+from qa.models.span_reader import BOUNDARY_FILE, SpanReader
+from qa.nbest import Answer
+from qa.predict import Reader
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CONTEXT = "강나루는 (1921년)에 푸른골에서 난 화가로, 시집 《먼 불빛》을 냈다. 다리는 가나 라 한다."
+QUESTION = "다리는"
+WINDOWS = WindowOptions(max_seq_length=40, window_overlap=4, max_question_length=8)
+
+
+def make_answerer(reader: SpanReader, windows: WindowOptions, n_best: int = 20) -> Answerer:
+    options = DecodeOptions(n_best_size=n_best, max_answer_length=4, batch_size=3)
+    collator = Collator(windows.max_seq_length, pads=not reader.is_packed)
+    return Answerer(reader, collator, options, torch.device("cpu"), "fp32")
+
+
+# A reader made by hand
+
+
+@torch.no_grad()
+def hand_made(tokenizer: Any, first: str, last: str, trims: dict[str, tuple[int, int]]) -> Reader:
+    """A reader that answers from the word `first` to the word `last`, whatever it is asked.
+
+    trims: word -> characters that the head drops at the front and at the end of an answer that
+    begins or ends with it. There is no layer between embeddings and heads, and every word has an
+    axis of its own.
+    """
+    from transformers import BertConfig, BertForQuestionAnswering
+
+    size = len(tokenizer)
+    config = BertConfig(
+        vocab_size=size,
+        hidden_size=size,
+        num_hidden_layers=0,
+        num_attention_heads=1,
+        max_position_embeddings=WINDOWS.max_seq_length,
+        pad_token_id=0,
+    )
+    model = BertForQuestionAnswering(config).eval()
+    embeddings = model.bert.embeddings
+    embeddings.word_embeddings.weight.copy_(torch.eye(size))
+    embeddings.position_embeddings.weight.zero_()
+    embeddings.token_type_embeddings.weight.zero_()
+    model.qa_outputs.weight.zero_()
+    model.qa_outputs.weight[0, tokenizer.convert_tokens_to_ids(first)] = 10
+    model.qa_outputs.weight[1, tokenizer.convert_tokens_to_ids(last)] = 10
+    reader = SpanReader(model, boundaries=True)
+    head = reader.boundary_head
+    assert head is not None
+    head.linear.weight.zero_()
+    head.linear.bias.zero_()
+    head.linear.bias[[0, head.choices]] = 5  # whole tokens unless a word says otherwise
+    for word, wanted in trims.items():
+        for side, trim in enumerate(wanted):
+            axis = size + tokenizer.convert_tokens_to_ids(word)  # behind the hidden state's
+            head.linear.weight[side * head.choices + trim, axis] = 10
+    return Reader(make_answerer(reader, WINDOWS), tokenizer, WINDOWS)
+
+
+HAND_MADE = [
+    ("강나루는", "강나루는", {"강나루는": (0, 1)}, "강나루"),
+    ("(1921년)에", "(1921년)에", {"(1921년)에": (1, 2)}, "1921년"),
+    ("《먼", "불빛》을", {"《먼": (1, 0), "불빛》을": (0, 2)}, "먼 불빛"),
+    # What is known of a word at the other end does not matter.
+    ("《먼", "불빛》을", {"《먼": (0, 1), "불빛》을": (1, 1)}, "《먼 불빛》"),
+    ("푸른골에서", "화가로,", {"화가로,": (3, 2)}, "푸른골에서 난 화가"),
+    ("화가로,", "화가로,", {}, "화가로,"),
+    ("난", "난", {"난": (1, 1)}, "난"),  # it has no character to spare
+    ("푸른골에서", "푸른골에서", {"푸른골에서": (3, 1)}, "에"),
+]
+
+
+@pytest.mark.parametrize(("first", "last", "trims", "expected"), HAND_MADE)
+def test_answer_has_the_characters_that_the_head_leaves(
+    first: str, last: str, trims: dict[str, tuple[int, int]], expected: str
+) -> None:
+    reader = hand_made(word_tokenizer(CONTEXT), first, last, trims)
+    (answer,) = reader.answer(question=QUESTION, context=CONTEXT)
+    assert answer.text == expected
+    assert CONTEXT[answer.start : answer.end] == answer.text
+    assert answer.start == CONTEXT.index(expected)
+    assert answer.probability > 0.99
+
+
+def test_one_token_keeps_a_character_though_both_ends_want_it() -> None:
+    """가나 less one at the front or one at the end, but not both."""
+    reader = hand_made(word_tokenizer(CONTEXT), "가나", "가나", {"가나": (1, 1)})
+    answers = reader.answer(question=QUESTION, context=CONTEXT, top_k=3)
+    assert {answer.text for answer in answers[:2]} == {"가", "나"}
+    assert answers[0].score == pytest.approx(answers[1].score)
+    assert answers[2].text == "가나"
+
+
+def found(reader: Reader) -> list[list[Answer]]:
+    pairs = [(QUESTION, CONTEXT), ("화가로,", CONTEXT), (QUESTION, CONTEXT[7:40])]
+    return reader.answer_many(pairs, top_k=9)
+
+
+@pytest.fixture
+def reader() -> Reader:
+    trims = {"《먼": (1, 0), "불빛》을": (0, 2)}
+    return hand_made(word_tokenizer(CONTEXT), "《먼", "불빛》을", trims)
+
+
+@pytest.fixture
+def directory(reader: Reader, tmp_path: Path) -> Path:
+    """That reader, saved as train.py does."""
+    reader.answerer.reader.save_pretrained(tmp_path / "reader")
+    reader.tokenizer.save_pretrained(tmp_path / "reader")
+    names = ("max_seq_length", "window_overlap", "max_question_length")
+    values = {name: getattr(WINDOWS, name) for name in names}
+    values |= {"n_best_size": 20, "max_answer_length": 4}
+    (tmp_path / "reader" / "reader.json").write_text(json.dumps(values))
+    return tmp_path / "reader"
+
+
+def test_saved_reader_answers_as_before(reader: Reader, directory: Path) -> None:
+    loaded = Reader.from_pretrained(directory, device="cpu", precision="fp32")
+    assert found(loaded) == found(reader)
+    assert found(loaded)[0][0].text == "먼 불빛"
+
+
+def test_directory_without_the_file_answers_by_whole_tokens(directory: Path) -> None:
+    (directory / BOUNDARY_FILE).unlink()
+    loaded = Reader.from_pretrained(directory, device="cpu", precision="fp32")
+    answers = [answer for answers in found(loaded) for answer in answers]
+    assert answers[0].text == "《먼 불빛》을"
+    assert all(set(answer.text.split()) <= set(CONTEXT.split()) for answer in answers)
+
+
+def test_predict_uses_the_head(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(directory), "--context", CONTEXT, "--question", QUESTION, "--device", "cpu"]
+    assert qa.predict.main(arguments) == 0
+    start = CONTEXT.index("먼 불빛")
+    place = f"characters {start}-{start + 4}"
+    assert capsys.readouterr().out.split("\t")[::2] == ["먼 불빛", f"{place}\n"]
+
+
+def test_damaged_file_ends_predict_with_one_line(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / BOUNDARY_FILE).write_bytes(b"\0" * 50)
+    arguments = [str(directory), "--context", CONTEXT, "--question", QUESTION]
+    assert qa.predict.main(arguments) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"error: {directory}")
+    assert captured.out == ""
+
+
+# Any reader
+
+
+def make_reader(tokenizer: Any, boundaries: bool = True) -> SpanReader:
+    """A tiny reader with strong preferences for tokens and for characters."""
+    from transformers import BertConfig, BertForQuestionAnswering
+
+    torch.manual_seed(5)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    reader = SpanReader(BertForQuestionAnswering(config), boundaries).eval()
+    if reader.boundary_head is not None:
+        torch.nn.init.normal_(reader.boundary_head.linear.weight, std=0.5)
+    return reader
+
+
+@torch.no_grad()
+def answers_one_by_one(reader: SpanReader, windows: list[Any]) -> dict[tuple[int, int], float]:
+    """Oracle: every pair of tokens with every pair of trims, by loops, window by window."""
+    best: dict[tuple[int, int], float] = {}
+    for window in windows:
+        starts, ends = window["offset_starts"].tolist(), window["offset_ends"].tolist()
+        length = window["length"]
+        batch = {
+            "input_ids": torch.tensor(window["input_ids"].tolist()),
+            "slots": torch.arange(length),
+            "lengths": [length],
+            "shape": (1, length),
+            "num_characters": torch.tensor([b - a for a, b in zip(starts, ends, strict=True)]),
+        }
+        if "token_type_ids" in window:
+            batch["token_type_ids"] = torch.tensor(window["token_type_ids"].tolist())
+        scores = reader(**batch)
+        begin, end = scores.start_logits[0].tolist(), scores.end_logits[0].tolist()
+        trims = torch.zeros(length, 2, 1) if scores.trims is None else scores.trims[0]
+        front, back = trims[:, 0].tolist(), trims[:, 1].tolist()
+        for i in range(length):
+            for j in range(i, min(i + 4, length)):
+                if starts[i] == ends[i] or starts[j] == ends[j]:
+                    continue
+                for dropped, p in enumerate(front[i]):
+                    for cut, q in enumerate(back[j]):
+                        key = (starts[i] + dropped, ends[j] - cut)
+                        if (i == j and key[0] >= key[1]) or p + q == -math.inf:
+                            continue
+                        score = begin[i] + end[j] + p + q - begin[0] - end[0]
+                        best[key] = max(score, best.get(key, -math.inf))
+    return best
+
+
+@pytest.mark.parametrize("boundaries", [True, False])
+def test_answers_equal_those_found_one_by_one(boundaries: bool, any_tokenizer: Any) -> None:
+    reader = make_reader(any_tokenizer, boundaries)
+    options = WindowOptions(max_seq_length=32, window_overlap=6, max_question_length=12)
+    examples = [Example(title, pairs[0][0], context) for title, context, pairs in ARTICLES]
+    windows = list(iterate_windows(examples, any_tokenizer, options))
+    assert len(windows) > len(examples)
+    answerer = make_answerer(reader, options, n_best=15)
+    for index, answers in enumerate(answerer.answer_block(examples, windows, 0)):
+        own = [window for window in windows if window["example_index"] == index]
+        expected = answers_one_by_one(reader, own)
+        ranked = sorted(expected, key=lambda key: -expected[key])[:15]
+        keys = [(answer.start, answer.end) for answer in answers]
+        scores = [answer.score for answer in answers]
+        assert scores == pytest.approx([expected[key] for key in keys], abs=1e-3)
+        # Spans of the same characters share the places of a window's n best.
+        assert keys == ranked if not any(map(shares_characters, own)) else keys[0] == ranked[0]
+        assert [answer.text for answer in answers] == [
+            examples[index].context[a:b] for a, b in keys
+        ]
+
+
+def shares_characters(window: Any) -> bool:
+    """Whether two tokens of a window cover the same characters, as bytes of a syllable do."""
+    spans = list(zip(window["offset_starts"].tolist(), window["offset_ends"].tolist(), strict=True))
+    covering = [span for span in spans if span[0] < span[1]]
+    return len(set(covering)) < len(covering)
+
+
+@pytest.fixture(scope="module")
+def any_reader(any_tokenizer: Any) -> Reader:
+    windows = WindowOptions(max_seq_length=32, window_overlap=6, max_question_length=12)
+    answerer = make_answerer(make_reader(any_tokenizer), windows)
+    return Reader(answerer, any_tokenizer, windows)
+
+
+def assert_pieces(answers: list[Answer], context: str) -> None:
+    """Each is a piece of the context, with a character at least, and none comes twice."""
+    for answer in answers:
+        assert 0 <= answer.start < answer.end <= len(context), answer
+        assert answer.text == context[answer.start : answer.end]
+    assert len({(answer.start, answer.end) for answer in answers}) == len(answers)
+
+
+PIECES = [
+    *[
+        "강나루",
+        "푸른골에서",
+        "1921년",
+        "은",
+        ".",
+        "《먼 불빛》",
+        "大韓民國",
+        "뷁쫑",
+        "Fox",
+        "2024",
+    ],
+    *["\u1100\u1161\u11a8", "\u1107\u116e\u11b0\u110d\u1169\u11bc", "e\u0301", "a\u0308\u0301"],
+    *["😀", "👨\u200d👩\u200d👧", "🇰🇷", "ﬁ", "㎏", "½", " ", "\u3000", "\n", "\u200b", "\x00"],
+]
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=15).map("".join))
+def test_every_answer_is_a_piece_of_any_context(any_reader: Reader, pieces: str) -> None:
+    context = f"가{pieces}"
+    assert_pieces(any_reader.answer(question="누구?", context=context, top_k=200), context)
+
+
+def test_answers_in_syllables_of_several_characters_and_several_tokens() -> None:
+    """Decomposed Hangul (from macOS) and a tokenizer that composes it, then takes bytes."""
+    tokenizer = train_byte_bpe(composes=True)
+    context = "\u1107\u116e\u11b0\u110d\u1169\u11bc"  # 뷁쫑
+    offsets = tokenizer(context, return_offsets_mapping=True)["offset_mapping"]
+    assert offsets.count((0, 3)) > 1  # else this test is of no use
+    windows = WindowOptions(max_seq_length=32, window_overlap=6, max_question_length=12)
+    reader = Reader(make_answerer(make_reader(tokenizer), windows), tokenizer, windows)
+    assert_pieces(reader.answer(question="누구?", context=context, top_k=500), context)
+
+
+def test_short_context_gives_all_that_is_in_it(tokenizer: Any) -> None:
+    """As many answers as there are spans, if so many are asked for."""
+    windows = WindowOptions(max_seq_length=40, window_overlap=6, max_question_length=12)
+    model = make_reader(tokenizer)
+    reader = Reader(make_answerer(model, windows), tokenizer, windows)
+    context = "강나루는 1921년에"
+    example = Example("0", "누구?", context)
+    expected = answers_one_by_one(model, list(iterate_windows([example], tokenizer, windows)))
+    assert len(expected) > 20
+    for top_k in (len(expected) - 5, len(expected), 10_000):
+        answers = reader.answer(question="누구?", context=context, top_k=top_k)
+        assert len(answers) == min(top_k, len(expected))
+        assert_pieces(answers, context)

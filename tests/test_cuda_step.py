@@ -1,0 +1,56 @@
+"""The step on a GPU: it never waits for the device, and learns what it learns on a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from qa.build import reader_loss
+from qa.data.collate import Collator
+from qa.data.examples import Example
+from qa.data.order import TrainingOrder
+from qa.data.windows import WindowOptions, iterate_windows
+from qa.engine import TrainConfig, TrainingRun
+from qa.models.span_reader import SpanReader
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+CONTEXT = "솔뫼산은 높이가 812미터이고, 봉우리는 셋이며, 그 아래에 한 마을이 있다. " * 3
+
+
+def make_run(directory: Path, tokenizer: Any, device: str) -> TrainingRun:
+    """A tiny reader without dropout, to be trained on four windows."""
+    torch.manual_seed(0)
+    reader = SpanReader.from_pretrained(str(directory), 0.0, 0.0, boundaries=True)
+    example = Example("0", "높이는?", CONTEXT, ("812미터",), (CONTEXT.index("812"),))
+    windows = list(iterate_windows([example] * 4, tokenizer, WindowOptions(48, 8, 12)))
+    lengths = np.array([window["length"] for window in windows])
+    order = TrainingOrder(lengths, np.ones(len(windows), dtype=bool), 1.0, 2, 0)
+    config = TrainConfig(learning_rate=1e-3, num_train_epochs=2, precision="fp32", device=device)
+    return TrainingRun(reader, reader_loss, windows, order, Collator(48), config)
+
+
+def test_step_never_waits_for_the_device(encoder_dir: Path, tokenizer: Any) -> None:
+    steps = make_run(encoder_dir, tokenizer, "cuda").steps()
+    next(steps)  # the first one sets libraries up
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            next(steps)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_same_losses_as_on_a_cpu(encoder_dir: Path, tokenizer: Any) -> None:
+    losses = [
+        [float(out.loss) for out in make_run(encoder_dir, tokenizer, device).steps()]
+        for device in ("cuda", "cpu")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
