@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,8 @@ def test_answer_has_the_characters_that_the_head_leaves(
     (answer,) = reader.answer(question=QUESTION, context=CONTEXT)
     assert answer.text == expected
     assert CONTEXT[answer.start : answer.end] == answer.text
-    assert answer.start == CONTEXT.index(expected)
-    assert answer.probability > 0.99
+    assert answer.start == CONTEXT.index(first) + trims.get(first, (0, 0))[0]
+    assert answer.probability > 0.9
 
 
 def test_one_token_keeps_a_character_though_both_ends_want_it() -> None:
@@ -109,12 +110,14 @@ def test_one_token_keeps_a_character_though_both_ends_want_it() -> None:
     answers = reader.answer(question=QUESTION, context=CONTEXT, top_k=3)
     assert {answer.text for answer in answers[:2]} == {"가", "나"}
     assert answers[0].score == pytest.approx(answers[1].score)
-    assert answers[2].text == "가나"
+    assert answers[2].score < answers[1].score - 1
+
+
+CONTEXTS = [CONTEXT, CONTEXT[::-1], CONTEXT[7:40]]  # with words that it does not know
 
 
 def found(reader: Reader) -> list[list[Answer]]:
-    pairs = [(QUESTION, CONTEXT), ("화가로,", CONTEXT), (QUESTION, CONTEXT[7:40])]
-    return reader.answer_many(pairs, top_k=9)
+    return reader.answer_many([(QUESTION, context) for context in CONTEXTS], top_k=9)
 
 
 @pytest.fixture
@@ -144,9 +147,9 @@ def test_saved_reader_answers_as_before(reader: Reader, directory: Path) -> None
 def test_directory_without_the_file_answers_by_whole_tokens(directory: Path) -> None:
     (directory / BOUNDARY_FILE).unlink()
     loaded = Reader.from_pretrained(directory, device="cpu", precision="fp32")
-    answers = [answer for answers in found(loaded) for answer in answers]
-    assert answers[0].text == "《먼 불빛》을"
-    assert all(set(answer.text.split()) <= set(CONTEXT.split()) for answer in answers)
+    assert found(loaded)[0][0].text == "《먼 불빛》을"
+    for context, answers in zip(CONTEXTS, found(loaded), strict=True):
+        assert all(set(answer.text.split()) <= set(context.split()) for answer in answers)
 
 
 def test_predict_uses_the_head(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,7 +233,7 @@ def answers_one_by_one(reader: SpanReader, windows: list[Any]) -> dict[tuple[int
 @pytest.mark.parametrize("boundaries", [True, False])
 def test_answers_equal_those_found_one_by_one(boundaries: bool, any_tokenizer: Any) -> None:
     reader = make_reader(any_tokenizer, boundaries)
-    options = WindowOptions(max_seq_length=32, window_overlap=6, max_question_length=12)
+    options = WindowOptions(max_seq_length=24, window_overlap=6, max_question_length=12)
     examples = [Example(title, pairs[0][0], context) for title, context, pairs in ARTICLES]
     windows = list(iterate_windows(examples, any_tokenizer, options))
     assert len(windows) > len(examples)
@@ -296,15 +299,16 @@ def test_every_answer_is_a_piece_of_any_context(any_reader: Reader, pieces: str)
     assert_pieces(any_reader.answer(question="누구?", context=context, top_k=200), context)
 
 
-def test_answers_in_syllables_of_several_characters_and_several_tokens() -> None:
-    """Decomposed Hangul (from macOS) and a tokenizer that composes it, then takes bytes."""
+def test_answers_in_decomposed_syllables() -> None:
+    """As macOS writes Hangul, with a tokenizer that composes it and then takes bytes."""
     tokenizer = train_byte_bpe(composes=True)
-    context = "\u1107\u116e\u11b0\u110d\u1169\u11bc"  # 뷁쫑
-    offsets = tokenizer(context, return_offsets_mapping=True)["offset_mapping"]
-    assert offsets.count((0, 3)) > 1  # else this test is of no use
-    windows = WindowOptions(max_seq_length=32, window_overlap=6, max_question_length=12)
+    context = unicodedata.normalize("NFD", "뷁쫑 강나루는 뷁이다")
+    assert len(tokenizer.tokenize(context)) > 11
+    windows = WindowOptions(max_seq_length=60, window_overlap=6, max_question_length=12)
     reader = Reader(make_answerer(make_reader(tokenizer), windows), tokenizer, windows)
-    assert_pieces(reader.answer(question="누구?", context=context, top_k=500), context)
+    answers = reader.answer(question="누구?", context=context, top_k=500)
+    assert len(answers) > 50
+    assert_pieces(answers, context)
 
 
 def test_short_context_gives_all_that_is_in_it(tokenizer: Any) -> None:

@@ -192,11 +192,7 @@ class _Place(NamedTuple):
     def cut(self, packed: torch.Tensor) -> torch.Tensor:
         """(H, N, D) -> (H, t, D), 0 behind the window's end."""
         own = packed[:, self.start : self.start + self.length]
-        if self.width == self.length:
-            return own
-        rows = packed.new_zeros(len(packed), self.width, packed.shape[2])
-        rows[:, : self.length] = own
-        return rows
+        return F.pad(own, (0, 0, 0, self.width - self.length))
 
     def put(self, packed: torch.Tensor, rows: torch.Tensor) -> None:
         """Write the window's own of (H, t, D) into (H, N, D)."""
