@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from qa.models.segments import ROUND_TOTAL, ROUND_WIDTH, round_up
 from qa.models.span_reader import SpanReader, evaluating, two_windows
 
 
@@ -36,7 +37,8 @@ def count_flops(reader: SpanReader) -> ModelFlops:
     linear = sum(n for op, n in operations.items() if "mm" in str(op) and "bmm" not in str(op))
     attention = sum(operations.values()) - linear
     if reader.is_packed:
-        num_tokens, num_pairs = sum(batch["lengths"]), sum(n * n for n in batch["lengths"])
+        num_tokens = round_up(sum(batch["lengths"]), ROUND_TOTAL)
+        num_pairs = sum(round_up(n, ROUND_WIDTH) ** 2 for n in batch["lengths"])
     else:
         num_tokens, num_pairs = num_windows * width, num_windows * width**2
     return ModelFlops(linear / num_tokens, attention / num_pairs)
