@@ -161,7 +161,7 @@ def evaluate_with_qa(
 ) -> tuple[int, dict[str, float]]:
     """As `qa.evaluate.evaluate_model` does it; (windows, scores)."""
     from qa.data.cache import cached_windows
-    from qa.evaluate import MAIN_SCORE, evaluate
+    from qa.evaluation import MAIN_SCORE, evaluate
     from qa.predict import Reader
     from qa.predictions import PredictionFiles
 

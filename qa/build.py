@@ -65,7 +65,7 @@ class Job:
         for name in ("n_best_size", "max_answer_length"):
             settings[name] = getattr(self.config.evaluation, name)
         if threshold is not None:
-            settings["null_score_diff_threshold"] = threshold
+            settings["null_score_diff_threshold"] = float(threshold)
         write_json(directory / SETTINGS_FILE, settings)
 
 

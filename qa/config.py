@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qa.engine.config import TrainConfig, option, require_at_least, require_choice
 from qa.engine.errors import UserError, require
-from qa.hub import HUB_PREFIX, is_on_hub
+from qa.hub import is_on_hub, names_hub_data
 
 METRICS_FOR_BEST = ("f1", "exact_match", "eval_loss")
 EMBEDDED = "embedded"
@@ -119,7 +118,7 @@ class EvalConfig:
         require_choice(self, "metric_for_best_model", METRICS_FOR_BEST)
         threshold = self.null_score_diff_threshold
         require(
-            threshold is None or math.isfinite(threshold),
+            threshold is None or -1e9 < threshold < 1e9,
             f"null_score_diff_threshold must be a number, not {threshold}",
         )
 
@@ -180,7 +179,7 @@ class Config:
     def needs_hub(self) -> bool:
         """Whether a model or a data set is named that is not on this machine."""
         sources = (self.data.train_data, self.data.eval_data)
-        on_hub = [s for s in sources if s is not None and HUB_PREFIX in s]
+        on_hub = [s for s in sources if s is not None and names_hub_data(s)]
         return bool(on_hub) or (self.model.model != EMBEDDED and is_on_hub(self.model.model))
 
     def flat(self) -> dict[str, Any]:

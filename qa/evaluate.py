@@ -12,7 +12,7 @@ import sys
 
 from qa.cli import Parser, run_command
 from qa.engine.errors import require
-from qa.hub import HUB_PREFIX, is_on_hub, use_caches_if_unreachable
+from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
 from qa.metrics.table import ranking_note, score_table
 from qa.unanswerable import DEFAULT_THRESHOLD, TUNE
@@ -30,10 +30,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", required=True, help="JSON or JSONL file, or hub:NAME[:SPLIT]")
     parser.add_argument(
+        "--nfc", action="store_true", help="compose decomposed Hangul (NFD), as train.py --nfc"
+    )
+    parser.add_argument(
         "--metric",
         action="append",
         choices=list(METRICS),
-        help=f"official score, may be repeated (default {' and '.join(DEFAULT_METRICS)})",
+        help=f"official score, may be repeated (default {' and '.join(DEFAULT_METRICS)}, and with"
+        " questions that have no answer squad2 and klue-mrc)",
     )
     parser.add_argument(
         "--predictions",
@@ -132,17 +136,15 @@ def evaluate_model(options: argparse.Namespace) -> None:
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
     check_output(options.output_dir, resume=False, overwrite=options.overwrite)
     check_not_a_run(options.output_dir)
-    if is_on_hub(options.model) or options.data.startswith(HUB_PREFIX):
+    if is_on_hub(options.model) or names_hub_data(options.data):
         use_caches_if_unreachable()
-    examples = read_examples(options.data, split="validation")
+    examples = read_examples(options.data, split="validation", nfc=options.nfc)
     if options.holdout is not None:
         _, examples = split_holdout(examples, options.holdout)
     require_answers(examples, options.data)
     reader = Reader.from_pretrained(
         options.model, options.device, options.precision, batch_size=options.batch_size
     )
-    windows = cached_windows(examples, reader.tokenizer, reader.windows)
-    directory = make_output(options.output_dir, "evaluation")
     scores = [Score(name) for name in dict.fromkeys(options.metric or metrics_for(examples))]
     threshold = options.null_score_diff_threshold
     if threshold is None:
@@ -153,6 +155,8 @@ def evaluate_model(options: argparse.Namespace) -> None:
         "--null-score-diff-threshold tune needs a --metric that knows of questions without an"
         " answer: squad2 or klue-mrc",
     )
+    windows = cached_windows(examples, reader.tokenizer, reader.windows)
+    directory = make_output(options.output_dir, "evaluation")
     with PredictionFiles(directory) as files:
         result = evaluate(
             reader.answerer, examples, windows, files, scores=scores, threshold=threshold

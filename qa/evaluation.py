@@ -119,6 +119,8 @@ def evaluate(
     if threshold == TUNE and len(odds):
         judge = next(score for score in scores if METRICS[score.name].knows_no_answer)
         threshold = tune_threshold(judge.values[:, 1], has_answer, np.array(odds))
+    if isinstance(threshold, int):  # as JSON may have it
+        threshold = float(threshold)
     if threshold is not None and len(odds):
         withheld = np.array(odds) > threshold
         for score in scores:

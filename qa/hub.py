@@ -11,6 +11,11 @@ HUB_PREFIX = "hub:"
 PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
+def names_hub_data(sources: str) -> bool:
+    """Whether one of the data sources in `a.json,hub:NAME` is on the hub."""
+    return any(source.strip().startswith(HUB_PREFIX) for source in sources.split(","))
+
+
 def is_on_hub(model: str) -> bool:
     """Whether a model name can only be an id on the hub."""
     return not os.path.exists(model)

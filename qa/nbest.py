@@ -44,7 +44,8 @@ def add_spans(
         if score == -math.inf:
             break  # only impossible pairs follow
         key = (int(starts[first]) + start_trim, int(ends[last]) - end_trim)
-        if score > merged.get(key, -math.inf):
+        # Two tokens may cover the same characters, of which both trims leave none.
+        if key[0] < key[1] and score > merged.get(key, -math.inf):
             merged[key] = score
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from qa.cli import Parser, run_command
 from qa.data.examples import Example, check_text
 from qa.engine.errors import UserError, require
-from qa.hub import HUB_PREFIX, is_on_hub, use_caches_if_unreachable
+from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 
 if TYPE_CHECKING:
     from qa.answerer import Answerer
@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def predict(options: argparse.Namespace) -> None:
     """Answer the question, or the file's questions, and print the answers."""
-    if is_on_hub(options.model) or (options.data or "").startswith(HUB_PREFIX):
+    if is_on_hub(options.model) or names_hub_data(options.data or ""):
         use_caches_if_unreachable()
     examples = _examples(options)
     reader = Reader.from_pretrained(options.model, options.device, options.precision)

@@ -45,6 +45,7 @@ def run_identity(job: Job, config: Config) -> dict[str, Any]:
         "model": digest(model),
         **job.data_fingerprints,
         "precision": job.run.precision,
+        "packed windows": job.reader.is_packed,
         "global batch (micro-batches per step)": job.run.micro_batches_per_step,
     }
     return {**identity, **{name: values[name] for name in SAME_SETTINGS}}

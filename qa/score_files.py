@@ -95,11 +95,11 @@ def read_data(options: argparse.Namespace) -> list[Example]:
     """The questions to score on."""
     from qa.data.holdout import split_holdout
     from qa.data.readers import read_examples, require_answers
-    from qa.hub import HUB_PREFIX, use_caches_if_unreachable
+    from qa.hub import names_hub_data, use_caches_if_unreachable
 
-    if options.data.startswith(HUB_PREFIX):
+    if names_hub_data(options.data):
         use_caches_if_unreachable()
-    examples = read_examples(options.data, split="validation")
+    examples = read_examples(options.data, split="validation", nfc=options.nfc)
     if options.holdout is not None:
         _, examples = split_holdout(examples, options.holdout)
     require_answers(examples, options.data)

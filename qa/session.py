@@ -216,7 +216,7 @@ class Session:
             self.world.leave()
             raise RunStopped(line if self.world.is_main else "", 128 + self.stop_signal)
         if not self.evaluates:
-            self._save_best()
+            self._save_best(self.config.evaluation.null_score_diff_threshold)
         self.world.leave()
         if not self.world.is_main:
             return

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from qa.data.examples import Example
-from qa.data.windows import WindowOptions, examples_per_call, iterate_windows
+from qa.data.windows import WindowOptions, example_blocks, iterate_windows
 from qa.engine.errors import UserError
 
-CACHE_VERSION = 2  # raise it when the same input gives other windows
+CACHE_VERSION = 3  # raise it when the same input gives other windows
 
 
 def cached_windows(
@@ -40,26 +40,29 @@ def cached_windows(
     features = window_features("token_type_ids" in tokenizer.model_input_names)
     schema = features.arrow_schema
 
-    def build(indices: list[int]) -> Any:
-        """The windows of a slice of the examples, as an Arrow table."""
+    def build(firsts: list[int], ends: list[int]) -> Any:
+        """The windows of one block of the examples, as an Arrow table."""
         import pyarrow
 
-        first = indices[0]
-        rows = list(iterate_windows(examples[first : indices[-1] + 1], tokenizer, options))
+        (first,), (end,) = firsts, ends
+        rows = list(iterate_windows(examples[first:end], tokenizer, options))
         columns = {name: [row[name] for row in rows] for name in schema.names}
         columns["example_index"] = [first + index for index in columns["example_index"]]
         return pyarrow.table(columns, schema=schema)
 
+    blocks = list(example_blocks(examples))
     bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()  # tens of lines in a redirected log, for a few seconds' work
     try:
         # `map` writes to a temporary file, renames it when complete, and finds it by its name.
-        dataset = datasets.Dataset.from_dict({"index": range(len(examples))}).map(
+        dataset = datasets.Dataset.from_dict(
+            {"first": [first for first, _ in blocks], "end": [end for _, end in blocks]}
+        ).map(
             build,
-            input_columns="index",
+            input_columns=["first", "end"],
             batched=True,
-            batch_size=examples_per_call(examples),
-            remove_columns="index",
+            batch_size=1,
+            remove_columns=["first", "end"],
             features=features,
             cache_file_name=str(directory / f"{fingerprint}.arrow"),
             load_from_cache_file=True,
@@ -105,9 +108,12 @@ def windows_fingerprint(examples: list[Example], tokenizer: Any, options: Window
         tokenizer_content(tokenizer),
     ]
     digest.update(json.dumps(settings).encode())
+    contexts: dict[str, str] = {}  # most stand under several questions
     for e in examples:
-        row = (e.id, e.question, e.context, e.answers, e.answer_starts)
-        digest.update(json.dumps(row).encode())
+        if e.context not in contexts:
+            contexts[e.context] = hashlib.sha256(e.context.encode()).hexdigest()
+        row = (e.id, e.question, contexts[e.context], e.answers, e.answer_starts)
+        digest.update(repr(row).encode())
     return digest.hexdigest()[:32]
 
 

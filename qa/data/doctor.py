@@ -16,7 +16,7 @@ from typing import Any
 from qa.cli import Parser, run_command
 from qa.data.doctor_report import report_lines
 from qa.engine.errors import require
-from qa.hub import HUB_PREFIX, is_on_hub, use_caches_if_unreachable
+from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def examine(options: argparse.Namespace) -> None:
     out = None if options.write_fixed is None else Path(options.write_fixed)
     if out is not None:
         check_output_file(out)
-    if options.file.startswith(HUB_PREFIX) or (options.model and is_on_hub(options.model)):
+    if names_hub_data(options.file) or (options.model and is_on_hub(options.model)):
         use_caches_if_unreachable()
     tokenizer = None
     if options.model is not None:

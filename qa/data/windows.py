@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,8 @@ from qa.engine.errors import UserError, require
 
 EXAMPLES_PER_CALL = 256  # enough for the tokenizer to work in parallel, little enough to hold
 CHARACTERS_PER_CALL = 1_000_000  # so that documents take no more memory for being long
+LAST_BLANK = 0x3000  # the ideographic space has the highest code of all blanks
+_IS_BLANK = np.array([chr(code).isspace() for code in range(LAST_BLANK + 1)] + [False])
 NO_TRIM = -100  # of a window without the answer
 NO_ANSWER_POSITION = 0  # the first token stands for "not in this window"
 
@@ -108,9 +109,8 @@ def iterate_windows(
     (T).
     """
     template = make_template(tokenizer)
-    remaining = iter(enumerate(examples))
-    per_call = examples_per_call(examples)
-    while chunk := list(islice(remaining, per_call)):
+    for first, end in example_blocks(examples):
+        chunk = list(enumerate(examples[first:end], first))
         questions = _tokenize(tokenizer, {e.question for _, e in chunk})
         contexts = _tokenize(tokenizer, {e.context for _, e in chunk})
         for index, example in chunk:
@@ -123,10 +123,19 @@ def iterate_windows(
                 yield {"example_index": index, **window, "question_was_cut": cut}
 
 
-def examples_per_call(examples: Sequence[Example]) -> int:
-    """How many of these examples to tokenise together: fewer if their contexts are long."""
-    longest = max((len(example.context) for example in examples), default=0)
-    return max(1, min(EXAMPLES_PER_CALL, CHARACTERS_PER_CALL // max(1, longest)))
+def example_blocks(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
+    """(first, end) of examples to tokenise together: fewer if their contexts are long."""
+    first, characters, contexts = 0, 0, set[str]()
+    for i, example in enumerate(examples):
+        added = 0 if example.context in contexts else len(example.context)
+        is_full = i - first >= EXAMPLES_PER_CALL or characters + added > CHARACTERS_PER_CALL
+        if i > first and is_full:
+            yield first, i
+            first, characters, contexts, added = i, 0, set(), len(example.context)
+        contexts.add(example.context)
+        characters += added
+    if len(examples) > first:
+        yield first, len(examples)
 
 
 def context_slices(num_tokens: int, room: int, overlap: int) -> Iterator[tuple[int, int]]:
@@ -175,7 +184,12 @@ def _tokenize(tokenizer: Any, texts: set[str]) -> dict[str, tuple[np.ndarray, np
 
 def _without_blanks(text: str, spans: np.ndarray) -> np.ndarray:
     """Move each span's ends inwards over white space, which some tokenizers count to a token."""
-    blank = np.array([c.isspace() for c in text] + [False])
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    blank = np.append(_IS_BLANK[np.minimum(codes, LAST_BLANK + 1)], False)
+    is_solid = spans[:, 1] > spans[:, 0]
+    starts, ends = spans[is_solid, 0], spans[is_solid, 1]
+    if not (blank[starts].any() or blank[ends - 1].any()):
+        return spans  # as most tokenizers give them
     # next_solid[i]: first character at or after i that is no blank; last_solid_end likewise.
     positions = np.arange(len(text) + 1)
     next_solid = np.minimum.accumulate(np.where(blank, len(text), positions)[::-1])[::-1]
@@ -212,7 +226,8 @@ def _cut(
                 template.suffix,
             )
         ).astype(np.int32)
-        spans = np.pad(offsets[start:end], ((head, tail), (0, 0)), constant_values=-1)
+        spans = np.full((head + end - start + tail, 2), -1, dtype=np.int32)
+        spans[head : head + end - start] = offsets[start:end]
         has_answer = label is not None and start <= label[0] and label[1] < end
         first, last = NO_ANSWER_POSITION, NO_ANSWER_POSITION
         trims = (NO_TRIM, NO_TRIM)

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+MOST_MARKS = 5000  # about a thousand steps; then the marks are added up
+
 
 class PhaseClock:
     """Adds up the seconds of each phase; the time between `stop` and the next `start` is nobody's.
@@ -18,6 +20,7 @@ class PhaseClock:
     def __init__(self, device: torch.device | None) -> None:
         self.device = device
         self._marks: list[tuple[str, Any]] = []  # (phase that begins, time); "" after a stop
+        self._seconds: dict[str, float] = {}
 
     def start(self, phase: str) -> None:
         """Begin a phase, which ends the one before."""
@@ -30,6 +33,8 @@ class PhaseClock:
         else:
             mark = time.perf_counter()
         self._marks.append((phase, mark))
+        if len(self._marks) >= MOST_MARKS:  # nobody asks for them
+            self._add_up()
 
     def stop(self) -> None:
         """End the phase that is going on."""
@@ -37,14 +42,17 @@ class PhaseClock:
 
     def compute(self) -> dict[str, float]:
         """Seconds of each phase since the last call. On CUDA this is a host sync."""
-        seconds: dict[str, float] = {}
+        self._add_up()
+        seconds, self._seconds = self._seconds, {}
+        return seconds
+
+    def _add_up(self) -> None:
         if self._marks and self.device is not None and self.device.type == "cuda":
             self._marks[-1][1].synchronize()
         for (phase, begin), (_, end) in zip(self._marks, self._marks[1:], strict=False):
             if phase:
-                seconds[phase] = seconds.get(phase, 0.0) + elapsed(begin, end)
+                self._seconds[phase] = self._seconds.get(phase, 0.0) + elapsed(begin, end)
         self._marks = self._marks[-1:]
-        return seconds
 
 
 SILENT = PhaseClock(None)

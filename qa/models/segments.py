@@ -5,6 +5,7 @@ B: windows, T: tokens of the longest window, N: tokens of all windows together.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,20 +30,22 @@ class Scratch:
 
     def __init__(self) -> None:
         self._free: list[torch.Tensor] = []
+        self._lock = threading.Lock()
 
     def take(self, num_elements: int, dtype: torch.dtype) -> torch.Tensor:
         """(num_elements,) on the CPU, uninitialised. It may be given back, or be forgotten."""
-        for i, buffer in enumerate(self._free):
-            if buffer.dtype == dtype and len(buffer) >= num_elements:
-                return self._free.pop(i)[:num_elements]
-        if self._free:  # too small for what is asked for now: grow instead of keeping both
-            self._free.pop(0)
-        return torch.empty(num_elements, dtype=dtype)
+        with self._lock, torch.inference_mode(False):  # for later use outside of that mode too
+            for i, buffer in enumerate(self._free):
+                if buffer.dtype == dtype and len(buffer) >= num_elements:
+                    return self._free.pop(i)[:num_elements]
+            if self._free:  # too small for what is asked for now: grow instead of keeping both
+                self._free.pop(0)
+            return torch.empty(num_elements, dtype=dtype)[:]
 
     def give(self, tensor: torch.Tensor) -> None:
         """Give back what `take` returned."""
-        base = tensor._base
-        self._free.append(tensor if base is None else base)
+        assert tensor._base is not None  # a view of all that was allocated
+        self._free.append(tensor._base)
 
 
 class Lease:

@@ -182,7 +182,8 @@ class SpanReader(nn.Module):
             self.is_packed = True
             try:
                 packed = torch.stack(self(**batch)[:2])
-            except TypeError:  # positions or further arguments are not taken
+            # Positions or further arguments are not taken, or keys have fewer heads than queries.
+            except (TypeError, RuntimeError):
                 packed = torch.full_like(padded, float("nan"))
             finite = padded.isfinite()
             difference = (packed - padded)[finite].abs().max()

@@ -37,13 +37,15 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, number: int) -> 
     if labelled and not _is_impossible(row, where):
         answers = _answers(row, where)
     title = row.get("title") or ""
+    title = title if isinstance(title, str) else str(title)
+    check_characters(title, f"{where}: title")
     return Example(
         id=str(example_id),
         question=question,
         context=context,
         answers=tuple(text for text, _ in answers),
         answer_starts=tuple(start for _, start in answers),
-        title=title if isinstance(title, str) else str(title),
+        title=title,
     )
 
 
