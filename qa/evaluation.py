@@ -19,9 +19,9 @@ from qa.answerer import Answerer, blocks
 from qa.data.examples import Example
 from qa.engine.distributed import World
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
-from qa.nbest import Answer
+from qa.nbest import Answer, null_odds
 from qa.predictions import PredictionFiles
-from qa.unanswerable import TUNE, null_odds, tune_threshold
+from qa.unanswerable import TUNE, tune_threshold
 
 MAIN_SCORE = "korquad1"
 NO_ANSWER_METRICS = ("squad2", "klue-mrc")

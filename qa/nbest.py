@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +18,8 @@ class Answer:
     score: float  # start logit + end logit - the null score of its window
     probability: float  # softmax over the candidates of this question
 
+
+NOTHING_FOUND = 1e9  # odds where nothing can be an answer; JSON has no infinity
 
 CharacterScores: TypeAlias = dict[tuple[int, int], float]
 """(start, end) in characters -> best score over the windows that hold this span."""
@@ -61,3 +63,8 @@ def rank_answers(context: str, merged: CharacterScores, n_best_size: int) -> lis
         Answer(context[start:end], start, end, score, weight / total)
         for ((start, end), score), weight in zip(best, weights, strict=True)
     ]
+
+
+def null_odds(answers: Sequence[Answer]) -> float:
+    """How far "no answer" is ahead of the best of a question's answers; below 0: it is behind."""
+    return -answers[0].score if answers else NOTHING_FOUND

@@ -116,7 +116,7 @@ class Reader:
         """Like `answer_many`, one example after the other, holding only a block of windows."""
         from qa.answerer import blocks
         from qa.data.windows import iterate_windows
-        from qa.unanswerable import null_odds
+        from qa.nbest import null_odds
 
         require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
         # More candidates than usual are looked for if more are asked for.

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qa.engine.errors import UserError, require
-from qa.nbest import Answer
-from qa.unanswerable import null_odds
+from qa.nbest import Answer, null_odds
 
 PREDICTIONS_FILE = "predictions.json"
 NBEST_FILE = "nbest_predictions.json"

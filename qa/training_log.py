@@ -57,7 +57,7 @@ class TrainingLog:
         operations = self.flops.training(num_tokens, num_token_pairs)
         utilisation = operations / seconds / self.matrix_rate
         phases = {
-            f"step_ms/{phase}": 1000 * spent / self.num_steps
+            f"speed/{phase}_ms": 1000 * spent / self.num_steps
             for phase, spent in self.run.clock.compute().items()
         }
         self.num_steps = 0

@@ -7,20 +7,10 @@ negative is the question's null odds: the smallest, over windows, of null score 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-
-from qa.nbest import Answer
 
 TUNE = "tune"
 DEFAULT_THRESHOLD = 0.0  # as likely as not
-NOTHING_FOUND = 1e9  # odds of a context in which nothing can be an answer; JSON has no infinity
-
-
-def null_odds(answers: Sequence[Answer]) -> float:
-    """How far "no answer" is ahead of the best of a question's answers; below 0: it is behind."""
-    return -answers[0].score if answers else NOTHING_FOUND
 
 
 def tune_threshold(values: np.ndarray, has_answer: np.ndarray, odds: np.ndarray) -> float:

@@ -133,6 +133,7 @@ def test_overwrite_removes_a_link_and_not_what_it_points_to(tmp_path: Path) -> N
 
 def test_overwrite_knows_every_name_that_a_run_writes() -> None:
     expected = {"config.json", "metrics.json", "predictions.json", "nbest_predictions.json"}
+    expected |= {"null_odds.json", "trace.json"}
     assert set(qa.output.OUTPUTS) == expected | {"checkpoints", "best", "tensorboard"}
 
 

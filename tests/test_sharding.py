@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import train
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
+from qa.models.span_reader import BOUNDARY_FILE
 from qa.verify_resume import state_differences
 
 ROOT = Path(train.__file__).resolve().parent
@@ -55,13 +57,17 @@ def test_two_sharded_processes_train_as_one(
     one += ["--output-dir", str(tmp_path / "one")]
     assert train.main(one) == 0
     states = [final_state(tmp_path / name)["run"]["model"] for name in ("one", "two")]
-    assert states[0].keys() == states[1].keys()
+    assert states[0].keys() == states[1].keys() > {"boundary_head.linear.weight"}
     # These add a constant to all logits or to all of a query's scores, which changes no softmax:
     # their gradient is rounding alone, which Adam blows up to whole updates.
     idle = ("qa_outputs.bias", "key.bias", "layer.1.output.LayerNorm.bias")
     for name, value in states[0].items():
         if not name.endswith(idle):
             torch.testing.assert_close(states[1][name], value, rtol=1e-5, atol=1e-6)
+    heads = [load_file(tmp_path / name / "best" / BOUNDARY_FILE) for name in ("one", "two")]
+    assert heads[0].keys() == heads[1].keys()
+    for name, value in heads[0].items():  # each process holds a part, the file the whole
+        torch.testing.assert_close(heads[1][name], value, rtol=1e-5, atol=1e-6)
     files = [(tmp_path / name / "predictions.json").read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
 
