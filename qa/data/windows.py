@@ -165,20 +165,16 @@ def label_span(
 def _tokenize(tokenizer: Any, texts: set[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """text -> token ids (n,) and offsets (n, 2) in characters, blanks at the ends left out."""
     ordered = sorted(texts)
-    encoded = tokenizer(
-        ordered,
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,  # it would warn that contexts are longer than the model
-    )
+    # The library below transformers' wrapper, which takes as long again to copy the outcome.
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # settings of an earlier call through the wrapper
+    backend.no_padding()
     result = {}
-    for text, ids, offsets in zip(
-        ordered, encoded["input_ids"], encoded["offset_mapping"], strict=True
+    for text, encoding in zip(
+        ordered, backend.encode_batch(ordered, add_special_tokens=False), strict=True
     ):
-        spans = np.array(offsets, dtype=np.int32).reshape(-1, 2)
-        result[text] = np.array(ids, dtype=np.int32), _without_blanks(text, spans)
+        spans = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+        result[text] = np.array(encoding.ids, dtype=np.int32), _without_blanks(text, spans)
     return result
 
 

@@ -1,0 +1,34 @@
+"""The matrix rate: a number to divide by, measured without a draw from torch's generator."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from qa.engine import matrix_rate as module
+from qa.engine.matrix_rate import COLUMNS, INNER, ROWS, matrix_rate
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_positive_finite_and_without_a_draw(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.01)
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    rate = matrix_rate(CPU, precision)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert math.isfinite(rate)
+    assert rate > 0
+
+
+def test_best_of_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three products of 4, 2 and 8 s, then the time is over."""
+    now = iter([0.0, 0.0, 0.0, 4.0, 4.0, 4.0, 6.0, 6.0, 6.0, 14.0, 14.0])
+    monkeypatch.setattr(module, "SECONDS", 10.0)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(now))
+    assert matrix_rate(CPU, "fp32") == ROWS * INNER * COLUMNS  # 2 operations each in 2 s
