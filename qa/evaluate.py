@@ -15,7 +15,7 @@ from qa.engine.errors import require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
 from qa.metrics.table import ranking_note, score_table
-from qa.unanswerable import DEFAULT_THRESHOLD, TUNE
+from qa.unanswerable import DEFAULT_THRESHOLD, TUNE, has_unanswerable, metrics_for
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -128,7 +128,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
     from qa.data.holdout import split_holdout
     from qa.data.readers import read_examples, require_answers
     from qa.engine.files import write_json
-    from qa.evaluation import evaluate, has_unanswerable, metrics_for
+    from qa.evaluation import evaluate
     from qa.output import METRICS_FILE, check_not_a_run, check_output, make_output
     from qa.predict import Reader
     from qa.predictions import PredictionFiles

@@ -18,23 +18,12 @@ import numpy as np
 from qa.answerer import Answerer, blocks
 from qa.data.examples import Example
 from qa.engine.distributed import World
-from qa.metrics import DEFAULT_METRICS, METRICS, Score
+from qa.metrics import METRICS, Score
 from qa.nbest import Answer, null_odds
 from qa.predictions import PredictionFiles
-from qa.unanswerable import TUNE, tune_threshold
+from qa.unanswerable import NO_ANSWER_METRICS, TUNE, metrics_for, tune_threshold
 
 MAIN_SCORE = "korquad1"
-NO_ANSWER_METRICS = ("squad2", "klue-mrc")
-
-
-def metrics_for(examples: Sequence[Example]) -> tuple[str, ...]:
-    """The scores of a data set: with questions that have no answer, those that know of it too."""
-    return (*DEFAULT_METRICS, *(NO_ANSWER_METRICS if has_unanswerable(examples) else ()))
-
-
-def has_unanswerable(examples: Sequence[Example]) -> bool:
-    """Whether a question has no answer."""
-    return any(not example.answers for example in examples)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from qa.engine.signals import STOP_SIGNALS, StopSignals
 from qa.engine.tensorboard import TensorBoard, has_point
 from qa.engine.trace import StepTrace
 from qa.engine.writer import CheckpointWriter
-from qa.evaluation import Evaluation, evaluate, has_unanswerable
+from qa.evaluation import Evaluation, evaluate
 from qa.output import (
     BEST,
     CHECKPOINTS,
@@ -43,7 +43,7 @@ from qa.predictions import PREDICTIONS_FILE, PredictionFiles
 from qa.report import final_report, read_predictions, sample_answers, samples_as_markdown
 from qa.resume import describe_new_length, require_same_run, run_identity
 from qa.training_log import TrainingLog
-from qa.unanswerable import TUNE
+from qa.unanswerable import TUNE, has_unanswerable
 
 
 class Session:

@@ -7,10 +7,26 @@ negative is the question's null odds: the smallest, over windows, of null score 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from qa.data.examples import Example
+from qa.metrics import DEFAULT_METRICS
+
 TUNE = "tune"
+NO_ANSWER_METRICS = ("squad2", "klue-mrc")
 DEFAULT_THRESHOLD = 0.0  # as likely as not
+
+
+def metrics_for(examples: Sequence[Example]) -> tuple[str, ...]:
+    """The scores of a data set: with questions that have no answer, those that know of it too."""
+    return (*DEFAULT_METRICS, *(NO_ANSWER_METRICS if has_unanswerable(examples) else ()))
+
+
+def has_unanswerable(examples: Sequence[Example]) -> bool:
+    """Whether a question has no answer."""
+    return any(not example.answers for example in examples)
 
 
 def tune_threshold(values: np.ndarray, has_answer: np.ndarray, odds: np.ndarray) -> float:
