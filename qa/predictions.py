@@ -128,7 +128,7 @@ class _JsonObject:
         self._file = self._temporary.open("w", encoding="utf-8")
         self._separator = "{\n"
         with old.open(encoding="utf-8") as members:  # one a line, behind a line with the bracket
-            next(members)
+            next(members, None)
             for line, is_replaced in zip(members, mask, strict=True):
                 ((key, kept),) = json.loads("{" + line.rstrip().removesuffix(",") + "}").items()
                 self.add(key, value if is_replaced else kept)

@@ -128,7 +128,8 @@ def example_blocks(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
     first, characters, contexts = 0, 0, set[str]()
     for i, example in enumerate(examples):
         added = 0 if example.context in contexts else len(example.context)
-        is_full = i - first >= EXAMPLES_PER_CALL or characters + added > CHARACTERS_PER_CALL
+        is_long = added > 0 and characters + added > CHARACTERS_PER_CALL
+        is_full = is_long or i - first >= EXAMPLES_PER_CALL
         if i > first and is_full:
             yield first, i
             first, characters, contexts, added = i, 0, set(), len(example.context)
