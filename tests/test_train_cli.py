@@ -21,6 +21,7 @@ from conftest import squad_json
 import qa.evaluate
 import qa.predict
 import train
+from qa import verify_resume
 from qa.data.holdout import split_holdout
 from qa.data.readers import read_examples
 from qa.data.windows import WindowOptions, iterate_windows
@@ -361,6 +362,7 @@ def test_killed_and_resumed_run_equals_the_whole_one(
     assert resumed.returncode == 0, resumed.stderr
     assert "step-00000005" in resumed.stdout
     assert_same_run(directory, trained)
+    assert list(verify_resume.differences(directory, trained)) == []  # what users verify it with
 
 
 def test_resumed_from_an_older_checkpoint_equals_the_whole_run(

@@ -335,7 +335,7 @@ def test_steps_on_the_head_learn_the_trims() -> None:
         loss = boundary_loss(trims_of(reader, batch), *LABELS)
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < 0.1 < losses[0]
 
 
