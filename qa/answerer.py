@@ -24,7 +24,7 @@ from qa.models.span_loss import window_loss
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs
 from qa.nbest import Answer, CharacterScores, add_spans, rank_answers
 
-WINDOWS_PER_BLOCK = 256  # sorted by length within, so that batches hold little padding
+WINDOWS_PER_BLOCK = 256  # sorted by length within, for a model that pads
 
 Window: TypeAlias = Mapping[str, Any]
 
@@ -90,9 +90,10 @@ class Answerer:
         """
         n_best_size = n_best_size or self.options.n_best_size
         merged: list[CharacterScores] = [{} for _ in examples]
-        by_length = sorted(windows, key=lambda window: -int(window["length"]))
-        for i in range(0, len(by_length), self.options.batch_size):
-            batch = by_length[i : i + self.options.batch_size]
+        if self.collator.pads:
+            windows = sorted(windows, key=lambda window: -int(window["length"]))
+        for i in range(0, len(windows), self.options.batch_size):
+            batch = windows[i : i + self.options.batch_size]
             scores, num_characters = self._scores(batch)
             if self.device.type == "cuda":
                 # Not to count the model's time as decoding; `tolist` below would wait anyway.
