@@ -8,7 +8,7 @@ from typing import Any
 
 from qa.build import Job
 from qa.config import Config
-from qa.engine.errors import UserError
+from qa.engine.errors import UserError, require
 from qa.engine.loop import TrainingRun
 
 SAME_SETTINGS = (
@@ -53,6 +53,11 @@ def run_identity(job: Job, config: Config) -> dict[str, Any]:
 
 def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:
     """Raise UserError with a table of the differences, if there are any."""
+    require(
+        current.keys() <= saved.keys(),
+        "the checkpoint was made by an older qa, whose runs this one does not continue exactly:"
+        " finish the run there, or start a new one in another --output-dir",
+    )
     different = [
         name for name in current if json.dumps(saved.get(name)) != json.dumps(current[name])
     ]

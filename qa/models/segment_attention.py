@@ -108,8 +108,8 @@ class _CpuAttention(torch.autograd.Function):
     with its sign bit set, so the mask costs no memory.
 
     t is a window's length rounded up to 16; what is behind its end gets probability 0. The products
-    are compiled and kept for every shape that occurs: all lengths from 1 to 384 take seconds for
-    that, and gigabytes of memory.
+    are compiled and kept for every shape that occurs: with every length of its own, training grew
+    by gigabytes.
     """
 
     @staticmethod

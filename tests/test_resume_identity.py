@@ -1,0 +1,26 @@
+"""What a resumed run must share with its checkpoint."""
+
+from __future__ import annotations
+
+import pytest
+
+from qa.engine.errors import UserError
+from qa.resume import require_same_run
+
+IDENTITY = {"model": "a1", "learning_rate": 1e-3, "character_boundaries": True}
+
+
+def test_the_same_run_goes_on() -> None:
+    require_same_run({**IDENTITY, "something of a newer qa": 1}, IDENTITY)
+
+
+def test_a_difference_is_named_with_both_values() -> None:
+    with pytest.raises(UserError, match=r"learning_rate +0\.002 +0\.001"):
+        require_same_run({**IDENTITY, "learning_rate": 2e-3}, IDENTITY)
+
+
+def test_a_checkpoint_of_an_older_qa_is_refused_in_one_line() -> None:
+    saved = {k: v for k, v in IDENTITY.items() if k != "character_boundaries"}
+    with pytest.raises(UserError, match="older qa") as caught:
+        require_same_run(saved, IDENTITY)
+    assert "\n" not in str(caught.value)
