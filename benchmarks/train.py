@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--hidden-dropout", type=float, default=0.1)
     parser.add_argument("--steps", type=int, default=6, help=f"batches of {BATCH_SIZE} per epoch")
     parser.add_argument("--precision", default="bf16", help="of qa and of Trainer's best settings")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--only", help="names to run, with commas; all by default")
     options = parser.parse_args()
     if options.contestant:
@@ -52,18 +53,20 @@ def main() -> None:
         parser.error(f"--only: {', '.join(sorted(unknown))}: not among {', '.join(CONTESTANTS)}")
     with material.temporary_folder() as folder:
         material.complete(options, Path(folder))
-        own = ["attention_dropout", "hidden_dropout", "steps", "precision"]
+        own = ["attention_dropout", "hidden_dropout", "steps", "precision", "device"]
         arguments = material.arguments_for_runs(options, [*material.SHARED, *own])
         rounds = [
             alternate.measure("benchmarks.train", names, arguments) for _ in range(options.repeats)
         ]
     results = alternate.medians(rounds)
     columns = ["windows_per_s", "tokens_per_s", "utilisation", "padding_share", "peak_gib"]
+    columns += ["device_gib"] if options.device == "cuda" else []
     print(alternate.table(results, columns))
     alternate.write(options.json, vars(options), rounds)
     for peer in [name for name in names if name != "qa" and "qa" in names]:
         ratios = [r["qa"]["windows_per_s"] / r[peer]["windows_per_s"] for r in rounds]
-        memory = results["qa"]["peak_gib"] / results[peer]["peak_gib"]
+        kind = columns[-1]  # of the device if it has its own
+        memory = results["qa"][kind] / results[peer][kind]
         print(
             f"qa / {peer}: {np.median(ratios):.2f} x windows/s ({min(ratios):.2f} to"
             f" {max(ratios):.2f} over {len(ratios)} rounds), {memory:.2f} x peak memory"
@@ -85,8 +88,11 @@ def run(options: argparse.Namespace) -> alternate.Run:
     flops = count_flops(SpanReader.from_pretrained(options.model))
     operations = flops.training(int(lengths.sum()), int((lengths**2).sum()))
     # The limit is the same for all: the fastest format that the machine multiplies.
-    rate = max(matrix_rate(torch.device("cpu"), p) for p in {"fp32", options.precision, precision})
+    device = torch.device(options.device)
+    rate = max(matrix_rate(device, p) for p in {"fp32", options.precision, precision})
+    on_cuda = device.type == "cuda"
     return {
+        **({"device_gib": torch.cuda.max_memory_allocated() / 2**30} if on_cuda else {}),
         "windows_per_s": len(sample) / seconds,
         "tokens_per_s": lengths.sum() / seconds,
         "utilisation": operations / seconds / rate,
@@ -117,11 +123,13 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
     )
     collator = Collator(options.max_seq_length, pads=not reader.is_packed)
     config = TrainConfig(
-        learning_rate=LEARNING_RATE, num_train_epochs=2, precision=options.precision, device="cpu"
+        learning_rate=LEARNING_RATE, num_train_epochs=2, precision=options.precision, device=options.device
     )
     trained = TrainingRun(reader, reader_loss, sample, order, collator, config)
     num_positions, started, ended = 0, 0.0, 0.0
     for out in trained.steps():
+        if out.end_of_epoch:
+            wait_for(options.device)
         ended = time.perf_counter()
         if out.epoch > 1:
             num_positions += out.counts["num_positions"]
@@ -149,6 +157,7 @@ def train_with_trainer(options: argparse.Namespace, sample: Any) -> tuple[float,
             self.times: list[float] = []
 
         def on_epoch_end(self, *_: Any, **__: Any) -> None:
+            wait_for(options.device)
             self.times.append(time.perf_counter())
 
     set_seed(42)
@@ -194,7 +203,7 @@ def train_with_trainer(options: argparse.Namespace, sample: Any) -> tuple[float,
                 per_device_train_batch_size=BATCH_SIZE,
                 num_train_epochs=2,
                 learning_rate=LEARNING_RATE,
-                use_cpu=True,
+                use_cpu=options.device == "cpu",
                 report_to=[],
                 save_strategy="no",
                 logging_steps=500,
@@ -210,6 +219,12 @@ def train_with_trainer(options: argparse.Namespace, sample: Any) -> tuple[float,
     first, second = clock.times
     precision = options.precision if is_best else "fp32"
     return second - first, collator.num_positions // 2, precision
+
+
+def wait_for(device: str) -> None:
+    """Let a CUDA device finish what it was given, before the clock is read."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 class Rows(torch.utils.data.Dataset[dict[str, Any]]):

@@ -28,7 +28,7 @@ class ModelFlops(NamedTuple):
 def count_flops(reader: SpanReader) -> ModelFlops:
     """Count the products that a small batch takes, on the CPU."""
     # Not under no_grad, where the counter's hooks refuse some models.
-    batch = two_windows(reader.model.config)
+    batch = two_windows(reader.model)
     num_windows, width = batch["shape"]
     with evaluating(reader), FlopCounterMode(display=False) as counter:
         reader(**batch)

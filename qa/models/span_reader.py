@@ -152,7 +152,7 @@ class SpanReader(nn.Module):
         Some models do more than encoder and head (Longformer adds global attention on the
         question); trained here, they would be saved as another model than the one that was scored.
         """
-        batch = two_windows(self.model.config)
+        batch = two_windows(self.model)
         segments = Segments(batch["lengths"], batch["slots"], batch["shape"], self._scratch)
         ids = segments.to_rows(batch["input_ids"], self.padding_id)
         mask = segments.mask().long()
@@ -170,7 +170,7 @@ class SpanReader(nn.Module):
     @torch.no_grad()
     def _can_pack(self) -> bool:
         """Exchange the encoder's attention; true if packed windows then give the same scores."""
-        batch = two_windows(self.model.config)
+        batch = two_windows(self.model)
         ordinary = self.model.config._attn_implementation
         segment_attention.register()
         with evaluating(self.model), quiet_transformers():
@@ -287,16 +287,17 @@ def part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tenso
     return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
 
 
-def two_windows(config: Any) -> dict[str, Any]:
-    """A batch of two windows of different lengths, to try a model on."""
+def two_windows(model: Any) -> dict[str, Any]:
+    """A batch of two windows of different lengths, to try a model on, where it lies."""
+    config, device = model.config, model.device
     # Not the padding token: RoBERTa's own forward gives it no position.
     ids = [i for i in range(min(getattr(config, "vocab_size", 9), 9)) if i != config.pad_token_id]
     return {
-        "input_ids": torch.tensor((ids * 8)[:8]),
-        "slots": torch.tensor([0, 1, 2, 3, 4, 5, 6, 7]),
+        "input_ids": torch.tensor((ids * 8)[:8], device=device),
+        "slots": torch.arange(8, device=device),
         "lengths": [5, 3],
         "shape": (2, 5),
-        "num_characters": torch.ones(8, dtype=torch.long),
+        "num_characters": torch.ones(8, dtype=torch.long, device=device),
     }
 
 

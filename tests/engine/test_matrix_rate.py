@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from qa.engine import matrix_rate as module
-from qa.engine.matrix_rate import COLUMNS, INNER, ROWS, matrix_rate
+from qa.engine.matrix_rate import CPU_SHAPE, matrix_rate
 
 CPU = torch.device("cpu")
 
@@ -31,4 +31,4 @@ def test_best_of_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 0.0, 0.0, 4.0, 4.0, 4.0, 6.0, 6.0, 6.0, 14.0, 14.0])
     monkeypatch.setattr(module, "SECONDS", 10.0)
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(now))
-    assert matrix_rate(CPU, "fp32") == ROWS * INNER * COLUMNS  # 2 operations each in 2 s
+    assert matrix_rate(CPU, "fp32") == math.prod(CPU_SHAPE)  # 2 operations each in 2 s

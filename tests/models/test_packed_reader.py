@@ -216,7 +216,7 @@ def test_models_that_mix_neighbours_are_not_packed() -> None:
 @pytest.mark.parametrize("kind", PACKED_KINDS)
 def test_rounding_is_far_below_the_tolerance(kind: str) -> None:
     model, reader = make_pair(kind)
-    batch = two_windows(model.config)
+    batch = two_windows(model)
     assert model.config.pad_token_id not in batch["input_ids"].tolist()
     windows = [{"input_ids": ids} for ids in batch["input_ids"].split(batch["lengths"])]
     with torch.no_grad():
