@@ -57,7 +57,7 @@ class Reader:
     def from_pretrained(
         cls, directory: str | Path, device: str = "auto", precision: str = "auto", **settings: float
     ) -> Reader:
-        """Load a directory that train.py wrote (`best/`), or any extractive reader.
+        """Load a directory that train.py wrote (`best/`), or any extractive reader of the hub.
 
         settings: max_seq_length, window_overlap, max_question_length, n_best_size,
         max_answer_length, batch_size, null_score_diff_threshold; by default what the model was
@@ -67,12 +67,15 @@ class Reader:
         from qa.data.collate import Collator
         from qa.data.windows import WindowOptions, require_fits
         from qa.engine.precision import resolve_device, resolve_precision
-        from qa.models.span_reader import SpanReader, load_tokenizer
+        from qa.models.pretrained import load_tokenizer, revision_of, saved_file
+        from qa.models.span_reader import SpanReader
 
         name = str(directory)
-        model = SpanReader.from_pretrained(name, require_head=True)
-        tokenizer = load_tokenizer(name)
-        saved = read_settings(Path(directory)) or fitting_settings(model.max_length)
+        revision = revision_of(name)
+        model = SpanReader.from_pretrained(name, require_head=True, revision=revision)
+        tokenizer = load_tokenizer(name, revision)
+        settings_file = saved_file(name, SETTINGS_FILE, revision)
+        saved = read_settings(settings_file) or fitting_settings(model.max_length)
         values: dict[str, Any] = {**saved, **settings}
         threshold = values.pop(THRESHOLD, None)
         unknown = sorted(values.keys() - SETTINGS)
@@ -142,10 +145,9 @@ def fitting_settings(model_limit: int | None) -> dict[str, float]:
     }
 
 
-def read_settings(directory: Path) -> dict[str, float]:
-    """The settings saved beside a model; {} if it was made by something else than qa."""
-    path = directory / SETTINGS_FILE
-    if not path.is_file():
+def read_settings(path: Path | None) -> dict[str, float]:
+    """The settings saved beside a model; {} if it was made by something else than qa: None."""
+    if path is None:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
