@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from qa.engine.errors import require
 from qa.metrics import DEFAULT_METRICS, Score
@@ -44,6 +45,8 @@ def score_files(options: argparse.Namespace) -> None:
     names = tuple(dict.fromkeys(options.metric or DEFAULT_METRICS))
     check_flags(options, names)
     predictions = [read_prediction_file(path) for path in options.predictions]
+    if options.nfc:
+        predictions = [{i: normalize("NFC", text) for i, text in p.items()} for p in predictions]
     na_probs = [read_na_probs(path) for path in options.na_probs or ()]
     examples = read_data(options)
     for path, texts in zip(options.predictions, predictions, strict=True):
