@@ -119,7 +119,7 @@ class EvalConfig:
         threshold = self.null_score_diff_threshold
         require(
             threshold is None or -1e9 < threshold < 1e9,
-            f"null_score_diff_threshold must be a number, not {threshold}",
+            f"null_score_diff_threshold must be between -1e9 and 1e9, not {threshold}",
         )
 
 

@@ -483,7 +483,7 @@ def test_evaluating_the_saved_model_repeats_it(
 def test_run_with_a_threshold_of_its_own(flags: list[str], tmp_path: Path) -> None:
     directory = tmp_path / "run"
     arguments = [*flags, "--output-dir", str(directory), "--max-steps", "4"]
-    assert train.main([*arguments, "--null-score-diff-threshold=-1e8"]) == 0
+    assert train.main([*arguments, "--null-score-diff-threshold", "-1e8"]) == 0
     assert read_json(directory / "best" / "reader.json")[THRESHOLD] == -1e8
     assert set(read_json(directory / PREDICTIONS_FILE).values()) == {""}
     best = read_json(directory / "metrics.json")["best"]
