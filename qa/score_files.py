@@ -122,7 +122,7 @@ def score_file(
     for name in names:
         score = Score(name)
         for example in examples:
-            score.add(predictions.get(example.id), example.answers)
+            score.add(predictions.get(example.id), example.gold_answers)
         values, has_answer, best = score.values, score.has_answer, {}
         if name == "squad2" and na_probs is not None:
             ids = [example.id for example in examples]

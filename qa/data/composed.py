@@ -42,6 +42,7 @@ def compose_example(example: Example) -> Example:
         answers=tuple(text for text, _ in answers),
         answer_starts=tuple(start for _, start in answers),
         title=normalize("NFC", example.title),
+        reference_answers=tuple(normalize("NFC", text) for text in example.reference_answers),
     )
 
 
