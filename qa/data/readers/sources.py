@@ -55,7 +55,7 @@ def split_sources(text: str) -> list[Source]:
 def read_examples(
     source: str, split: str = "train", labelled: bool = True, nfc: bool = False
 ) -> list[Example]:
-    """Read the examples of a file, a folder, a .zip, or of `hub:NAME` or `hub:NAME:SPLIT`.
+    """Read the examples of a file, a folder, a .zip, or of `hub:NAME[:[CONFIG:]SPLIT]`.
 
     source: several are separated by commas. split: the split of a hub data set whose name carries
     none. labelled: to train or score on; otherwise answers are not looked at and a row without id
