@@ -363,12 +363,29 @@ def test_unlabelled_tables_need_no_answers_and_no_ids(tmp_path: Path) -> None:
             read_examples(str(tmp_path / name))
 
 
-def test_a_repeated_context_is_kept_once(tmp_path: Path) -> None:
-    """A document of KorQuAD 2.x on the hub stands in the row of each of its questions."""
-    rows = [{**row, "context": CONTEXT, "answer": "강", "answer_start": 0} for row in flat_rows()]
-    (tmp_path / "a.parquet").write_bytes(parquet_bytes(rows))
-    examples = read_examples(str(tmp_path / "a.parquet"))
-    assert len({id(example.context) for example in examples}) == 1
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_repeated_contexts_and_titles_are_kept_once(suffix: str, form: str, tmp_path: Path) -> None:
+    """A document of KorQuAD 2.x on the hub stands in the row of each of its questions.
+
+    More documents than `compose` remembers, and the questions of one are far apart.
+    """
+    rows = []
+    for i in range(40):
+        context = normalize(form, f"강나루 {i % 20}")
+        title = normalize(form, f"강 {i % 20}")
+        answer = {"answer": normalize(form, "강"), "answer_start": 0}
+        rows.append({"id": str(i), "title": title, "context": context, "question": "?", **answer})
+    writers: dict[str, Callable[[Any], bytes]] = {
+        "csv": csv_bytes,
+        "jsonl": lambda rows: "\n".join(map(json.dumps, rows)).encode(),
+        "parquet": parquet_bytes,
+    }
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(writers[suffix](rows))
+    examples = read_examples(str(path), nfc=form == "NFD")
+    assert [e.context for e in examples] == [f"강나루 {i % 20}" for i in range(40)]
+    assert len({id(e.context) for e in examples}) == len({id(e.title) for e in examples}) == 20
 
 
 HEADER = "id,context,question,answer,answer_start\n"
