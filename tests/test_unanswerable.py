@@ -303,6 +303,24 @@ def test_evaluation_with_threshold(
         assert result.scores[name] == pytest.approx(score_predictions(name, golds(), predictions))
 
 
+def test_scores_compare_with_the_reference_answers(
+    answerer: Answerer, rows: Rows, answers: list[list[Answer]]
+) -> None:
+    """As MRQA lists them: what the reader says is right, though another text is learned from."""
+    examples = [
+        replace(e, reference_answers=(found[0].text, "x")) if e.answers else e
+        for e, found in zip(make_examples(), answers, strict=True)
+    ]
+    predictions = {e.id: f[0].text if f else "" for e, f in zip(examples, answers, strict=True)}
+    result = evaluate(answerer, examples, rows, scores=[Score("mrqa"), Score("squad2")])
+    assert result is not None
+    expected = {e.id: e.reference_answers for e in examples}
+    for name, found in result.scores.items():
+        assert found == pytest.approx(score_predictions(name, expected, predictions))
+    learned_from = score_predictions("squad2", golds(), predictions)
+    assert result.scores["squad2"]["HasAns_exact"] > learned_from["HasAns_exact"]
+
+
 def test_tuned_threshold_is_the_best_of_all(
     answerer: Answerer, rows: Rows, answers: list[list[Answer]]
 ) -> None:
