@@ -134,7 +134,7 @@ def prepare(options: argparse.Namespace) -> tuple[Any, list[Example]]:
     """Tokenizer and all examples, with everything imported that is not to be timed."""
     import datasets  # noqa: F401
 
-    from qa.models.span_reader import load_tokenizer
+    from qa.models.pretrained import load_tokenizer
 
     return load_tokenizer(options.model), read_examples(options.data)
 
@@ -203,7 +203,7 @@ def prepare_epoch(options: argparse.Namespace) -> alternate.Run:
     from qa.data.cache import cached_windows
     from qa.data.collate import Collator
     from qa.data.order import TrainingOrder
-    from qa.models.span_reader import load_tokenizer
+    from qa.models.pretrained import load_tokenizer
 
     laps = alternate.Laps()
     memory = AnonymousMemory()

@@ -27,7 +27,8 @@ from benchmarks import alternate, material
 from qa.data.cache import cached_windows
 from qa.engine.matrix_rate import matrix_rate
 from qa.models.flops import count_flops
-from qa.models.span_reader import SpanReader, load_tokenizer
+from qa.models.pretrained import load_tokenizer
+from qa.models.span_reader import SpanReader
 
 CONTESTANTS = ("notebook", "best", "qa")
 BATCH_SIZE = 16

@@ -31,9 +31,10 @@ from qa.engine.precision import resolve_device
 from qa.engine.rng import seed_everything
 from qa.engine.step import Batch
 from qa.models.flops import ModelFlops, count_flops
+from qa.models.pretrained import load_tokenizer
 from qa.models.small_bert import small_bert_config
 from qa.models.span_loss import window_loss
-from qa.models.span_reader import SpanReader, load_tokenizer, model_inputs
+from qa.models.span_reader import SpanReader, model_inputs
 from qa.predict import SETTINGS_FILE
 
 

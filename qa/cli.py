@@ -6,7 +6,7 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from qa.engine.errors import RunStopped, UserError
@@ -46,16 +46,41 @@ def with_dashes(argument: str) -> str:
     return name.replace("_", "-") + equals + value
 
 
+def with_negative_numbers(arguments: Iterable[str]) -> list[str]:
+    """`--flag`, `-1e8` -> `--flag=-1e8`; on its own argparse would take the number for a flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        flag = joined[-1] if joined else ""
+        takes_value = flag.startswith("--") and flag != "--" and "=" not in flag
+        if takes_value and argument.startswith("-") and is_number(argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def is_number(text: str) -> bool:
+    """Whether Python reads it as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 class Parser(argparse.ArgumentParser):
-    """Takes dashes and underscores, no abbreviations; a mistake is one line with what was meant."""
+    """Takes dashes and underscores, no abbreviations, and negative numbers in any notation.
+
+    A mistake is one line with what was meant.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, with underscores in flags read as dashes."""
-        given = sys.argv[1:] if args is None else args
-        return super().parse_known_args([with_dashes(a) for a in given], namespace)
+        given = map(with_dashes, sys.argv[1:] if args is None else args)
+        return super().parse_known_args(with_negative_numbers(given), namespace)
 
     def error(self, message: str) -> NoReturn:
         prefix = "unrecognized arguments: "

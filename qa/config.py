@@ -25,8 +25,8 @@ class DataConfig:
 
     train_data: str | None = option(
         None,
-        "JSON, JSONL, CSV or Parquet file, folder or .zip of them, hub:NAME[:SPLIT], or 'embedded';"
-        " several: a.json,b.csv@2 (@2: an epoch shows b twice); docs/data.md says more",
+        "JSON, JSONL, CSV or Parquet file, folder or .zip of them, hub:NAME[:[CONFIG:]SPLIT], or"
+        " 'embedded'; several: a.json,b.csv@2 (@2: an epoch shows b twice); docs/data.md says more",
     )
     eval_data: str | None = option(None, "data to evaluate on, in the same forms")
     holdout: float | None = option(
@@ -119,7 +119,7 @@ class EvalConfig:
         threshold = self.null_score_diff_threshold
         require(
             threshold is None or -1e9 < threshold < 1e9,
-            f"null_score_diff_threshold must be a number, not {threshold}",
+            f"null_score_diff_threshold must be between -1e9 and 1e9, not {threshold}",
         )
 
 

@@ -28,9 +28,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "model", nargs="?", help="directory of a trained reader, e.g. runs/korquad/best"
     )
-    parser.add_argument("--data", required=True, help="JSON or JSONL file, or hub:NAME[:SPLIT]")
+    parser.add_argument("--data", required=True, help="as for train.py --eval-data")
     parser.add_argument(
-        "--nfc", action="store_true", help="compose decomposed Hangul (NFD), as train.py --nfc"
+        "--nfc",
+        action="store_true",
+        help="compose decomposed Hangul (NFD), as train.py --nfc, in --predictions too; places in"
+        " nbest_predictions.json are those in the composed text",
     )
     parser.add_argument(
         "--metric",

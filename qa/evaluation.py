@@ -98,13 +98,14 @@ def evaluate(
                 text = n_best[0].text if n_best else ""
                 odds.append(null_odds(n_best))
                 for score in scores:
-                    score.add(text, example.answers)
+                    score.add(text, example.gold_answers)
                 if files is not None:
                     files.write(example.id, n_best)
             loss_sum += answered.loss_sum
             num_windows += answered.num_windows
             scoring_seconds += time.perf_counter() - scoring
-    has_answer = np.array([bool(example.answers) for example in examples[: len(odds)]], dtype=bool)
+    answerable = [bool(example.gold_answers) for example in examples[: len(odds)]]
+    has_answer = np.array(answerable, dtype=bool)
     if threshold == TUNE and len(odds):
         judge = next(score for score in scores if METRICS[score.name].knows_no_answer)
         threshold = tune_threshold(judge.values[:, 1], has_answer, np.array(odds))

@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.cli import Parser, run_command
+from qa.data.composed import compose_example, is_decomposed, original_spans
 from qa.data.examples import Example, check_text
 from qa.engine.errors import UserError, require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
@@ -57,7 +58,7 @@ class Reader:
     def from_pretrained(
         cls, directory: str | Path, device: str = "auto", precision: str = "auto", **settings: float
     ) -> Reader:
-        """Load a directory that train.py wrote (`best/`), or any extractive reader.
+        """Load a directory that train.py wrote (`best/`), or any extractive reader of the hub.
 
         settings: max_seq_length, window_overlap, max_question_length, n_best_size,
         max_answer_length, batch_size, null_score_diff_threshold; by default what the model was
@@ -67,12 +68,15 @@ class Reader:
         from qa.data.collate import Collator
         from qa.data.windows import WindowOptions, require_fits
         from qa.engine.precision import resolve_device, resolve_precision
-        from qa.models.span_reader import SpanReader, load_tokenizer
+        from qa.models.pretrained import load_tokenizer, revision_of, saved_file
+        from qa.models.span_reader import SpanReader
 
         name = str(directory)
-        model = SpanReader.from_pretrained(name, require_head=True)
-        tokenizer = load_tokenizer(name)
-        saved = read_settings(Path(directory)) or fitting_settings(model.max_length)
+        revision = revision_of(name)
+        model = SpanReader.from_pretrained(name, require_head=True, revision=revision)
+        tokenizer = load_tokenizer(name, revision)
+        settings_file = saved_file(name, SETTINGS_FILE, revision)
+        saved = read_settings(settings_file) or fitting_settings(model.max_length)
         values: dict[str, Any] = {**saved, **settings}
         threshold = values.pop(THRESHOLD, None)
         unknown = sorted(values.keys() - SETTINGS)
@@ -92,15 +96,19 @@ class Reader:
             threshold,
         )
 
-    def answer(self, *, question: str, context: str, top_k: int = 1) -> list[Answer]:
+    def answer(
+        self, *, question: str, context: str, top_k: int = 1, nfc: bool = False
+    ) -> list[Answer]:
         """The `top_k` best answers (fewer if the context has fewer spans), best first.
 
-        [] if the reader was trained to leave questions unanswered, and does so here.
+        [] if the reader was trained to leave questions unanswered, and does so here. nfc: read the
+        text composed to Unicode NFC; answers are pieces of the context as it was passed all the
+        same.
         """
-        return self.answer_many([(question, context)], top_k=top_k)[0]
+        return self.answer_many([(question, context)], top_k=top_k, nfc=nfc)[0]
 
     def answer_many(
-        self, pairs: Iterable[tuple[str, str]], *, top_k: int = 1
+        self, pairs: Iterable[tuple[str, str]], *, top_k: int = 1, nfc: bool = False
     ) -> list[list[Answer]]:
         """The best answers of each (question, context), batched; contexts of any length."""
         examples = [
@@ -110,10 +118,20 @@ class Reader:
         for example in examples:
             check_text(example.question, f"pair {example.id}: the question")
             check_text(example.context, f"pair {example.id}: the context")
-        return list(self.iterate_answers(examples, top_k=top_k))
+        return list(self.iterate_answers(examples, top_k=top_k, nfc=nfc))
 
-    def iterate_answers(self, examples: list[Example], *, top_k: int = 1) -> Iterator[list[Answer]]:
+    def iterate_answers(
+        self, examples: list[Example], *, top_k: int = 1, nfc: bool = False
+    ) -> Iterator[list[Answer]]:
         """Like `answer_many`, one example after the other, holding only a block of windows."""
+        if not nfc:
+            yield from self._iterate_answers(examples, top_k)
+            return
+        composed = [compose_example(example) for example in examples]
+        for example, answers in zip(examples, self._iterate_answers(composed, top_k), strict=True):
+            yield in_original(answers, example.context)
+
+    def _iterate_answers(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
         from qa.answerer import blocks
         from qa.data.windows import iterate_windows
         from qa.nbest import null_odds
@@ -132,6 +150,15 @@ class Reader:
                 yield [] if is_withheld else answers[:top_k]
 
 
+def in_original(answers: Sequence[Answer], context: str) -> list[Answer]:
+    """Answers from the composed context as pieces of the context itself."""
+    spans = original_spans(context, [(answer.start, answer.end) for answer in answers])
+    return [
+        replace(answer, text=context[start:end], start=start, end=end)
+        for answer, (start, end) in zip(answers, spans, strict=True)
+    ]
+
+
 def fitting_settings(model_limit: int | None) -> dict[str, float]:
     """Settings for a reader that brings none: the usual ones, smaller for a short model."""
     length = min(384, model_limit or 384)
@@ -142,10 +169,9 @@ def fitting_settings(model_limit: int | None) -> dict[str, float]:
     }
 
 
-def read_settings(directory: Path) -> dict[str, float]:
-    """The settings saved beside a model; {} if it was made by something else than qa."""
-    path = directory / SETTINGS_FILE
-    if not path.is_file():
+def read_settings(path: Path | None) -> dict[str, float]:
+    """The settings saved beside a model; {} if it was made by something else than qa: None."""
+    if path is None:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -170,6 +196,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--context", help="the text to read")
     parser.add_argument("--question", help="the question about it")
     parser.add_argument("--data", help="instead: a JSON or JSONL file of questions and contexts")
+    parser.add_argument(
+        "--nfc",
+        action="store_true",
+        help="compose decomposed Hangul (NFD) before reading, as train.py --nfc; answers and their"
+        " places are still those of the context as it was passed",
+    )
     parser.add_argument("--top-k", type=int, default=1, help="answers per question (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON, one line per question")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
@@ -187,10 +219,11 @@ def predict(options: argparse.Namespace) -> None:
     if is_on_hub(options.model) or names_hub_data(options.data or ""):
         use_caches_if_unreachable()
     examples = _examples(options)
+    if not options.nfc and any(is_decomposed(text) for text in {e.context for e in examples}):
+        print("note: there is decomposed Hangul (NFD), --nfc composes it", file=sys.stderr)
     reader = Reader.from_pretrained(options.model, options.device, options.precision)
-    for example, answers in zip(
-        examples, reader.iterate_answers(examples, top_k=options.top_k), strict=True
-    ):
+    answered = reader.iterate_answers(examples, top_k=options.top_k, nfc=options.nfc)
+    for example, answers in zip(examples, answered, strict=True):
         if options.json:
             found = [asdict(answer) for answer in answers]
             row = {"id": example.id, "question": example.question, "answers": found}

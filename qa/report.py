@@ -36,7 +36,7 @@ def samples_as_markdown(samples: Sequence[tuple[Example, str]]) -> str:
     """The samples as a table for TensorBoard."""
     lines = ["| question | gold | predicted |", "|---|---|---|"]
     for example, predicted in samples:
-        gold = ", ".join(dict.fromkeys(example.answers))
+        gold = ", ".join(dict.fromkeys(example.gold_answers))
         lines.append(f"| {example.question} | {gold} | {predicted} |")
     return "\n".join(lines)
 
@@ -48,7 +48,7 @@ def final_report(
     lines = [""]
     for example, predicted in samples:
         lines.append(f"Q: {example.question}")
-        lines.append(f"   gold: {', '.join(dict.fromkeys(example.answers)) or '(none)'}")
+        lines.append(f"   gold: {', '.join(dict.fromkeys(example.gold_answers)) or '(none)'}")
         lines.append(f"   predicted: {predicted or '(none)'}")
     if tracker.best is not None:
         best = tracker.best

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from qa.engine.errors import require
 from qa.metrics import DEFAULT_METRICS, Score
@@ -44,6 +45,8 @@ def score_files(options: argparse.Namespace) -> None:
     names = tuple(dict.fromkeys(options.metric or DEFAULT_METRICS))
     check_flags(options, names)
     predictions = [read_prediction_file(path) for path in options.predictions]
+    if options.nfc:
+        predictions = [{i: normalize("NFC", text) for i, text in p.items()} for p in predictions]
     na_probs = [read_na_probs(path) for path in options.na_probs or ()]
     examples = read_data(options)
     for path, texts in zip(options.predictions, predictions, strict=True):
@@ -119,7 +122,7 @@ def score_file(
     for name in names:
         score = Score(name)
         for example in examples:
-            score.add(predictions.get(example.id), example.answers)
+            score.add(predictions.get(example.id), example.gold_answers)
         values, has_answer, best = score.values, score.has_answer, {}
         if name == "squad2" and na_probs is not None:
             ids = [example.id for example in examples]

@@ -26,7 +26,7 @@ def metrics_for(examples: Sequence[Example]) -> tuple[str, ...]:
 
 def has_unanswerable(examples: Sequence[Example]) -> bool:
     """Whether a question has no answer."""
-    return any(not example.answers for example in examples)
+    return any(not example.gold_answers for example in examples)
 
 
 def tune_threshold(values: np.ndarray, has_answer: np.ndarray, odds: np.ndarray) -> float:

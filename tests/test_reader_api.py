@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from conftest import ARTICLES
 from qa.data.windows import WindowOptions
 from qa.engine.errors import UserError
 from qa.models.span_reader import SpanReader
-from qa.predict import Reader
+from qa.predict import Reader, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -84,6 +85,42 @@ def test_top_k_is_best_first_and_starts_with_the_answer(reader: Reader) -> None:
     assert scores == sorted(scores, reverse=True)
     assert reader.answer(question=QUESTION, context=CONTEXT) == answers[:1]
     assert len(set(spans(answers))) == 4
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_nfc_answers_are_pieces_of_what_was_passed(form: str, reader: Reader) -> None:
+    """The same answers, at the same odds, whichever way the text is written."""
+    written = unicodedata.normalize(form, CONTEXT)
+    question = unicodedata.normalize(form, QUESTION)
+    found = reader.answer(question=question, context=written, top_k=6, nfc=True)
+    expected = reader.answer(question=QUESTION, context=CONTEXT, top_k=6)
+    for answer, usual in zip(found, expected, strict=True):
+        assert written[answer.start : answer.end] == answer.text
+        assert unicodedata.normalize("NFC", answer.text) == usual.text
+        assert unicodedata.normalize("NFC", written[: answer.start]) == CONTEXT[: usual.start]
+        assert (answer.score, answer.probability) == (usual.score, usual.probability)
+    assert len({answer.text for answer in found}) > 1
+
+
+def test_nfc_on_the_command_line(
+    reader_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed(form: str, *flags: str) -> tuple[list[dict[str, Any]], str]:
+        rows = [{"question": QUESTION, "context": unicodedata.normalize(form, CONTEXT)}]
+        path = tmp_path / f"{form}.json"
+        path.write_text(json.dumps(rows), encoding="utf-8")
+        assert main([str(reader_dir), "--data", str(path), "--json", "--device=cpu", *flags]) == 0
+        out, err = capsys.readouterr()
+        return json.loads(out)["answers"], err
+
+    (usual,), note = printed("NFC")
+    assert note == ""
+    (found,), note = printed("NFD", "--nfc")
+    assert note == ""
+    decomposed = unicodedata.normalize("NFD", CONTEXT)
+    assert decomposed[found["start"] : found["end"]] == found["text"] != usual["text"]
+    assert unicodedata.normalize("NFC", found["text"]) == usual["text"]
+    assert "--nfc composes it" in printed("NFD")[1]
 
 
 def test_top_k_beyond_n_best_size(reader_dir: Path) -> None:

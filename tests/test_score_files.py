@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,19 @@ def test_default_scores_and_the_korean_note(run: Run, write: Callable[..., str])
     assert [line.count("[") for line in lines] == [2, 2]
     assert "exact_match   0.00 [0.00, 0.00]" in lines[0]
     assert "note: squad1: whole words are counted" in out
+
+
+def test_nfc_composes_gold_answers_and_predictions(
+    run: Run, squad_file: Path, write: Callable[..., str]
+) -> None:
+    decomposed = {i: unicodedata.normalize("NFD", text) for i, text in GOLDS.items()}
+    rows = unicodedata.normalize("NFD", squad_file.read_text(encoding="utf-8"))
+    files = {"NFC": write("c.json", GOLDS), "NFD": write("d.json", decomposed)}
+    data = {"NFC": str(squad_file), "NFD": write("data.json", rows)}
+    for form, other in (("NFC", "NFC"), ("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")):
+        out = run("--predictions", files[form], "--nfc", data=data[other])[1]
+        assert "exact_match 100.00" in out
+    assert "exact_match 100.00" not in run("--predictions", files["NFD"])[1]
 
 
 @pytest.mark.parametrize("name", METRICS)

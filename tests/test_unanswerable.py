@@ -303,6 +303,24 @@ def test_evaluation_with_threshold(
         assert result.scores[name] == pytest.approx(score_predictions(name, golds(), predictions))
 
 
+def test_scores_compare_with_the_reference_answers(
+    answerer: Answerer, rows: Rows, answers: list[list[Answer]]
+) -> None:
+    """As MRQA lists them: what the reader says is right, though another text is learned from."""
+    examples = [
+        replace(e, reference_answers=(found[0].text, "x")) if e.answers else e
+        for e, found in zip(make_examples(), answers, strict=True)
+    ]
+    predictions = {e.id: f[0].text if f else "" for e, f in zip(examples, answers, strict=True)}
+    result = evaluate(answerer, examples, rows, scores=[Score("mrqa"), Score("squad2")])
+    assert result is not None
+    expected = {e.id: e.reference_answers for e in examples}
+    for name, found in result.scores.items():
+        assert found == pytest.approx(score_predictions(name, expected, predictions))
+    learned_from = score_predictions("squad2", golds(), predictions)
+    assert result.scores["squad2"]["HasAns_exact"] > learned_from["HasAns_exact"]
+
+
 def test_tuned_threshold_is_the_best_of_all(
     answerer: Answerer, rows: Rows, answers: list[list[Answer]]
 ) -> None:
@@ -483,7 +501,7 @@ def test_evaluating_the_saved_model_repeats_it(
 def test_run_with_a_threshold_of_its_own(flags: list[str], tmp_path: Path) -> None:
     directory = tmp_path / "run"
     arguments = [*flags, "--output-dir", str(directory), "--max-steps", "4"]
-    assert train.main([*arguments, "--null-score-diff-threshold=-1e8"]) == 0
+    assert train.main([*arguments, "--null-score-diff-threshold", "-1e8"]) == 0
     assert read_json(directory / "best" / "reader.json")[THRESHOLD] == -1e8
     assert set(read_json(directory / PREDICTIONS_FILE).values()) == {""}
     best = read_json(directory / "metrics.json")["best"]

@@ -6,6 +6,8 @@ In NFD a syllable is two or three characters, which most vocabularies lack or re
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
 from unicodedata import combining, is_normalized, normalize
 
@@ -40,6 +42,7 @@ def compose_example(example: Example) -> Example:
         answers=tuple(text for text, _ in answers),
         answer_starts=tuple(start for _, start in answers),
         title=normalize("NFC", example.title),
+        reference_answers=tuple(normalize("NFC", text) for text in example.reference_answers),
     )
 
 
@@ -63,6 +66,22 @@ def compose(text: str) -> tuple[str, list[int] | None]:
         length += len(piece)
         begin = end
     return "".join(pieces), [*places, length]
+
+
+def original_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Where pieces [start, end) of the composed text stand in `text` itself.
+
+    A piece that begins or ends inside what was composed together is widened to all of that.
+    """
+    _, places = compose(text)
+    if places is None:
+        return list(spans)
+    known = [(place, offset) for offset, place in enumerate(places) if place != UNKNOWN]
+    composed, original = zip(*known, strict=True)
+    return [
+        (original[bisect_right(composed, start) - 1], original[bisect_left(composed, end)])
+        for start, end in spans
+    ]
 
 
 def _is_boundary(before: str, after: str) -> bool:

@@ -57,7 +57,7 @@ def examine(options: argparse.Namespace) -> None:
         use_caches_if_unreachable()
     tokenizer = None
     if options.model is not None:
-        from qa.models.span_reader import load_tokenizer  # here, since qa.data knows no models
+        from qa.models.pretrained import load_tokenizer  # here, since qa.data knows no models
 
         tokenizer = load_tokenizer(options.model)
     mended = mend_examples(read_unchecked(options.file))

@@ -13,6 +13,8 @@ class Example:
 
     `answers[i]` stands in `context` at character `answer_starts[i]`; both are empty for a
     question that has no answer or no label. `title` names the article the context is from.
+    `reference_answers` are the texts that scores compare with where the data lists them apart from
+    the places to learn from, as MRQA does; empty otherwise.
     """
 
     id: str
@@ -21,6 +23,12 @@ class Example:
     answers: tuple[str, ...] = ()
     answer_starts: tuple[int, ...] = ()
     title: str = ""
+    reference_answers: tuple[str, ...] = ()
+
+    @property
+    def gold_answers(self) -> tuple[str, ...]:
+        """The texts that scores compare with."""
+        return self.reference_answers or self.answers
 
 
 def shown(name: str) -> str:

@@ -33,7 +33,7 @@ def profile_texts(examples: list[Example]) -> dict[str, Any]:
     pairs = Counter((example.question, example.context) for example in examples)
     recur = sum(e.context.count(e.answers[0]) > 1 for e in answered)
     cut = [
-        best_scores([e.context[start:end] for start, end in answer_spans(e)], e.answers)
+        best_scores([e.context[start:end] for start, end in answer_spans(e)], e.gold_answers)
         for e in answered
     ]
     return {
@@ -75,7 +75,7 @@ def profile_tokens(
         labels = [label_span(starts, ends, *span) for span in answer_spans(example)]
         answer_lengths += [last - first + 1 for first, last in filter(None, labels)]
         texts = [example.context[starts[i] : ends[j]] for i, j in filter(None, labels)]
-        cut.append(best_scores(texts, example.answers))
+        cut.append(best_scores(texts, example.gold_answers))
     return {
         "tokens": {
             "context": lengths(list(context_lengths.values())),

@@ -6,7 +6,6 @@ B: windows, T: tokens of the longest window, N: tokens of all windows together, 
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,22 +18,19 @@ from qa.engine.errors import UserError, require
 from qa.models import segment_attention
 from qa.models.boundary_head import BoundaryHead
 from qa.models.byte_dropout import use_byte_dropout
+from qa.models.pretrained import (
+    load_boundary_head,
+    load_model,
+    quiet_transformers,
+    revision_of,
+    saved_file,
+    user_errors,
+)
 from qa.models.segments import ROUND_TOTAL, Scratch, Segments, round_up
 
-# The names that encoders give their two dropout probabilities.
-ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
-HIDDEN_DROPOUT_NAMES = ("hidden_dropout_prob", "dropout")
 BOUNDARY_FILE = "boundary_head.safetensors"  # beside the weights that transformers reads
 # Rounding makes up to 4e-6 (BERT-large), another window's tokens in sight 5e-4 and more.
 PACKED_TOLERANCE = 5e-5
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
 
 
 class SpanScores(NamedTuple):
@@ -229,51 +225,29 @@ class SpanReader(nn.Module):
         hidden_dropout: float | None = None,
         require_head: bool = False,
         boundaries: bool | None = None,
+        revision: str | None = None,
     ) -> SpanReader:
         """Load an encoder or a whole reader, fp32, from a directory or the hub.
 
         A checkpoint without a span head gets a new one, drawn from torch's global generator, unless
         `require_head`. boundaries: with a boundary head, the saved one or a new one; None: with the
-        saved one, if there is one. Raises UserError if it cannot be loaded or other weights are
-        missing.
+        saved one, if there is one. revision: of a hub id, from `revision_of`, which is asked if
+        None. Raises UserError if it cannot be loaded or other weights are missing.
         """
-        from transformers import AutoConfig, AutoModelForQuestionAnswering
-
-        check_directory(name)
+        revision = revision or revision_of(name)
         with user_errors(name):
-            config = AutoConfig.from_pretrained(name)
-            set_dropout(config, "attention_dropout", ATTENTION_DROPOUT_NAMES, attention_dropout)
-            set_dropout(config, "hidden_dropout", HIDDEN_DROPOUT_NAMES, hidden_dropout)
-            with quiet_transformers():
-                model, loading = AutoModelForQuestionAnswering.from_pretrained(
-                    name, config=config, dtype=torch.float32, output_loading_info=True
-                )
-            saved = Path(name) / BOUNDARY_FILE
-            has_saved = saved.is_file()
-            reader = cls(model, has_saved if boundaries is None else boundaries)
-            if reader.boundary_head is not None and has_saved:
+            model, missing = load_model(name, revision, attention_dropout, hidden_dropout)
+            saved = None if boundaries is False else saved_file(name, BOUNDARY_FILE, revision)
+            reader = cls(model, saved is not None if boundaries is None else boundaries)
+            if reader.boundary_head is not None and saved is not None:
                 load_boundary_head(reader.boundary_head, saved)
-        absent = [key for key in loading["missing_keys"] if not key.startswith("qa_outputs.")]
+        absent = [key for key in missing if not key.startswith("qa_outputs.")]
         require(not absent, f"{name}: weights are missing, e.g. {', '.join(sorted(absent)[:2])}")
         require(
-            not (require_head and loading["missing_keys"]),
+            not (require_head and missing),
             f"{name}: has no trained span head (qa_outputs); train it first with train.py --model",
         )
         return reader
-
-
-def load_boundary_head(head: BoundaryHead, file: Path) -> None:
-    """Load a saved head; UserError if the file is damaged or of another model."""
-    from safetensors.torch import load_file
-
-    try:
-        head.load_state_dict(load_file(file))
-    except Exception as error:  # safetensors and torch raise their own, without a common base
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(
-            f"{file}: cannot be loaded as this model's boundary head ({reason}); put it back, or"
-            " remove it to answer by whole tokens"
-        ) from error
 
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,63 +275,6 @@ def two_windows(model: Any) -> dict[str, Any]:
     }
 
 
-def set_dropout(config: Any, option: str, names: tuple[str, ...], value: float | None) -> None:
-    """Set a dropout probability under the name that this encoder gives it; None leaves it alone."""
-    if value is None:
-        return
-    present = [name for name in names if hasattr(config, name)]
-    require(present, f"{option}: a {config.model_type} model has no such setting")
-    setattr(config, present[0], value)
-
-
-def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a directory or hub id; UserError if it cannot be loaded."""
-    from transformers import AutoTokenizer
-
-    check_directory(name)
-    if os.path.isdir(name):
-        # Without any of them transformers makes up an empty vocabulary.
-        require(
-            any(file in os.listdir(name) for file in TOKENIZER_FILES),
-            f"{name}: no tokenizer in this model directory (none of {', '.join(TOKENIZER_FILES)})",
-        )
-    with user_errors(name):
-        return AutoTokenizer.from_pretrained(name)
-
-
-def check_directory(name: str) -> None:
-    """Raise UserError if `name` can only be a directory and is none with a configuration."""
-    # os.path, not pathlib: it calls a name that no file can have absent instead of raising.
-    if os.path.isdir(name):
-        present = set(os.listdir(name))
-        require("config.json" in present, f"{name}: no config.json in this model directory")
-    else:
-        looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
-        require(not looks_local and not os.path.exists(name), f"{name}: no such model directory")
-
-
-class user_errors:
-    """Turns what transformers raises for a name that it cannot load into a UserError."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        # Any Exception: there is no end to what transformers raises for a malformed directory.
-        if not isinstance(error, Exception) or isinstance(error, UserError):
-            return
-        reason = " ".join(str(error).split())[:160]
-        if os.path.isdir(self.name):
-            raise UserError(f"{self.name}: cannot be loaded as a model ({reason})") from error
-        raise UserError(
-            f"{self.name}: is no local directory and cannot be had from the hub; check the id and"
-            f" the network, or pass a local directory instead ({reason})"
-        ) from error
-
-
 class evaluating:
     """Puts a module into evaluation mode for a while."""
 
@@ -370,21 +287,3 @@ class evaluating:
 
     def __exit__(self, *_: object) -> None:
         self.module.train(self.was_training)
-
-
-class quiet_transformers:
-    """Silences transformers' progress bars and its report of the head it made, for a while."""
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self.logging = logging
-        self.verbosity = logging.get_verbosity()
-        self.shows_bars = logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        self.logging.set_verbosity(self.verbosity)
-        if self.shows_bars:
-            self.logging.enable_progress_bar()

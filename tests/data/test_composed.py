@@ -11,7 +11,7 @@ from conftest import ARTICLES, squad_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.data.composed import UNKNOWN, compose, compose_example, is_decomposed
+from qa.data.composed import UNKNOWN, compose, compose_example, is_decomposed, original_spans
 from qa.data.examples import Example
 from qa.data.offsets import stands_at
 from qa.data.readers import read_examples
@@ -40,6 +40,32 @@ def test_every_offset_splits_the_composed_text_as_it_split_the_old_one(text: str
         if place != UNKNOWN:
             assert normalize("NFC", text[:offset]) == composed[:place]
             assert normalize("NFC", text[offset:]) == composed[place:]
+
+
+@given(text=texts, data=st.data())
+@settings(max_examples=1000, deadline=None, derandomize=True)
+def test_a_composed_piece_is_found_in_the_text_it_was_composed_of(
+    text: str, data: st.DataObject
+) -> None:
+    """Oracle: the shortest piece, between places where the text can be cut, that composes to it."""
+    composed, places = compose(text)
+    start = data.draw(st.integers(0, len(composed)))
+    end = data.draw(st.integers(start, len(composed)))
+    cuts = [i for i in range(len(text) + 1) if places is None or places[i] != UNKNOWN]
+    before = {i: len(normalize("NFC", text[:i])) for i in cuts}
+    first = max(i for i in cuts if before[i] <= start)
+    last = min(i for i in cuts if before[i] >= end)
+    assert original_spans(text, [(start, end)] * 2) == [(first, last)] * 2
+    assert composed[start:end] in normalize("NFC", text[first:last])
+
+
+def test_original_spans_by_hand() -> None:
+    text = normalize("NFD", "a각b")  # a, three jamo, b
+    spans = [(0, 1), (1, 2), (1, 3), (2, 3)]
+    assert original_spans(text, spans) == [(0, 1), (1, 4), (1, 5), (4, 5)]
+    # Two characters are left of three that were composed together: both widen to all of them.
+    assert original_spans("e\u0301\u0327x", [(0, 1), (1, 2), (2, 3)]) == [(0, 3), (0, 3), (3, 4)]
+    assert original_spans("강", [(0, 1)]) == [(0, 1)]
 
 
 def test_by_hand() -> None:

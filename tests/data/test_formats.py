@@ -10,10 +10,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from conftest import ARTICLES, squad_json
 
+import qa.evaluate
 from qa.data.examples import Example
 from qa.data.readers import read_examples
 from qa.engine.errors import UserError
@@ -264,6 +266,66 @@ def test_spans_of_mrqa(detected: Any, expected: list[tuple[str, int]], tmp_path:
     assert list(zip(example.answers, example.answer_starts, strict=True)) == expected
 
 
+def test_mrqa_scores_count_the_answers_list(tmp_path: Path, capsys: Any) -> None:
+    """By hand: the spans are learned from, and the official script's gold answers are `answers`.
+
+    1: "fourteen years" is one of them, though not in the context: 1 and 1. 2: the article of "a big
+    red car" goes, "red car" has 2 of the 3 words left: 0 and 2 * 1 * (2/3) / (1 + 2/3) = 0.8. 3:
+    spelled with other punctuation only: 1 and 1. So the means are 2/3 and 2.8/3.
+    """
+    qas = [
+        ("1", ["14", "fourteen years"], [("14", 4)]),
+        ("2", ["a big red car"], [("big Red car", 12)]),
+        ("3", ["USA"], [("U.S.A.", 31)]),
+    ]
+    context = "For 14 in a big Red car in the U.S.A."
+    spans = {"14": [4, 5], "big Red car": [12, 22], "U.S.A.": [31, 36]}
+    entry = {
+        "context": context,
+        "qas": [
+            {
+                "qid": i,
+                "question": "?",
+                "answers": answers,
+                "detected_answers": [{"text": t, "char_spans": [spans[t]]} for t, _ in found],
+            }
+            for i, answers, found in qas
+        ],
+    }
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(entry))
+    examples = read_examples(str(path))
+    assert [list(zip(e.answers, e.answer_starts, strict=True)) for e in examples] == [
+        found for _, _, found in qas
+    ]
+    assert [list(e.gold_answers) for e in examples] == [answers for _, answers, _ in qas]
+    predictions = tmp_path / "p.json"
+    predictions.write_text(json.dumps({"1": "fourteen years", "2": "red car", "3": "U.S.A"}))
+    output = tmp_path / "scores"
+    flags = ["--predictions", str(predictions), "--metric", "mrqa", "--output-dir", str(output)]
+    assert qa.evaluate.main(["--data", str(path), *flags]) == 0
+    scores = json.loads((output / "metrics.json").read_text())["mrqa"]
+    assert scores == pytest.approx({"exact_match": 200 / 3, "f1": 280 / 3})
+
+
+def test_other_answers_beside_those_of_mrqa(tmp_path: Path) -> None:
+    """The hub's form has them too; one that is no text is refused."""
+    found = {"text": ["나루"], "char_spans": [{"start": [4], "end": [5]}]}
+    row = {"id": "1", "question": "?", "context": "강, 강나루", "detected_answers": found}
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes([{**row, "answers": ["강나루", "나루"]}]))
+    (example,) = read_examples(str(tmp_path / "a.parquet"))
+    assert (example.answers, example.gold_answers) == (("나루",), ("강나루", "나루"))
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({**row, "answers": [normalize("NFD", "강나루")]}))
+    (example,) = read_examples(str(path), nfc=True)
+    assert example.gold_answers == ("강나루",)
+    (example,) = read_examples(str(path), labelled=False)
+    assert example.gold_answers == ()
+    path.write_text(json.dumps({**row, "answers": [1]}))
+    with pytest.raises(UserError, match="line 1: answers beside detected_answers must be strings"):
+        read_examples(str(path))
+
+
 def test_empty_cells_are_questions_without_an_answer(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,context,question,answer,answer_start\n1,강나루,?,,\n2,강나루,?,나루,1\n")
@@ -301,12 +363,29 @@ def test_unlabelled_tables_need_no_answers_and_no_ids(tmp_path: Path) -> None:
             read_examples(str(tmp_path / name))
 
 
-def test_a_repeated_context_is_kept_once(tmp_path: Path) -> None:
-    """A document of KorQuAD 2.x on the hub stands in the row of each of its questions."""
-    rows = [{**row, "context": CONTEXT, "answer": "강", "answer_start": 0} for row in flat_rows()]
-    (tmp_path / "a.parquet").write_bytes(parquet_bytes(rows))
-    examples = read_examples(str(tmp_path / "a.parquet"))
-    assert len({id(example.context) for example in examples}) == 1
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_repeated_contexts_and_titles_are_kept_once(suffix: str, form: str, tmp_path: Path) -> None:
+    """A document of KorQuAD 2.x on the hub stands in the row of each of its questions.
+
+    More documents than `compose` remembers, and the questions of one are far apart.
+    """
+    rows = []
+    for i in range(40):
+        context = normalize(form, f"강나루 {i % 20}")
+        title = normalize(form, f"강 {i % 20}")
+        answer = {"answer": normalize(form, "강"), "answer_start": 0}
+        rows.append({"id": str(i), "title": title, "context": context, "question": "?", **answer})
+    writers: dict[str, Callable[[Any], bytes]] = {
+        "csv": csv_bytes,
+        "jsonl": lambda rows: "\n".join(map(json.dumps, rows)).encode(),
+        "parquet": parquet_bytes,
+    }
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(writers[suffix](rows))
+    examples = read_examples(str(path), nfc=form == "NFD")
+    assert [e.context for e in examples] == [f"강나루 {i % 20}" for i in range(40)]
+    assert len({id(e.context) for e in examples}) == len({id(e.title) for e in examples}) == 20
 
 
 HEADER = "id,context,question,answer,answer_start\n"

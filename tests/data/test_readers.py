@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qa.data.examples import Example
-from qa.data.readers import read_examples
+from qa.data.readers import read_examples, read_training
 from qa.engine.errors import UserError
 
 CONTEXT = "강나루는 1921년에 태어났다."
@@ -365,6 +365,65 @@ def test_hub_data_set_that_cannot_be_loaded(source: str) -> None:
         read_examples(source)
     assert str(caught.value).startswith(f"{source}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def hub_configs(tmp_path: Path) -> Path:
+    """A data set directory with two configurations, of which one has two splits."""
+    parts = {"mrc": ("train", "validation"), "nli": ("train",)}
+    lines = ["---", "configs:"]
+    for config, splits in parts.items():
+        lines += [f"- config_name: {config}", "  data_files:"]
+        for split in splits:
+            rows = [row(id=f"{config}-{split}-{i}") for i in range(3)]
+            name = f"{config}-{split}.jsonl"
+            (tmp_path / name).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+            lines += [f"  - split: {split}", f"    path: {name}"]
+    (tmp_path / "README.md").write_text("\n".join([*lines, "---"]), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "expected"),
+    [
+        (":mrc:train", "mrc-train"),
+        (":mrc:validation", "mrc-validation"),
+        (":mrc:", "mrc-validation"),
+        (":nli:train", "nli-train"),
+    ],
+)
+def test_configuration_of_a_hub_data_set(suffix: str, expected: str, hub_configs: Path) -> None:
+    found = read_examples(f"hub:{hub_configs}{suffix}", split="validation")
+    assert [e.id for e in found] == [f"{expected}-{i}" for i in range(3)]
+
+
+@pytest.mark.parametrize(("suffix", "number"), [(":mrc:train[:2]", 2), (":mrc:train[1:]@3", 2)])
+def test_slice_of_a_configuration(suffix: str, number: int, hub_configs: Path) -> None:
+    examples, times = read_training(f"hub:{hub_configs}{suffix}")
+    assert len(examples) == number
+    assert set(times.values()) == ({3} if "@" in suffix else set())
+
+
+@pytest.mark.parametrize(
+    ("suffix", "named"),
+    [
+        ("", "['mrc', 'nli']; name one: hub:NAME:CONFIG:SPLIT"),
+        (":train", "['mrc', 'nli']; name one: hub:NAME:CONFIG:SPLIT"),
+        ("::train", "['mrc', 'nli']; name one: hub:NAME:CONFIG:SPLIT"),
+        (":qa:train", "'qa' not found. Available: ['mrc', 'nli']"),
+        (":nli:validation", 'Unknown split "validation"'),
+        (":mrc:train:x", "expected hub:NAME, hub:NAME:SPLIT or hub:NAME:CONFIG:SPLIT"),
+    ],
+)
+def test_configuration_that_is_not_there(suffix: str, named: str, hub_configs: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read_examples(f"hub:{hub_configs}{suffix}")
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_slice_of_a_split_is_no_configuration(hub_dir: Path) -> None:
+    assert read_examples(f"hub:{hub_dir}:train[:3]") == expected_examples()[:3]
 
 
 @pytest.mark.parametrize("source", ["hub:", "hub::train"])

@@ -34,8 +34,10 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, number: int) -> 
     )
     check_characters(str(example_id), f"{where}: id")
     answers: list[Answer] = []
+    references: list[str] = []
     if labelled and not _is_impossible(row, where):
         answers = _answers(row, where)
+        references = _reference_answers(row, where, answers)
     title = row.get("title") or ""
     title = title if isinstance(title, str) else str(title)
     check_characters(title, f"{where}: title")
@@ -46,6 +48,7 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, number: int) -> 
         answers=tuple(text for text, _ in answers),
         answer_starts=tuple(start for _, start in answers),
         title=title,
+        reference_answers=tuple(references),
     )
 
 
@@ -133,6 +136,17 @@ def _detected_answers(value: Any, context: str, where: str) -> list[Answer]:
             )
             found[context[span[0] : span[1] + 1], span[0]] = None
     return list(found)
+
+
+def _reference_answers(row: dict[str, Any], where: str, found: list[Answer]) -> list[str]:
+    """MRQA: the answers as people wrote them, if the context has others; its score counts these."""
+    if row.get("detected_answers") is None or row.get("answers") is None:
+        return []
+    texts = list_of(row, "answers", where)
+    for text in texts:
+        require(isinstance(text, str), f"{where}: answers beside detected_answers must be strings")
+        check_characters(text, f"{where}: an answer")
+    return texts if set(texts) != {text for text, _ in found} else []
 
 
 def _first(row: dict[str, Any], keys: tuple[str, ...]) -> Any:

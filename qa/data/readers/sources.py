@@ -55,7 +55,7 @@ def split_sources(text: str) -> list[Source]:
 def read_examples(
     source: str, split: str = "train", labelled: bool = True, nfc: bool = False
 ) -> list[Example]:
-    """Read the examples of a file, a folder, a .zip, or of `hub:NAME` or `hub:NAME:SPLIT`.
+    """Read the examples of a file, a folder, a .zip, or of `hub:NAME[:[CONFIG:]SPLIT]`.
 
     source: several are separated by commas. split: the split of a hub data set whose name carries
     none. labelled: to train or score on; otherwise answers are not looked at and a row without id
@@ -78,14 +78,18 @@ def read_training(
     return _read_all(source, split, True, nfc)
 
 
-def read_unchecked(source: str, split: str = "train", labelled: bool = True) -> list[Example]:
+def read_unchecked(
+    source: str, split: str = "train", labelled: bool = True, nfc: bool = False
+) -> list[Example]:
     """The examples of one source as they are: ids may repeat and answers may be misplaced."""
-    contexts: dict[str, str] = {}  # flat formats repeat a context for each question: keep one
+    texts: dict[str, str] = {}  # flat formats repeat context and title for each question: keep one
     examples = []
     for number, (where, row) in enumerate(_rows(source, split, labelled)):
         example = to_example(row, where, labelled, number)
-        context = contexts.setdefault(example.context, example.context)
-        examples.append(replace(example, context=context))
+        if nfc:
+            example = compose_example(example)
+        context, title = (texts.setdefault(text, text) for text in (example.context, example.title))
+        examples.append(replace(example, context=context, title=title))
     require(examples, f"{source}: holds no questions")
     return examples
 
@@ -98,9 +102,7 @@ def _read_all(
     seen: set[str] = set()
     sources = split_sources(text)
     for number, source in enumerate(sources, 1):
-        read = read_unchecked(source.name, split, labelled)
-        if nfc:
-            read = [compose_example(example) for example in read]
+        read = read_unchecked(source.name, split, labelled, nfc)
         check_examples(read, source.name)
         # Ids as 1, 2, 3 are common: question 7 of the second source becomes 2:7.
         read = [replace(e, id=f"{number}:{e.id}") if e.id in seen else e for e in read]
