@@ -124,7 +124,10 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
     )
     collator = Collator(options.max_seq_length, pads=not reader.is_packed)
     config = TrainConfig(
-        learning_rate=LEARNING_RATE, num_train_epochs=2, precision=options.precision, device=options.device
+        learning_rate=LEARNING_RATE,
+        num_train_epochs=2,
+        precision=options.precision,
+        device=options.device,
     )
     trained = TrainingRun(reader, reader_loss, sample, order, collator, config)
     num_positions, started, ended = 0, 0.0, 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from qa.engine.rng import seed_everything
 from qa.engine.step import Batch
 from qa.models.flops import ModelFlops, count_flops
 from qa.models.pretrained import load_tokenizer
+from qa.models.r_drop import r_drop_loss
 from qa.models.small_bert import small_bert_config
 from qa.models.span_loss import window_loss
 from qa.models.span_reader import SpanReader, model_inputs
@@ -101,8 +103,10 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
         groups_lengths=not reader.is_packed,
     )
     collator = Collator(options.max_seq_length, pads=not reader.is_packed)
-    flops = count_flops(reader)  # while it is on the CPU
-    run = TrainingRun(reader, reader_loss, train_windows, order, collator, config.train, world)
+    flops = count_flops(reader, passes=2 if config.model.r_drop else 1)  # while it is on the CPU
+    rates = dict.fromkeys(reader.new_weights, config.model.head_learning_rate)
+    loss_fn = partial(reader_loss, r_drop=config.model.r_drop)
+    run = TrainingRun(reader, loss_fn, train_windows, order, collator, config.train, world, rates)
     if world.rank > 0:  # the weights are drawn alike, the dropout masks are not
         seed_everything(config.train.seed + 1000 * world.rank)
     say(f"model: {count_parameters(reader):,} parameters, {run.precision} on {run.device.type}")
@@ -118,8 +122,10 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
     )
 
 
-def reader_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """The engine's loss function: the summed loss of a batch."""
+def reader_loss(model: nn.Module, batch: Batch, r_drop: float = 0.0) -> torch.Tensor:
+    """The engine's loss function: the summed loss of a batch; r_drop: see `r_drop_loss`."""
+    if r_drop:
+        return r_drop_loss(model, batch, r_drop)
     return window_loss(model(**model_inputs(batch)), batch)
 
 

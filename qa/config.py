@@ -74,7 +74,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which model is trained."""
+    """Which model is trained, and what its parts learn from."""
 
     model: str = option("klue/bert-base", "directory or hub id of an encoder, or 'embedded'")
     attention_dropout: float | None = option(
@@ -84,8 +84,19 @@ class ModelConfig:
     character_boundaries: bool = option(
         True, "place both ends of an answer at characters inside their tokens, with a learned head"
     )
+    head_learning_rate: float = option(
+        1.5e-3, "peak learning rate of heads that are new; loaded ones learn at learning_rate"
+    )
+    r_drop: float = option(
+        0.0, "weight of the agreement of two passes (R-Drop); above 0 a step takes twice the time"
+    )
 
     def __post_init__(self) -> None:
+        require(
+            0 < self.head_learning_rate < float("inf"),
+            f"head_learning_rate must be above 0, not {self.head_learning_rate}",
+        )
+        require_at_least(self, "r_drop", 0)
         for name in ("attention_dropout", "hidden_dropout"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, f"{name} must be 0 to below 1, not {value}")

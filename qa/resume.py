@@ -26,6 +26,8 @@ SAME_SETTINGS = (
     "attention_dropout",
     "hidden_dropout",
     "character_boundaries",
+    "head_learning_rate",
+    "r_drop",
     "metric_for_best_model",
     "n_best_size",
     "max_answer_length",

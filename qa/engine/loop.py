@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -55,7 +55,8 @@ class TrainingRun:
     collate_fn(items): a batch, i.e. a dict of tensors and ints with `num_items` among the ints.
     world: the processes that train this model together; each of them makes a TrainingRun with the
     same arguments. An order's micro-batches are dealt out to them in turn, so the order of the data
-    does not depend on their number.
+    does not depend on their number. learning_rates: the peak rates of parameters whose names begin
+    so, such as a new head's, instead of the configured one; they rise and fall with it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class TrainingRun:
         collate_fn: Callable[[list[Any]], Batch],
         config: TrainConfig,
         world: World = ALONE,
+        learning_rates: Mapping[str, float] | None = None,
     ) -> None:
         self.config = config
         self.world = world
@@ -79,7 +81,9 @@ class TrainingRun:
         self.dataset = dataset
         self.order = order
         self.collate_fn = collate_fn
-        self.optimizer = make_optimizer(model, config.learning_rate, config.weight_decay)
+        self.optimizer = make_optimizer(
+            model, config.learning_rate, config.weight_decay, learning_rates
+        )
         self.scaler = make_scaler(self.device, self.precision)
         self.micro_batches_per_epoch = len(order(0))
         require(

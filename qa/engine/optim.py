@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
 
 def make_optimizer(
-    model: nn.Module, learning_rate: float, weight_decay: float
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    own_rates: Mapping[str, float] | None = None,
 ) -> torch.optim.Optimizer:
     """AdamW over the trainable parameters; biases and norm weights (1-D) do not decay.
+
+    own_rates: learning rates of parameters whose names begin so. Each group holds its rate over
+    `learning_rate` as `lr_scale`, which `train_step` multiplies a step's rate with.
 
     Fused where torch has a fused kernel: one pass over memory instead of one per operation, and no
     host sync inside `GradScaler.step`.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    by_kind: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rates = [r for prefix, r in (own_rates or {}).items() if name.startswith(prefix)]
+            scale = rates[0] / learning_rate if rates else 1.0
+            decay = weight_decay if parameter.ndim >= 2 else 0.0
+            by_kind.setdefault((scale, decay), []).append(parameter)
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": parameters, "lr_scale": scale, "weight_decay": decay}
+        for (scale, decay), parameters in by_kind.items()
     ]
-    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    fused = all(p.device.type in ("cpu", "cuda") for group in by_kind.values() for p in group)
     return torch.optim.AdamW(groups, lr=learning_rate, fused=fused or None)

@@ -71,7 +71,7 @@ def train_step(
     scaler.unscale_(optimizer)  # once per step, before anything looks at gradients
     grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("lr_scale", 1.0)
     scaler.step(optimizer)  # skips itself if fp16 gradients overflowed
     scaler.update()
     optimizer.zero_grad(set_to_none=True)

@@ -11,7 +11,7 @@ from qa.models.span_reader import SpanReader, evaluating, two_windows
 
 
 class ModelFlops(NamedTuple):
-    """Floating point operations of a forward pass.
+    """Floating point operations of a step's forward passes.
 
     per_token: of the linear layers, for each token. per_pair: of attention, for each pair of tokens
     of a window.
@@ -25,8 +25,8 @@ class ModelFlops(NamedTuple):
         return 3 * (self.per_token * num_tokens + self.per_pair * num_token_pairs)
 
 
-def count_flops(reader: SpanReader) -> ModelFlops:
-    """Count the products that a small batch takes, on the CPU."""
+def count_flops(reader: SpanReader, passes: int = 1) -> ModelFlops:
+    """Count the products that a small batch takes, on the CPU; passes: of a step over its batch."""
     # Not under no_grad, where the counter's hooks refuse some models.
     batch = two_windows(reader.model)
     num_windows, width = batch["shape"]
@@ -40,4 +40,4 @@ def count_flops(reader: SpanReader) -> ModelFlops:
         num_pairs = sum(round_up(n, ROUND_WIDTH) ** 2 for n in batch["lengths"])
     else:
         num_tokens, num_pairs = num_windows * width, num_windows * width**2
-    return ModelFlops(linear / num_tokens, attention / num_pairs)
+    return ModelFlops(passes * linear / num_tokens, passes * attention / num_pairs)

@@ -48,13 +48,15 @@ class SpanReader(nn.Module):
     weights load with `AutoModelForQuestionAnswering`, and the other way round. The encoder sees
     the windows packed end to end, without padding, if its attention can be exchanged; `is_packed`
     says so. boundaries: adds a new head, drawn from torch's global generator, that places both ends
-    of an answer inside their tokens.
+    of an answer inside their tokens. new_weights: beginnings of the names of weights that were
+    drawn anew for a model that was loaded.
     """
 
     def __init__(self, model: Any, boundaries: bool = False) -> None:
         super().__init__()
         self.model = model
         self.boundary_head: BoundaryHead | None = None
+        self.new_weights: list[str] = []
         self._scratch = Scratch()
         head = getattr(model, "qa_outputs", None)
         if not isinstance(head, nn.Linear) or head.out_features != 2:
@@ -247,6 +249,9 @@ class SpanReader(nn.Module):
             not (require_head and missing),
             f"{name}: has no trained span head (qa_outputs); train it first with train.py --model",
         )
+        reader.new_weights = ["model.qa_outputs."] if missing else []
+        if reader.boundary_head is not None and saved is None:
+            reader.new_weights.append("boundary_head.")
         return reader
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -236,6 +237,42 @@ def test_frozen_parameters_are_left_out_of_the_optimizer() -> None:
     groups = make_optimizer(model, 0.1, 0.1).param_groups
     optimized = {id(p) for group in groups for p in group["params"]}
     assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+def test_parameters_with_a_rate_of_their_own_move_as_with_an_optimizer_of_their_own() -> None:
+    """Two torch optimizers, one for the named part and one for the rest, are the reference."""
+    torch.manual_seed(0)
+    ours = nn.ModuleDict({"encoder": nn.Linear(3, 4), "head": nn.Linear(4, 1)}).double()
+    theirs = copy.deepcopy(ours)
+    optimizer = make_optimizer(ours, 0.01, 0.1, {"head.": 0.05})
+    references = [
+        torch.optim.AdamW(
+            [
+                {"params": [theirs[name].weight], "weight_decay": 0.1},
+                {"params": [theirs[name].bias], "weight_decay": 0.0},
+            ],
+            lr=rate,
+        )
+        for name, rate in (("encoder", 0.01), ("head", 0.05))
+    ]
+
+    def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
+        return model["head"](model["encoder"](batch["x"]).tanh()).square().sum()
+
+    for factor in (1.0, 0.5, 0.25):  # a schedule, which holds for both rates
+        batch = {"x": torch.randn(5, 3, dtype=torch.float64), "num_items": 1}
+        settings = {"device": CPU, "precision": "fp32", "max_grad_norm": 0.0}
+        scaler = make_scaler(CPU, "fp32")
+        rate = 0.01 * factor
+        train_step(ours, [batch], loss_of, optimizer, scaler, learning_rate=rate, **settings)
+        loss_of(theirs, batch).backward()
+        for reference, own_rate in zip(references, (0.01, 0.05), strict=True):
+            for group in reference.param_groups:
+                group["lr"] = own_rate * factor
+            reference.step()
+            reference.zero_grad()
+    for (name, found), expected in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, msg=name)
 
 
 def test_fp16_skips_a_step_that_overflows_and_halves_the_scale() -> None:

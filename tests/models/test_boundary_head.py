@@ -428,6 +428,23 @@ def test_head_that_is_wanted_but_not_saved_is_new(saved: Path) -> None:
     assert not torch.equal(heads[0], heads[2])
 
 
+def test_new_weights_are_those_that_were_not_saved(saved: Path, encoder_dir: Path) -> None:
+    """By name, as the optimizer is told to give them a rate of their own."""
+
+    def new(directory: Path, boundaries: bool | None) -> set[str]:
+        reader = SpanReader.from_pretrained(str(directory), boundaries=boundaries)
+        names = dict(reader.named_parameters())
+        return {name for name in names if name.startswith(tuple(reader.new_weights))}
+
+    span = {"model.qa_outputs.weight", "model.qa_outputs.bias"}
+    boundary = {"boundary_head.linear.weight", "boundary_head.linear.bias"}
+    assert new(saved, None) == set()
+    assert new(encoder_dir, True) == span | boundary
+    assert new(encoder_dir, None) == span
+    (saved / BOUNDARY_FILE).unlink()
+    assert new(saved, True) == boundary
+
+
 def test_reader_saved_without_a_head_leaves_no_other_ones_there(saved: Path) -> None:
     """Else it would answer with a head that was trained with another encoder."""
     reader = SpanReader.from_pretrained(str(saved), boundaries=False)

@@ -1,0 +1,62 @@
+"""R-Drop: two passes under different dropout masks are to agree (Liang et al., 2021).
+
+A reader sees few thousand questions and learns some of them by heart. The masks of two passes hide
+different parts of what it knows; it is told to spread its answers alike all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from qa.models.span_loss import window_loss
+from qa.models.span_reader import SpanScores, model_inputs
+
+
+def r_drop_loss(model: nn.Module, batch: Mapping[str, Any], weight: float) -> torch.Tensor:
+    """Summed loss of a batch's windows: the mean of two passes, and how far these are apart.
+
+    weight: of the latter; at 0 the second pass would be wasted, so the caller does without.
+    """
+    # One call with every window twice, since DDP expects one forward for a backward.
+    scores = model(**twice(model_inputs(batch)))
+    num_windows = len(scores.start_logits) // 2
+    first = SpanScores(*(None if part is None else part[:num_windows] for part in scores))
+    second = SpanScores(*(None if part is None else part[num_windows:] for part in scores))
+    loss = (window_loss(first, batch) + window_loss(second, batch)) / 2
+    return loss + weight * divergence(first, second)
+
+
+def twice(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader takes, of 2 B windows: all of them, then all of them again."""
+    num_windows, width = inputs["shape"]
+    doubled: dict[str, Any] = {
+        name: torch.cat((value, value))
+        for name, value in inputs.items()
+        if isinstance(value, torch.Tensor)
+    }
+    slots = inputs["slots"]
+    doubled["slots"] = torch.cat((slots, slots + num_windows * width))
+    doubled["lengths"] = [*inputs["lengths"], *inputs["lengths"]]
+    doubled["shape"] = 2 * num_windows, width
+    return doubled
+
+
+def divergence(first: SpanScores, second: SpanScores) -> torch.Tensor:
+    """Sum over windows of the symmetric KL divergence, the mean of starts and ends; a scalar.
+
+    KL(p, q) and KL(q, p) are averaged, for which the sum of (p - q)(log p - log q) is twice theirs.
+    """
+    total = first.start_logits.new_zeros(())
+    for ours, theirs in (
+        (first.start_logits, second.start_logits),
+        (first.end_logits, second.end_logits),
+    ):  # (B, T), -inf behind a window's end, where both probabilities are 0
+        is_token = ours > float("-inf")
+        log_p = ours.log_softmax(1).masked_fill(~is_token, 0.0)
+        log_q = theirs.log_softmax(1).masked_fill(~is_token, 0.0)
+        total = total + ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum()
+    return total / 4
