@@ -66,7 +66,10 @@ def test_second_call_does_not_tokenise(tokenizer: Any, tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 
 
-def test_more_examples_than_one_call_takes(tokenizer: Any, tmp_path: Path) -> None:
+def test_more_examples_than_one_call_takes(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qa.data.tokens.EXAMPLES_PER_CALL", 256)
     examples = [replace(make_examples()[i % 12], id=str(i)) for i in range(600)]
     dataset = cached_windows(examples, tokenizer, OPTIONS, tmp_path)
     index = np.asarray(dataset["example_index"][:])
