@@ -62,7 +62,7 @@ def write_windows(
             pyarrow.OSFile(str(temporary), "wb") as file,
             pyarrow.ipc.new_stream(file, schema) as stream,
         ):
-            for windows in window_columns(examples, tokenizer, options):
+            for windows in window_columns(examples, tokenizer, options, ahead=True):
                 bounds = pyarrow.array(windows.bounds, pyarrow.int32())
                 columns = {
                     **windows.values,

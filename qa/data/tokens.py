@@ -6,17 +6,19 @@ N: tokens of all texts of a block.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from qa.data.examples import Example
 
-EXAMPLES_PER_CALL = 1024  # enough for the tokenizer to work in parallel, little enough to hold
+EXAMPLES_PER_CALL = 2048  # enough for the tokenizer to work in parallel, little enough to hold
 CHARACTERS_PER_CALL = 1_000_000  # so that documents take no more memory for being long
 LAST_BLANK = 0x3000  # the ideographic space has the highest code of all blanks
+T = TypeVar("T")
 _IS_BLANK = np.array([chr(code).isspace() for code in range(LAST_BLANK + 1)] + [False])
 
 
@@ -53,20 +55,63 @@ def example_blocks(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
         yield first, len(examples)
 
 
-def tokenize(tokenizer: Any, texts: Sequence[str], with_offsets: bool) -> Tokens:
-    """Tokens of each distinct text, without special tokens."""
-    number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    backend = plain_backend(tokenizer)
-    encode = backend.encode_batch if with_offsets else backend.encode_batch_fast
-    encodings = encode(list(number), add_special_tokens=False)
-    count = np.array([len(encoding) for encoding in encodings], dtype=np.int64)
-    ids = _flat(encoding.ids for encoding in encodings)
-    if with_offsets:
-        spans = _flat(chain.from_iterable(encoding.offsets) for encoding in encodings)
-        starts, ends = _without_blanks(list(number), count, *spans.reshape(-1, 2).T)
-    else:
-        starts = ends = np.full(len(ids), -1, dtype=np.int32)
-    return Tokens(number, np.cumsum(count) - count, count, ids, starts, ends)
+def tokenize_blocks(
+    examples: Sequence[Example], tokenizer: Any, ahead: bool
+) -> Iterator[tuple[int, int, Tokens, Tokens]]:
+    """(first, end) of a block, and the tokens of its questions and contexts, block by block.
+
+    ahead: tokenise the next block in a thread while the caller works on one, which takes a block's
+    memory more; the tokenizer must not be used otherwise meanwhile.
+    """
+    encoded = encode_blocks(examples, tokenizer)
+    for first, end, questions, contexts in one_ahead(encoded) if ahead else encoded:
+        yield first, end, questions.tokens(with_offsets=False), contexts.tokens(with_offsets=True)
+
+
+def encode_blocks(
+    examples: Sequence[Example], tokenizer: Any
+) -> Iterator[tuple[int, int, Encoded, Encoded]]:
+    """What the tokenizer makes of each block; see `tokenize_blocks`."""
+    for first, end in example_blocks(examples):
+        backend = plain_backend(tokenizer)
+        questions = list(dict.fromkeys(e.question for e in examples[first:end]))
+        contexts = list(dict.fromkeys(e.context for e in examples[first:end]))
+        yield (
+            first,
+            end,
+            # The fast way leaves out the offsets.
+            Encoded(questions, backend.encode_batch_fast(questions, add_special_tokens=False)),
+            Encoded(contexts, backend.encode_batch(contexts, add_special_tokens=False)),
+        )
+
+
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, none of them None, each made in a thread while the one before it is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Distinct texts, and what the tokenizer made of each."""
+
+    texts: list[str]
+    encodings: list[Any]
+
+    def tokens(self, with_offsets: bool) -> Tokens:
+        """The same as arrays. This, unlike tokenising, holds Python's lock."""
+        number = {text: i for i, text in enumerate(self.texts)}
+        count = np.array([len(encoding) for encoding in self.encodings], dtype=np.int64)
+        ids = _flat(encoding.ids for encoding in self.encodings)
+        if with_offsets:
+            spans = _flat(chain.from_iterable(encoding.offsets) for encoding in self.encodings)
+            starts, ends = _without_blanks(self.texts, count, *spans.reshape(-1, 2).T)
+        else:
+            starts = ends = np.full(len(ids), -1, dtype=np.int32)
+        return Tokens(number, np.cumsum(count) - count, count, ids, starts, ends)
 
 
 def plain_backend(tokenizer: Any) -> Any:

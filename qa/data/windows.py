@@ -16,7 +16,7 @@ from typing import Any
 from qa.data.cutting import Windows, cut_block
 from qa.data.examples import Example
 from qa.data.template import make_template
-from qa.data.tokens import example_blocks, tokenize
+from qa.data.tokens import tokenize_blocks
 from qa.engine.config import require_at_least
 from qa.engine.errors import UserError, require
 
@@ -83,12 +83,12 @@ def iterate_windows(
 
 
 def window_columns(
-    examples: list[Example], tokenizer: Any, options: WindowOptions
+    examples: list[Example], tokenizer: Any, options: WindowOptions, *, ahead: bool = False
 ) -> Iterator[Windows]:
-    """The windows of `iterate_windows` as columns, so many at a time as are cut together."""
+    """The windows of `iterate_windows` as columns, so many at a time as are cut together.
+
+    ahead: see `qa.data.tokens.tokenize_blocks`.
+    """
     template = make_template(tokenizer)
-    for first, end in example_blocks(examples):
-        block = examples[first:end]
-        questions = tokenize(tokenizer, [e.question for e in block], with_offsets=False)
-        contexts = tokenize(tokenizer, [e.context for e in block], with_offsets=True)
-        yield from cut_block(block, first, questions, contexts, template, options)
+    for first, end, questions, contexts in tokenize_blocks(examples, tokenizer, ahead):
+        yield from cut_block(examples[first:end], first, questions, contexts, template, options)
