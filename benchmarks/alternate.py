@@ -86,6 +86,15 @@ def table(results: dict[str, Run], columns: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def print_ratios(rounds: Sequence[dict[str, Run]], name: str, peer: str, figure: str) -> None:
+    """Print a figure of one run divided by that of another."""
+    ratios = [r[name][figure] / r[peer][figure] for r in rounds]
+    print(
+        f"{name} / {peer}: {statistics.median(ratios):.2f} x {figure} ({min(ratios):.2f} to"
+        f" {max(ratios):.2f} over {len(ratios)} rounds)"
+    )
+
+
 def write(path: str | None, settings: dict[str, Any], rounds: Sequence[dict[str, Run]]) -> None:
     """Write all runs with what they were made with, if a path is given."""
     if path is None:

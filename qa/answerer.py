@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import torch
 
 from qa.data.collate import Collator
+from qa.data.cutting import NO_ANSWER_POSITION
 from qa.data.examples import Example
-from qa.data.windows import NO_ANSWER_POSITION
 from qa.engine.config import require_at_least
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast

@@ -86,11 +86,19 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
         config.data.max_seq_length, config.data.window_overlap, config.data.max_question_length
     )
     require_fits(tokenizer, reader.max_length, options)
+    fingerprints = {
+        "training data": windows_fingerprint(train_examples, tokenizer, options),
+        "held-out data": windows_fingerprint(eval_examples, tokenizer, options),
+    }
     eval_windows = None
     with world.main_first():  # one process fills the cache
-        train_windows = cached_windows(train_examples, tokenizer, options)
+        train_windows = cached_windows(
+            train_examples, tokenizer, options, fingerprint=fingerprints["training data"]
+        )
         if eval_examples:
-            eval_windows = cached_windows(eval_examples, tokenizer, options)
+            eval_windows = cached_windows(
+                eval_examples, tokenizer, options, fingerprint=fingerprints["held-out data"]
+            )
     say(describe("training", train_examples, train_windows, config.data.negative_window_ratio))
     if eval_examples:
         say(describe("held out", eval_examples, eval_windows, 1.0))
@@ -110,10 +118,6 @@ def build_job(config: Config, say: Callable[[str], None]) -> Job:
     if world.rank > 0:  # the weights are drawn alike, the dropout masks are not
         seed_everything(config.train.seed + 1000 * world.rank)
     say(f"model: {count_parameters(reader):,} parameters, {run.precision} on {run.device.type}")
-    fingerprints = {
-        "training data": windows_fingerprint(train_examples, tokenizer, options),
-        "held-out data": windows_fingerprint(eval_examples, tokenizer, options),
-    }
     answerer = make_answerer(config, run, reader, collator)
     return Job(
         *(config, reader, tokenizer, run, answerer, eval_examples, eval_windows),

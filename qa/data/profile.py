@@ -12,13 +12,9 @@ from typing import Any
 import numpy as np
 
 from qa.data.examples import Example
-from qa.data.windows import (
-    WindowOptions,
-    check_options,
-    iterate_windows,
-    label_span,
-    make_template,
-)
+from qa.data.labels import bare_span, label_spans
+from qa.data.template import make_template
+from qa.data.windows import WindowOptions, check_options, iterate_windows
 from qa.metrics import korquad_exact_match, korquad_f1
 
 ENDLESS = 2**30
@@ -72,9 +68,12 @@ def profile_tokens(
         question_lengths.append(window["length"] - special - num_tokens)
         if not example.answers:
             continue
-        labels = [label_span(starts, ends, *span) for span in answer_spans(example)]
-        answer_lengths += [last - first + 1 for first, last in filter(None, labels)]
-        texts = [example.context[starts[i] : ends[j]] for i, j in filter(None, labels)]
+        spans = np.array(answer_spans(example))
+        every = np.full(len(spans), window["length"])  # each answer is looked for in all tokens
+        labels = label_spans(starts, ends, np.zeros_like(every), every, spans)
+        labels = labels[labels[:, 0] >= 0]
+        answer_lengths += (labels[:, 1] - labels[:, 0] + 1).tolist()
+        texts = [example.context[starts[i] : ends[j]] for i, j in labels]
         cut.append(best_scores(texts, example.gold_answers))
     return {
         "tokens": {
@@ -120,11 +119,9 @@ def count_windows(
 
 def answer_spans(example: Example) -> list[tuple[int, int]]:
     """(start, end) characters of each answer without the blanks around it."""
-    spans = []
-    for text, start in zip(example.answers, example.answer_starts, strict=True):
-        start += len(text) - len(text.lstrip())
-        spans.append((start, start + len(text.strip())))
-    return spans
+    return [
+        bare_span(*answer) for answer in zip(example.answers, example.answer_starts, strict=True)
+    ]
 
 
 def best_scores(texts: Sequence[str], golds: Sequence[str]) -> tuple[float, float]:

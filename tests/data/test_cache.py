@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from conftest import ARTICLES, train_byte_bpe, training_texts
 
+from qa.data import windows
 from qa.data.cache import cached_windows, windows_fingerprint
 from qa.data.examples import Example
 from qa.data.windows import WindowOptions, iterate_windows
+from qa.engine.errors import UserError
 
 OPTIONS = WindowOptions(24, 4, 10)
 
@@ -40,9 +42,9 @@ def make_examples() -> list[Example]:
     ]
 
 
-def assert_same_rows(dataset: Any, windows: list[dict[str, Any]]) -> None:
-    assert len(dataset) == len(windows)
-    for row, window in zip(dataset, windows, strict=True):
+def assert_same_rows(dataset: Any, expected: list[dict[str, Any]]) -> None:
+    assert len(dataset) == len(expected)
+    for row, window in zip(dataset, expected, strict=True):
         assert row.keys() == window.keys()
         for name, value in window.items():
             assert np.array_equal(row[name], value), name
@@ -50,9 +52,9 @@ def assert_same_rows(dataset: Any, windows: list[dict[str, Any]]) -> None:
 
 def test_rows_are_the_windows(any_tokenizer: Any, tmp_path: Path) -> None:
     dataset = cached_windows(make_examples(), any_tokenizer, OPTIONS, tmp_path)
-    windows = list(iterate_windows(make_examples(), any_tokenizer, OPTIONS))
-    assert len(windows) > len(make_examples())
-    assert_same_rows(dataset, windows)
+    expected = list(iterate_windows(make_examples(), any_tokenizer, OPTIONS))
+    assert len(expected) > len(make_examples())
+    assert_same_rows(dataset, expected)
 
 
 def test_second_call_does_not_tokenise(tokenizer: Any, tmp_path: Path) -> None:
@@ -66,13 +68,59 @@ def test_second_call_does_not_tokenise(tokenizer: Any, tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 
 
-def test_more_examples_than_one_call_takes(tokenizer: Any, tmp_path: Path) -> None:
+def test_more_examples_than_one_call_takes(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qa.data.tokens.EXAMPLES_PER_CALL", 256)
     examples = [replace(make_examples()[i % 12], id=str(i)) for i in range(600)]
     dataset = cached_windows(examples, tokenizer, OPTIONS, tmp_path)
     index = np.asarray(dataset["example_index"][:])
     assert sorted(set(index.tolist())) == list(range(600))
     assert (np.diff(index) >= 0).all()
     assert_same_rows(dataset, list(iterate_windows(examples, tokenizer, OPTIONS)))
+
+
+def test_known_fingerprint_finds_the_same_windows(tokenizer: Any, tmp_path: Path) -> None:
+    fingerprint = windows_fingerprint(make_examples(), tokenizer, OPTIONS)
+    first = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path, fingerprint=fingerprint)
+    counting = Counting(tokenizer)
+    again = cached_windows(make_examples(), counting, OPTIONS, tmp_path)
+    assert counting.calls == 0
+    assert_same_rows(again, list(first))
+
+
+def test_no_examples_give_no_windows(tokenizer: Any, tmp_path: Path) -> None:
+    dataset = cached_windows([], tokenizer, OPTIONS, tmp_path)
+    assert len(dataset) == 0
+    assert "input_ids" in dataset.column_names
+
+
+def test_failure_on_the_way_leaves_no_file(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up after some blocks is said in one line; the next call starts anew."""
+    expected = list(iterate_windows(make_examples(), tokenizer, OPTIONS))
+    monkeypatch.setattr("qa.data.tokens.EXAMPLES_PER_CALL", 3)
+
+    def fail_later(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise OSError(28, "No space left on device")
+        return cut(*arguments)
+
+    calls, cut = 0, windows.cut_block
+    monkeypatch.setattr(windows, "cut_block", fail_later)
+    with pytest.raises(UserError, match="No space left on device"):
+        cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert_same_rows(cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path), expected)
+
+
+def test_cache_that_cannot_be_made_is_said(tokenizer: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="set HF_DATASETS_CACHE to a directory"):
+        cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path / "file")
 
 
 CHANGES: dict[str, Any] = {
@@ -148,8 +196,8 @@ def test_padding_and_truncation_of_earlier_calls_do_not_count(any_tokenizer: Any
     before = windows_fingerprint(make_examples(), any_tokenizer, OPTIONS)
     any_tokenizer(training_texts(), truncation=True, max_length=5, padding="max_length")
     assert windows_fingerprint(make_examples(), any_tokenizer, OPTIONS) == before
-    windows = list(iterate_windows(make_examples()[:1], any_tokenizer, OPTIONS))
-    assert windows[0]["length"] > 5
+    first = next(iterate_windows(make_examples()[:1], any_tokenizer, OPTIONS))
+    assert first["length"] > 5
     any_tokenizer.backend_tokenizer.no_truncation()
     any_tokenizer.backend_tokenizer.no_padding()
     assert windows_fingerprint(make_examples(), any_tokenizer, OPTIONS) == before

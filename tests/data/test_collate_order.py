@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qa.data.collate import Collator
+from qa.data.cutting import NO_TRIM
 from qa.data.order import TrainingOrder
-from qa.data.windows import NO_TRIM
 
 
 def window(length: int, with_types: bool = True, position: int = 0) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from conftest import ARTICLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.data import windows
+from qa.data import cutting, tokens
 from qa.data.examples import Example
-from qa.data.windows import EXAMPLES_PER_CALL, WindowOptions, example_blocks, iterate_windows
+from qa.data.tokens import example_blocks
+from qa.data.windows import WindowOptions, iterate_windows
 
 LIMIT = 100  # instead of CHARACTERS_PER_CALL
+MOST_EXAMPLES = 256  # instead of EXAMPLES_PER_CALL
 
 
 def make_examples(sizes: list[tuple[int, int]]) -> list[Example]:
@@ -27,7 +29,8 @@ def make_examples(sizes: list[tuple[int, int]]) -> list[Example]:
 
 
 def blocks_of(examples: list[Example]) -> list[list[Example]]:
-    with mock.patch.object(windows, "CHARACTERS_PER_CALL", LIMIT):
+    limits = {"CHARACTERS_PER_CALL": LIMIT, "EXAMPLES_PER_CALL": MOST_EXAMPLES}
+    with mock.patch.multiple(tokens, **limits):
         ranges = list(example_blocks(examples))
     assert [i for first, end in ranges for i in range(first, end)] == list(range(len(examples)))
     assert all(first < end for first, end in ranges)
@@ -39,7 +42,7 @@ def num_characters(block: list[Example]) -> int:
 
 
 def fits(block: list[Example]) -> bool:
-    return len(block) <= EXAMPLES_PER_CALL and num_characters(block) <= LIMIT
+    return len(block) <= MOST_EXAMPLES and num_characters(block) <= LIMIT
 
 
 runs = st.lists(
@@ -61,7 +64,7 @@ def test_blocks_keep_to_the_limits(sizes: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
 def test_many_questions_of_one_context(count: int) -> None:
     blocks = blocks_of(make_examples([(LIMIT, 0)] * count))
-    sizes = [256] * (count // 256) + [count % 256] * bool(count % 256)
+    sizes = [MOST_EXAMPLES] * (count // 256) + [count % 256] * bool(count % 256)
     assert [len(block) for block in blocks] == sizes
 
 
@@ -84,7 +87,8 @@ def test_windows_do_not_depend_on_the_blocks(
     options = WindowOptions(max_seq_length=32, window_overlap=6, max_question_length=12)
     assert len(list(example_blocks(examples))) == 1
     expected = list(iterate_windows(examples, tokenizer, options))
-    monkeypatch.setattr(windows, "CHARACTERS_PER_CALL", limit)
+    monkeypatch.setattr(tokens, "CHARACTERS_PER_CALL", limit)
+    monkeypatch.setattr(cutting, "TOKENS_PER_CUT", limit)
     assert len(list(example_blocks(examples))) > 1
     found = list(iterate_windows(examples, tokenizer, options))
     assert len(found) == len(expected) > len(examples)

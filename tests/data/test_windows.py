@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import (
     ARTICLES,
@@ -18,18 +19,12 @@ from conftest import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qa.data.cutting import NO_TRIM, count_slices
 from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.readers import read_examples
-from qa.data.windows import (
-    NO_TRIM,
-    WindowOptions,
-    check_options,
-    context_slices,
-    iterate_windows,
-    make_template,
-    require_fits,
-)
+from qa.data.template import make_template
+from qa.data.windows import WindowOptions, check_options, iterate_windows, require_fits
 from qa.engine.errors import UserError
 
 PIECES = [
@@ -342,8 +337,11 @@ def test_short_question_leaves_its_room_to_the_context(any_tokenizer: Any) -> No
     )
 
 
-def test_many_examples_come_in_order_over_calls(tokenizer: Any) -> None:
+def test_many_examples_come_in_order_over_calls(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More examples than one tokenizer call takes: the same windows as one by one."""
+    monkeypatch.setattr("qa.data.tokens.EXAMPLES_PER_CALL", 256)
     contexts = [context for _, context, _ in ARTICLES]
     examples = [Example(str(i), f"{i} 해는?", contexts[i % 6]) for i in range(600)]
     options = WindowOptions(40, 10, 16)
@@ -359,19 +357,21 @@ def test_many_examples_come_in_order_over_calls(tokenizer: Any) -> None:
         assert together == alone
 
 
-@pytest.mark.parametrize(
-    ("num_tokens", "room", "overlap", "expected"),
-    [
-        (0, 4, 1, [(0, 0)]),
-        (4, 4, 1, [(0, 4)]),
-        (5, 4, 1, [(0, 4), (3, 5)]),
-        (7, 4, 1, [(0, 4), (3, 7)]),
-        (8, 4, 0, [(0, 4), (4, 8)]),
-        (6, 4, 3, [(0, 4), (1, 5), (2, 6)]),
-    ],
-)
-def test_slices(num_tokens: int, room: int, overlap: int, expected: list[tuple[int, int]]) -> None:
-    assert list(context_slices(num_tokens, room, overlap)) == expected
+def slices_one_by_one(num_tokens: int, room: int, overlap: int) -> list[tuple[int, int]]:
+    """Slide over the tokens until a slice ends at the last one."""
+    slices = [(0, min(room, num_tokens))]
+    while slices[-1][1] < num_tokens:
+        start = slices[-1][0] + room - overlap
+        slices.append((start, min(start + room, num_tokens)))
+    return slices
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=8), st.integers(0, 8))
+def test_number_of_slices(sizes: list[tuple[int, int]], overlap: int) -> None:
+    sizes = [(num_tokens, overlap + more) for num_tokens, more in sizes]
+    num_tokens, room = np.array(sizes, dtype=int).reshape(-1, 2).T
+    expected = [len(slices_one_by_one(*size, overlap)) for size in sizes]
+    assert count_slices(num_tokens, room, overlap).tolist() == expected
 
 
 def test_overlap_as_large_as_the_room_is_refused(any_tokenizer: Any) -> None:

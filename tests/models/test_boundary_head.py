@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import PACKED_KINDS, PADDED_KINDS, make_model, make_windows, packed
 from torch.nn import functional as F
 
-from qa.data.windows import NO_TRIM
+from qa.data.cutting import NO_TRIM
 from qa.engine.errors import UserError
 from qa.models.boundary_head import IGNORE_TRIM, NUM_CHOICES, BoundaryHead, boundary_loss
 from qa.models.segments import Scratch, Segments
