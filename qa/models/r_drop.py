@@ -23,9 +23,7 @@ def r_drop_loss(model: nn.Module, batch: Mapping[str, Any], weight: float) -> to
     """
     # One call with every window twice, since DDP expects one forward for a backward.
     scores = model(**twice(model_inputs(batch)))
-    num_windows = len(scores.start_logits) // 2
-    first = SpanScores(*(None if part is None else part[:num_windows] for part in scores))
-    second = SpanScores(*(None if part is None else part[num_windows:] for part in scores))
+    first, second = halves(scores)
     loss = (window_loss(first, batch) + window_loss(second, batch)) / 2
     return loss + weight * divergence(first, second)
 
@@ -43,6 +41,13 @@ def twice(inputs: Mapping[str, Any]) -> dict[str, Any]:
     doubled["lengths"] = [*inputs["lengths"], *inputs["lengths"]]
     doubled["shape"] = 2 * num_windows, width
     return doubled
+
+
+def halves(scores: SpanScores) -> tuple[SpanScores, SpanScores]:
+    """The scores of the first and of the second half of the windows."""
+    starts, ends = scores.start_logits.chunk(2), scores.end_logits.chunk(2)
+    trims = (None, None) if scores.trims is None else scores.trims.chunk(2)
+    return SpanScores(starts[0], ends[0], trims[0]), SpanScores(starts[1], ends[1], trims[1])
 
 
 def divergence(first: SpanScores, second: SpanScores) -> torch.Tensor:
