@@ -8,6 +8,8 @@ sample of windows warms up; the next is timed.
 notebook  Trainer as the usual notebook calls it: fp32, every window padded to max_seq_length
 best      Trainer at its best: bf16, padded per batch, grouped by length, SDPA, fused AdamW
 qa        this project's loop with its defaults, in bf16, boundary head included
+whole     the same without the boundary head, with --only whole,qa
+fours     qa with each batch in micro-batches of 4 windows: the same gradient in less memory
 
 Needs the `bench` extra.
 """
@@ -31,6 +33,7 @@ from qa.models.pretrained import load_tokenizer
 from qa.models.span_reader import SpanReader
 
 CONTESTANTS = ("notebook", "best", "qa")
+ON_DEMAND = ("whole", "fours")
 BATCH_SIZE = 16
 LEARNING_RATE = 5e-5
 
@@ -44,14 +47,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help=f"batches of {BATCH_SIZE} per epoch")
     parser.add_argument("--precision", default="bf16", help="of qa and of Trainer's best settings")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--only", help="names to run, with commas; all by default")
+    parser.add_argument("--only", help="names to run, with commas; notebook,best,qa by default")
     options = parser.parse_args()
     if options.contestant:
         alternate.report(run(options))
         return
     names = options.only.split(",") if options.only else list(CONTESTANTS)
-    if unknown := set(names) - set(CONTESTANTS):
-        parser.error(f"--only: {', '.join(sorted(unknown))}: not among {', '.join(CONTESTANTS)}")
+    known = (*CONTESTANTS, *ON_DEMAND)
+    if unknown := set(names) - set(known):
+        parser.error(f"--only: {', '.join(sorted(unknown))}: not among {', '.join(known)}")
     with material.temporary_folder() as folder:
         material.complete(options, Path(folder))
         own = ["attention_dropout", "hidden_dropout", "steps", "precision", "device"]
@@ -83,7 +87,7 @@ def run(options: argparse.Namespace) -> alternate.Run:
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(windows), min(len(windows), options.steps * BATCH_SIZE), replace=False)
     sample = windows.select(np.sort(chosen))
-    train = train_with_qa if options.contestant == "qa" else train_with_trainer
+    train = train_with_trainer if options.contestant in ("notebook", "best") else train_with_qa
     seconds, num_positions, precision = train(options, sample)
     lengths = np.asarray(sample["length"][:]).astype(np.int64)
     flops = count_flops(SpanReader.from_pretrained(options.model))
@@ -112,13 +116,17 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
 
     seed_everything(42)
     reader = SpanReader.from_pretrained(
-        options.model, options.attention_dropout, options.hidden_dropout, boundaries=True
+        options.model,
+        options.attention_dropout,
+        options.hidden_dropout,
+        boundaries=options.contestant != "whole",
     )
+    accumulation = 4 if options.contestant == "fours" else 1
     order = TrainingOrder(
         np.asarray(sample["length"][:]),
         np.ones(len(sample), dtype=bool),
         1.0,
-        BATCH_SIZE,
+        BATCH_SIZE // accumulation,
         42,
         groups_lengths=not reader.is_packed,
     )
@@ -126,6 +134,7 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
     config = TrainConfig(
         learning_rate=LEARNING_RATE,
         num_train_epochs=2,
+        gradient_accumulation_steps=accumulation,
         precision=options.precision,
         device=options.device,
     )
