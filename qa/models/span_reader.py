@@ -19,7 +19,7 @@ from qa.engine.errors import UserError, require
 from qa.models import segment_attention
 from qa.models.boundary_head import BoundaryHead
 from qa.models.byte_dropout import use_byte_dropout
-from qa.models.segments import ROUND_TOTAL, Scratch, Segments, round_up
+from qa.models.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
 
 # The names that encoders give their two dropout probabilities.
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
@@ -135,11 +135,14 @@ class SpanReader(nn.Module):
             inputs["token_type_ids"] = token_type_ids
         if self.is_packed:
             inputs["position_ids"] = segments.positions + self.first_position
-            # Some tokens more, which no window holds, for the sake of fewer shapes.
-            extra = round_up(len(input_ids), ROUND_TOTAL) - len(input_ids)
+            # Some tokens more, which no window holds, for the sake of fewer shapes. Training cannot
+            # choose what a batch holds; evaluation fills its batches.
+            total = len(input_ids)
+            rounded = round_up(total, ROUND_TOTAL) if self.training else round_coarsely(total)
+            extra = rounded - total
             inputs = {name: F.pad(x, (0, extra)).unsqueeze(0) for name, x in inputs.items()}
             packed: torch.Tensor = encoder(**inputs, segments=segments)[0]
-            return packed[0, : len(input_ids)]
+            return packed[0, :total]
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
         # The model's own id: some do more with padding than not attend to it.
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
