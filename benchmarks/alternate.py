@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 Run = dict[str, float]
 STARTED = "QA_BENCHMARK_STARTED"  # environment variable: when a run's process was started
 
@@ -99,6 +97,7 @@ def write(path: str | None, settings: dict[str, Any], rounds: Sequence[dict[str,
     """Write all runs with what they were made with, if a path is given."""
     if path is None:
         return
+    import torch
     import transformers
 
     content = {

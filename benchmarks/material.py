@@ -8,8 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.readers import read_examples
@@ -44,6 +42,7 @@ def complete(options: argparse.Namespace, folder: Path) -> None:
         return
     if (options.model is None) != (options.data is None):
         raise SystemExit("error: pass --model and --data together, or neither")
+    import torch
     from transformers import BertConfig, BertForQuestionAnswering
 
     from qa.data.quickstart import make_quickstart

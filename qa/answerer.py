@@ -15,27 +15,32 @@ import torch
 from qa.data.collate import Collator
 from qa.data.cutting import NO_ANSWER_POSITION
 from qa.data.examples import Example
+from qa.data.token_batches import BATCH_SIZE, CPU_BATCH_TOKENS, filled_batches, padded_batches
 from qa.engine.config import require_at_least
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast
-from qa.models.segments import to_rows
+from qa.models.segments import round_coarsely, to_rows
 from qa.models.span_decode import Spans, best_spans
 from qa.models.span_loss import window_loss
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs
 from qa.nbest import Answer, CharacterScores, add_spans, rank_answers
 
-WINDOWS_PER_BLOCK = 256  # sorted by length within, for a model that pads
+WINDOWS_PER_BLOCK = 256  # within which batches are made; a last one need not be full
 
 Window: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How answers are chosen; max_answer_length is in tokens, batch_size in windows."""
+    """How answers are chosen, and how many windows are read at once.
+
+    max_answer_length: in tokens. batch_size: in windows of full length; a batch has room for the
+    tokens of so many (on a CPU for 2,048 at most), and shorter windows share it.
+    """
 
     n_best_size: int = 20
     max_answer_length: int = 30
-    batch_size: int = 32
+    batch_size: int = BATCH_SIZE
 
     def __post_init__(self) -> None:
         for name in ("n_best_size", "max_answer_length", "batch_size"):
@@ -90,22 +95,22 @@ class Answerer:
         """
         n_best_size = n_best_size or self.options.n_best_size
         merged: list[CharacterScores] = [{} for _ in examples]
-        if self.collator.pads:
-            windows = sorted(windows, key=lambda window: -int(window["length"]))
-        for i in range(0, len(windows), self.options.batch_size):
-            batch = windows[i : i + self.options.batch_size]
-            scores, num_characters = self._scores(batch)
-            if self.device.type == "cuda":
-                # Not to count the model's time as decoding; `tolist` below would wait anyway.
-                torch.cuda.synchronize(self.device)
-            started = time.perf_counter()
-            spans = self._decode(scores, num_characters, n_best_size)
-            # One copy to the host for each matrix, not one for each number.
-            columns = zip(*(matrix.tolist() for matrix in spans), strict=True)
-            for window, found in zip(batch, columns, strict=True):
-                example = int(window["example_index"]) - first_index
-                add_spans(merged[example], window, *found)
-            self.decode_seconds += time.perf_counter() - started
+        # Here, so that weights are cast once and not for every batch.
+        with torch.no_grad(), autocast(self.device, self.precision):
+            for indices in self._batches([int(window["length"]) for window in windows]):
+                batch = [windows[index] for index in indices]
+                scores, num_characters = self._scores(batch)
+                if self.device.type == "cuda":
+                    # Not to count the model's time as decoding; `tolist` below would wait anyway.
+                    torch.cuda.synchronize(self.device)
+                started = time.perf_counter()
+                spans = self._decode(scores, num_characters, n_best_size)
+                # One copy to the host for each matrix, not one for each number.
+                columns = zip(*(matrix.tolist() for matrix in spans), strict=True)
+                for window, found in zip(batch, columns, strict=True):
+                    example = int(window["example_index"]) - first_index
+                    add_spans(merged[example], window, *found)
+                self.decode_seconds += time.perf_counter() - started
         started = time.perf_counter()
         answers = [
             rank_answers(example.context, spans_found, n_best_size)
@@ -114,17 +119,24 @@ class Answerer:
         self.decode_seconds += time.perf_counter() - started
         return answers
 
-    @torch.no_grad()
+    def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Indices of windows that are read at once."""
+        max_tokens = self.options.batch_size * self.collator.max_length
+        if self.device.type == "cpu":
+            max_tokens = min(max_tokens, CPU_BATCH_TOKENS)
+        if self.collator.pads:
+            return padded_batches(lengths, max_tokens)
+        # What the reader would round a full batch up to can as well be filled.
+        return filled_batches(lengths, round_coarsely(max_tokens))
+
     def _scores(self, windows: Sequence[Window]) -> tuple[SpanScores, torch.Tensor]:
         """The windows' scores, and the characters each token covers, (B, T); counts their loss."""
         batch = move_to_device(self.collator(windows), self.device)
-        with autocast(self.device, self.precision):
-            scores = self.reader(**model_inputs(batch))
+        scores = self.reader(**model_inputs(batch))
         self.loss_sum += window_loss(scores, batch)
         self.num_windows += len(windows)
         return scores, to_rows(batch["num_characters"], batch["slots"], batch["shape"], 0)
 
-    @torch.no_grad()
     def _decode(self, scores: SpanScores, num_characters: torch.Tensor, n_best_size: int) -> Spans:
         """The best spans of each window, on the device."""
         spans = best_spans(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qa.data.token_batches import BATCH_SIZE
 from qa.engine.config import TrainConfig, option, require_at_least, require_choice
 from qa.engine.errors import UserError, require
 from qa.hub import is_on_hub, names_hub_data
@@ -107,7 +108,10 @@ class EvalConfig:
     """When and how the reader is evaluated."""
 
     eval_steps: int | str = option("epoch", "evaluate every so many steps, or every 'epoch'")
-    per_device_eval_batch_size: int = option(32, "windows per batch of an evaluation")
+    per_device_eval_batch_size: int = option(
+        BATCH_SIZE,
+        "windows of full length per batch of an evaluation; shorter ones share their room",
+    )
     metric_for_best_model: str = option("f1", "what best/ is chosen by", METRICS_FOR_BEST)
     early_stopping_patience: int | None = option(
         None, "stop after so many evaluations without improvement"

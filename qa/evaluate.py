@@ -9,13 +9,24 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qa.cli import Parser, run_command
+from qa.data.token_batches import BATCH_SIZE
 from qa.engine.errors import require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
 from qa.metrics.table import ranking_note, score_table
+from qa.start import no_collection
 from qa.unanswerable import DEFAULT_THRESHOLD, TUNE, has_unanswerable, metrics_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qa.data.examples import Example
+    from qa.evaluation import Evaluation
+    from qa.predict import Reader
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -79,7 +90,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="leave questions unanswered whose null odds exceed it; tune: the best one on this data"
         " (default: the model's own, or 0 if there are questions without an answer)",
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="windows per batch (default 32)")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=BATCH_SIZE,
+        help="windows of full length per batch; shorter ones share their room"
+        f" (default {BATCH_SIZE})",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
     return parser
@@ -127,27 +144,14 @@ def evaluate_or_score(options: argparse.Namespace) -> None:
 
 def evaluate_model(options: argparse.Namespace) -> None:
     """Load a reader and a data set, score the one on the other, print and write."""
-    from qa.data.cache import cached_windows
-    from qa.data.holdout import split_holdout
-    from qa.data.readers import read_examples, require_answers
-    from qa.engine.files import write_json
-    from qa.evaluation import evaluate
-    from qa.output import METRICS_FILE, check_not_a_run, check_output, make_output
-    from qa.predict import Reader
-    from qa.predictions import PredictionFiles
+    from qa.output import check_not_a_run, check_output, make_output
 
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
     check_output(options.output_dir, resume=False, overwrite=options.overwrite)
     check_not_a_run(options.output_dir)
     if is_on_hub(options.model) or names_hub_data(options.data):
         use_caches_if_unreachable()
-    examples = read_examples(options.data, split="validation", nfc=options.nfc)
-    if options.holdout is not None:
-        _, examples = split_holdout(examples, options.holdout)
-    require_answers(examples, options.data)
-    reader = Reader.from_pretrained(
-        options.model, options.device, options.precision, batch_size=options.batch_size
-    )
+    examples, reader = load(options)
     scores = [Score(name) for name in dict.fromkeys(options.metric or metrics_for(examples))]
     threshold = options.null_score_diff_threshold
     if threshold is None:
@@ -158,14 +162,58 @@ def evaluate_model(options: argparse.Namespace) -> None:
         "--null-score-diff-threshold tune needs a --metric that knows of questions without an"
         " answer: squad2 or klue-mrc",
     )
-    windows = cached_windows(examples, reader.tokenizer, reader.windows)
     directory = make_output(options.output_dir, "evaluation")
+    result = score_reader(reader, examples, directory, scores, threshold)
+    report(result, examples, directory, scores)
+
+
+@no_collection()
+def load(options: argparse.Namespace) -> tuple[list[Example], Reader]:
+    """The questions and the reader that is to answer them."""
+    from qa.data.holdout import split_holdout
+    from qa.data.readers import read_examples, require_answers
+    from qa.predict import Reader
+
+    examples = read_examples(options.data, split="validation", nfc=options.nfc)
+    if options.holdout is not None:
+        _, examples = split_holdout(examples, options.holdout)
+    require_answers(examples, options.data)
+    reader = Reader.from_pretrained(
+        options.model, options.device, options.precision, batch_size=options.batch_size
+    )
+    return examples, reader
+
+
+def score_reader(
+    reader: Reader,
+    examples: list[Example],
+    directory: Path,
+    scores: Sequence[Score],
+    threshold: float | str | None,
+) -> Evaluation:
+    """Answer and score the questions; writes the prediction files."""
+    from qa.data.windows import iterate_windows
+    from qa.evaluation import evaluate
+    from qa.predictions import PredictionFiles
+
+    # Not from a cache on disk: importing `datasets` takes as long as cutting 2,000 questions' own.
+    windows = iterate_windows(examples, reader.tokenizer, reader.windows)
     with PredictionFiles(directory) as files:
         result = evaluate(
             reader.answerer, examples, windows, files, scores=scores, threshold=threshold
         )
         assert result is not None  # nothing aborts it
         files.commit()
+    return result
+
+
+def report(
+    result: Evaluation, examples: Sequence[Example], directory: Path, scores: Sequence[Score]
+) -> None:
+    """Print what came out, and write it into metrics.json."""
+    from qa.engine.files import write_json
+    from qa.output import METRICS_FILE
+
     intervals = {score.name: score.intervals() for score in scores}
     write_json(
         directory / METRICS_FILE,

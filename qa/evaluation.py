@@ -7,21 +7,21 @@ does not grow with the data set.
 from __future__ import annotations
 
 import time
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from qa.answerer import Answerer, blocks
+from qa.answerer import Answerer, Window, blocks
 from qa.data.examples import Example
 from qa.engine.distributed import World
 from qa.metrics import METRICS, Score
-from qa.nbest import Answer, null_odds
+from qa.nbest import Answer
 from qa.predictions import PredictionFiles
-from qa.unanswerable import NO_ANSWER_METRICS, TUNE, metrics_for, tune_threshold
+from qa.tally import Tally
+from qa.unanswerable import NO_ANSWER_METRICS, metrics_for
 
 MAIN_SCORE = "korquad1"
 
@@ -59,7 +59,7 @@ class Evaluation:
 def evaluate(
     answerer: Answerer,
     examples: Sequence[Example],
-    windows: Any,
+    windows: Iterable[Window],
     files: PredictionFiles | None = None,
     world: World | None = None,
     should_abort: Callable[[], bool] = lambda: False,
@@ -67,66 +67,48 @@ def evaluate(
     scores: Sequence[Score] | None = None,
     threshold: float | str | None = None,
 ) -> Evaluation | None:
-    """Answer and score `examples`, whose windows are the rows of `windows`, in order.
+    """Answer and score `examples`, whose windows are `windows`, in order.
 
-    windows: a `datasets.Dataset` made by `cached_windows`. files: takes each example's answers.
-    world: processes that deal the blocks out among them; the main one scores and writes, in order,
-    what one process alone would, and all return its result. should_abort: asked, in all processes
-    alike, between blocks; None is returned if it says so. deals_blocks: false if all processes must
-    answer every block together. scores: new ones to count in, which the caller can ask for more
-    than their means; those of `metrics_for` if None. threshold: null odds above which a question is
-    left unanswered, or "tune" for the best one on these examples under the first score that knows
-    of questions without an answer.
+    windows: of `iterate_windows`, or read from disk by `iterate_rows`. files: takes each example's
+    answers. world: processes that deal the blocks out among them; the main one scores and writes,
+    in order, what one process alone would, and all return its result. should_abort: asked, in all
+    processes alike, between blocks; None is returned if it says so. deals_blocks: false if all
+    processes must answer every block together. scores: new ones to count in, which the caller can
+    ask for more than their means; those of `metrics_for` if None. threshold: null odds above which
+    a question is left unanswered, or "tune" for the best one on these examples under the first
+    score that knows of questions without an answer.
     """
     world = world or World()
     started = time.perf_counter()
     answerer.reader.eval()
     answerer.reset()
-    scores = scores or [Score(name) for name in metrics_for(examples)]
-    odds = array("d")
+    tally = Tally(scores or [Score(name) for name in metrics_for(examples)], files)
     loss_sum, num_windows, scoring_seconds = 0.0, 0, 0.0
-    remaining = blocks(iterate_rows(windows))
+    remaining = blocks(iter(windows))
     lanes, lane = (world.size, world.rank) if deals_blocks else (1, 0)
     while deal := list(islice(remaining, lanes)):
         if should_abort():
             return None
         for answered in world.gather(answer_dealt(answerer, examples, deal, lane))[:lanes]:
-            scoring = time.perf_counter()
             if answered is None:
                 continue
+            scoring = time.perf_counter()
             for example, n_best in zip(examples[answered.examples], answered.answers, strict=True):
-                text = n_best[0].text if n_best else ""
-                odds.append(null_odds(n_best))
-                for score in scores:
-                    score.add(text, example.gold_answers)
-                if files is not None:
-                    files.write(example.id, n_best)
+                tally.add(example, n_best)
             loss_sum += answered.loss_sum
             num_windows += answered.num_windows
             scoring_seconds += time.perf_counter() - scoring
-    answerable = [bool(example.gold_answers) for example in examples[: len(odds)]]
-    has_answer = np.array(answerable, dtype=bool)
-    if threshold == TUNE and len(odds):
-        judge = next(score for score in scores if METRICS[score.name].knows_no_answer)
-        threshold = tune_threshold(judge.values[:, 1], has_answer, np.array(odds))
-    if isinstance(threshold, int):  # as JSON may have it
-        threshold = float(threshold)
-    if threshold is not None and len(odds):
-        withheld = np.array(odds) > threshold
-        for score in scores:
-            score.withhold(withheld)
-        if files is not None:
-            files.withhold(withheld.tolist())
+    threshold = tally.withhold(threshold)
     result = Evaluation(
-        scores={score.name: score.compute() for score in scores},
+        scores={score.name: score.compute() for score in tally.scores},
         eval_loss=loss_sum / max(1, num_windows),
         num_examples=len(examples),
         num_windows=num_windows,
         seconds=time.perf_counter() - started,
         decode_seconds=answerer.decode_seconds + scoring_seconds,
-        has_answer=has_answer,
-        null_odds=np.array(odds),
-        threshold=threshold if isinstance(threshold, float) else None,
+        has_answer=tally.has_answer,
+        null_odds=tally.null_odds,
+        threshold=threshold,
     )
     shared: Evaluation = world.from_main(result)
     return shared

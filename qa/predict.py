@@ -21,6 +21,7 @@ from qa.data.composed import compose_example, is_decomposed, original_spans
 from qa.data.examples import Example, check_text
 from qa.engine.errors import UserError, require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
+from qa.start import no_collection
 
 if TYPE_CHECKING:
     from qa.answerer import Answerer
@@ -55,6 +56,7 @@ class Reader:
         self.null_score_diff_threshold = null_score_diff_threshold
 
     @classmethod
+    @no_collection()
     def from_pretrained(
         cls, directory: str | Path, device: str = "auto", precision: str = "auto", **settings: float
     ) -> Reader:

@@ -28,7 +28,7 @@ from qa.engine.signals import STOP_SIGNALS, StopSignals
 from qa.engine.tensorboard import TensorBoard, has_point
 from qa.engine.trace import StepTrace
 from qa.engine.writer import CheckpointWriter
-from qa.evaluation import Evaluation, evaluate
+from qa.evaluation import Evaluation, evaluate, iterate_rows
 from qa.output import (
     BEST,
     CHECKPOINTS,
@@ -279,7 +279,7 @@ class Session:
         return evaluate(
             job.answerer,
             job.eval_examples,
-            job.eval_windows,
+            iterate_rows(job.eval_windows),
             files,
             self.world,
             self._must_abort,

@@ -14,6 +14,7 @@ from conftest import ARTICLES
 from qa.answerer import Answerer, DecodeOptions, blocks
 from qa.data.collate import Collator
 from qa.data.examples import Example
+from qa.data.token_batches import CPU_BATCH_TOKENS
 from qa.data.windows import WindowOptions, iterate_windows
 from qa.models.span_reader import SpanReader
 from qa.nbest import CharacterScores, add_spans, rank_answers
@@ -183,6 +184,43 @@ def test_answers_equal_those_found_one_by_one(
         assert [a.score for a in answers] == pytest.approx([e[3] for e in expected], abs=1e-4)
         assert [(a.text, a.start, a.end) for a in answers] == [e[:3] for e in expected]
         assert sum(a.probability for a in answers) == pytest.approx(1)
+
+
+def test_cpu_batches_have_few_sizes_and_are_full(encoder_dir: Path, tokenizer: Any) -> None:
+    """What is compiled for a size is kept, so a long evaluation must not bring ever new ones."""
+    windows = list(iterate_windows(make_examples(), tokenizer, WINDOWS)) * 3
+    reader = make_reader(encoder_dir)
+    sizes = []
+    reader.model.get_input_embeddings().register_forward_pre_hook(
+        lambda _, inputs: sizes.append(inputs[0].numel())
+    )
+    answerer = make_answerer(reader, 1000)
+    answerer.answer_block(make_examples(), windows, 0)
+    total = sum(int(window["length"]) for window in windows)
+    assert total > CPU_BATCH_TOKENS
+    assert sizes[:-1] == [CPU_BATCH_TOKENS] * (total // CPU_BATCH_TOKENS)
+    assert total <= sum(sizes) < total + CPU_BATCH_TOKENS / 8
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_a_model_that_pads_gives_the_same_answers(
+    batch_size: int, encoder_dir: Path, tokenizer: Any
+) -> None:
+    examples = make_examples()
+    windows = list(iterate_windows(examples, tokenizer, WINDOWS))
+    packed = make_answerer(make_reader(encoder_dir), 8)
+    padding = make_answerer(make_reader(encoder_dir), batch_size)
+    padding.reader.model.set_attn_implementation("sdpa")
+    padding.reader.is_packed, padding.collator.pads = False, True
+    for expected, answers in zip(
+        packed.answer_block(examples, windows, 0),
+        padding.answer_block(examples, windows, 0),
+        strict=True,
+    ):
+        assert [(a.start, a.end) for a in answers] == [(a.start, a.end) for a in expected]
+        scores = [a.score for a in expected]
+        assert [a.score for a in answers] == pytest.approx(scores, abs=1e-4)
+    assert float(padding.loss_sum) == pytest.approx(float(packed.loss_sum), rel=1e-5)
 
 
 def test_blocks_may_start_anywhere(encoder_dir: Path, tokenizer: Any) -> None:

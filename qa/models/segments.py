@@ -13,11 +13,17 @@ import torch
 
 ROUND_WIDTH = 16  # of a window in attention
 ROUND_TOTAL = 64  # of all tokens; few shapes, since what is compiled for each is kept
+EVAL_STEPS = 8  # of all tokens, between powers of 2
 
 
 def round_up(number: int, step: int) -> int:
     """The smallest multiple of `step` that is not below `number`."""
     return -(-number // step) * step
+
+
+def round_coarsely(number: int) -> int:
+    """`number` rounded up, by less than an eighth or 64, so that few totals occur at all."""
+    return round_up(number, max(ROUND_TOTAL, 2 ** (number.bit_length() - 1) // EVAL_STEPS))
 
 
 class Scratch:

@@ -26,7 +26,7 @@ from qa.models.pretrained import (
     saved_file,
     user_errors,
 )
-from qa.models.segments import ROUND_TOTAL, Scratch, Segments, round_up
+from qa.models.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
 
 BOUNDARY_FILE = "boundary_head.safetensors"  # beside the weights that transformers reads
 # Rounding makes up to 4e-6 (BERT-large), another window's tokens in sight 5e-4 and more.
@@ -133,11 +133,14 @@ class SpanReader(nn.Module):
             inputs["token_type_ids"] = token_type_ids
         if self.is_packed:
             inputs["position_ids"] = segments.positions + self.first_position
-            # Some tokens more, which no window holds, for the sake of fewer shapes.
-            extra = round_up(len(input_ids), ROUND_TOTAL) - len(input_ids)
+            # Some tokens more, which no window holds, for the sake of fewer shapes. Training cannot
+            # choose what a batch holds; evaluation fills its batches.
+            total = len(input_ids)
+            rounded = round_up(total, ROUND_TOTAL) if self.training else round_coarsely(total)
+            extra = rounded - total
             inputs = {name: F.pad(x, (0, extra)).unsqueeze(0) for name, x in inputs.items()}
             packed: torch.Tensor = encoder(**inputs, segments=segments)[0]
-            return packed[0, : len(input_ids)]
+            return packed[0, :total]
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
         # The model's own id: some do more with padding than not attend to it.
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)

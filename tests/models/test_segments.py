@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.models.segments import Scratch, Segments
+from qa.models.segments import Scratch, Segments, round_coarsely
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 
@@ -60,3 +60,17 @@ def test_gradient_comes_back_to_the_tokens_alone(fill: float) -> None:
     segments.from_rows(rows).backward(packed.grad)
     assert rows.grad is not None
     assert torch.equal(rows.grad, segments.to_rows(packed.grad, 0.0))
+
+
+@settings(deadline=None)
+@given(number=st.integers(1, 1 << 20))
+def test_coarse_rounding_is_up_and_by_less_than_an_eighth(number: int) -> None:
+    rounded = round_coarsely(number)
+    assert number <= rounded < number + max(64, number / 8)
+    assert round_coarsely(rounded) == rounded
+    assert rounded % 64 == 0
+
+
+def test_coarse_rounding_leaves_eight_totals_between_powers_of_2() -> None:
+    assert len({round_coarsely(number) for number in range(2049, 4097)}) == 8
+    assert {round_coarsely(number) for number in range(1, 513)} == set(range(64, 513, 64))

@@ -1,0 +1,65 @@
+"""What an evaluation counts, question by question."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+
+from qa.data.examples import Example
+from qa.metrics import METRICS, Score
+from qa.nbest import Answer, null_odds
+from qa.predictions import PredictionFiles
+from qa.unanswerable import TUNE, tune_threshold
+
+
+class Tally:
+    """Scores and null odds of the questions answered so far; their answers go to `files`."""
+
+    def __init__(self, scores: Sequence[Score], files: PredictionFiles | None) -> None:
+        self.scores = scores
+        self._files = files
+        self._odds = array("d")
+        self._has_answer = bytearray()
+
+    @property
+    def null_odds(self) -> np.ndarray:
+        """(Q,) see qa.unanswerable."""
+        return np.array(self._odds)
+
+    @property
+    def has_answer(self) -> np.ndarray:
+        """(Q,) whether the question has a gold answer."""
+        return np.array(self._has_answer, dtype=bool)
+
+    def add(self, example: Example, answers: Sequence[Answer]) -> None:
+        """Count one question, with its answers, best first."""
+        text = answers[0].text if answers else ""
+        self._odds.append(null_odds(answers))
+        self._has_answer.append(bool(example.gold_answers))
+        for score in self.scores:
+            score.add(text, example.gold_answers)
+        if self._files is not None:
+            self._files.write(example.id, answers)
+
+    def withhold(self, threshold: float | str | None) -> float | None:
+        """Count questions above a threshold as left unanswered; returns the threshold.
+
+        threshold: on null odds; "tune": the best one under the first score that knows of questions
+        without an answer; None: there is none. Without any question there is none to tune.
+        """
+        if isinstance(threshold, str):
+            assert threshold == TUNE
+            if not self._odds:
+                return None
+            judge = next(score for score in self.scores if METRICS[score.name].knows_no_answer)
+            threshold = tune_threshold(judge.values[:, 1], self.has_answer, self.null_odds)
+        if threshold is None:
+            return None
+        is_withheld = self.null_odds > threshold
+        for score in self.scores:
+            score.withhold(is_withheld)
+        if self._files is not None:
+            self._files.withhold(is_withheld.tolist())
+        return float(threshold)  # JSON may have it as an integer
