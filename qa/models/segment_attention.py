@@ -68,14 +68,13 @@ def attend_padded(
     Only attention sees padding; all other layers run on the packed axis.
     """
     num_tokens = len(segments.slots)
-    q, k, v = (
-        segments.to_rows(x.transpose(0, 1)[:num_tokens], 0.0).transpose(1, 2)  # (B, H, T, D)
-        for x in (query, key, value)
-    )
-    mask = segments.mask()[:, None, None, :]  # (B, 1, 1, T)
+    # Together, since on a GPU the number of calls counts: (3, H, N, D) -> (B, T, 3, H, D).
+    packed = torch.stack((query, key, value)).permute(2, 0, 1, 3)[:num_tokens]
+    q, k, v = segments.to_rows(packed, 0.0).permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+    mask = segments.mask[:, None, None, :]  # (B, 1, 1, T)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
-    packed = segments.from_rows(out.transpose(1, 2))
-    return F.pad(packed, (0, 0, 0, 0, 0, query.shape[1] - num_tokens))
+    out = segments.from_rows(out.transpose(1, 2))
+    return F.pad(out, (0, 0, 0, 0, 0, query.shape[1] - num_tokens))
 
 
 def attend_on_cpu(

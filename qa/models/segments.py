@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -65,7 +66,8 @@ class Lease:
         self._scratch.give(self._tensor)
 
 
-class Segments(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Segments:
     """Where each window lies on the packed axis, and where its tokens go in a (B, T) matrix.
 
     lengths: tokens of each window, host ints, so that cutting the axis is no host sync.
@@ -91,8 +93,9 @@ class Segments(NamedTuple):
         """(B, T, ...) -> (N, ...); what lies behind a window's end is left out."""
         return rows.flatten(0, 1).index_select(0, self.slots)
 
+    @cached_property
     def mask(self) -> torch.Tensor:
-        """(B, T) bool, true at tokens."""
+        """(B, T) bool, true at tokens; made once for all layers."""
         flat = self.slots.new_zeros(self.shape[0] * self.shape[1], dtype=torch.bool)
         return flat.index_fill(0, self.slots, True).view(self.shape)
 

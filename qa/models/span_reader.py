@@ -144,7 +144,7 @@ class SpanReader(nn.Module):
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
         # The model's own id: some do more with padding than not attend to it.
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
-        return segments.from_rows(encoder(**inputs, attention_mask=segments.mask().long())[0])
+        return segments.from_rows(encoder(**inputs, attention_mask=segments.mask.long())[0])
 
     @torch.no_grad()
     def _require_standard_forward(self) -> None:
@@ -156,7 +156,7 @@ class SpanReader(nn.Module):
         batch = two_windows(self.model)
         segments = Segments(batch["lengths"], batch["slots"], batch["shape"], self._scratch)
         ids = segments.to_rows(batch["input_ids"], self.padding_id)
-        mask = segments.mask().long()
+        mask = segments.mask.long()
         with evaluating(self.model):
             theirs = self.model(input_ids=ids, attention_mask=mask)
             ours = self(**batch)

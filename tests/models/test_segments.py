@@ -37,7 +37,7 @@ def test_rows_are_the_windows_and_fill(lengths: list[int], spare: int) -> None:
 def test_mask_and_positions_count_each_window_from_0(lengths: list[int], spare: int) -> None:
     segments = make_segments(lengths, spare)
     assert segments.positions.tolist() == [i for n in lengths for i in range(n)]
-    mask = segments.mask()
+    mask = segments.mask
     assert mask.dtype == torch.bool
     assert mask.tolist() == [[i < n for i in range(segments.shape[1])] for n in lengths]
 
