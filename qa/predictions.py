@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def read_prediction_file(path: str) -> dict[str, str]:
     for key, value in predictions.items():
         require(
             isinstance(value, str),
-            f"{path}: expected {{id: text}}, but {key!r} has {_kind(value)}"
+            f"{path}: expected {{id: text}}, but {key!r} has {kind_of(value)}"
             + (f"; pass {PREDICTIONS_FILE}" if isinstance(value, list) else ""),
         )
     return predictions
@@ -36,7 +35,7 @@ def read_na_probs(path: str) -> dict[str, float]:
     for key, value in numbers.items():
         require(
             type(value) in (int, float) and math.isfinite(value),
-            f"{path}: expected {{id: number}}, but {key!r} has {_kind(value)}",
+            f"{path}: expected {{id: number}}, but {key!r} has {kind_of(value)}",
         )
     return numbers
 
@@ -54,11 +53,11 @@ def _read_object(path: str, expected: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON ({error})") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected {expected}, a JSON object, but it is {_kind(content)}")
+        raise UserError(f"{path}: expected {expected}, a JSON object, but it is {kind_of(content)}")
     return content
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """What a JSON value is, in words."""
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
     if value is None:
@@ -83,7 +82,7 @@ class PredictionFiles:
         """Add one example's answers, best first; without answers its prediction is ""."""
         predictions, nbest, odds = self._files
         predictions.add(example_id, answers[0].text if answers else "")
-        nbest.add(example_id, [asdict(answer) for answer in answers])
+        nbest.add(example_id, [vars(answer) for answer in answers])
         odds.add(example_id, null_odds(answers))
 
     def withhold(self, mask: Sequence[bool]) -> None:

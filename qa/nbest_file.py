@@ -1,0 +1,123 @@
+"""Read n-best files question by question: any size, in any order of the questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from qa.data.examples import check_characters
+from qa.engine.errors import UserError, require
+from qa.nbest import NOTHING_FOUND, Answer
+from qa.predictions import NBEST_FILE, kind_of
+
+
+def nbest_path(place: str) -> Path:
+    """The n-best file that `place`, a directory or the file itself, stands for."""
+    path = Path(place)
+    if path.is_dir():
+        path /= NBEST_FILE
+        require(
+            path.is_file(),
+            f"{place}: holds no {NBEST_FILE}; pass a directory that train.py or qa.evaluate wrote,"
+            " or the file itself",
+        )
+    return path
+
+
+@contextmanager
+def open_nbest(path: Path) -> Iterator[NbestFile]:
+    """Open an n-best file; UserError, naming file and line, if it is not one."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    with file:
+        yield NbestFile(path, file)
+
+
+class NbestFile:
+    """The answers to each question of an `nbest_predictions.json`.
+
+    The file is read and checked once, then again for the answers, so that memory holds only the
+    questions' ids and places in the file. It must have its questions on lines of their own, as
+    `PredictionFiles` writes them.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path = path
+        self._file = file
+        self.places = self._scan()  # in the order of the file
+
+    def answers(self, example_id: str) -> list[Answer]:
+        """A question's answers in the order of the file, best first."""
+        self._file.seek(self.places[example_id])
+        _, answers = self._parse(self._file.readline())
+        return [Answer(**answer) for answer in answers]
+
+    def _scan(self) -> dict[str, int]:
+        """Where the line of each question begins; every line is checked."""
+        places: dict[str, int] = {}
+        line = self._file.readline()
+        place = len(line)
+        if line.strip() == b"{}":
+            return places
+        require(line.strip() == b"{", self._expected(1))
+        for number, line in enumerate(self._file, start=2):
+            if line.strip() == b"}":
+                require(not self._file.read().strip(), self._expected(number + 1))
+                return places
+            try:
+                example_id, answers = self._parse(line)
+            except (ValueError, RecursionError) as error:
+                raise UserError(self._expected(number)) from error
+            where = f"{self.path}: line {number}"
+            require(example_id not in places, f"{where}: {example_id!r} is there twice")
+            check_answers(answers, f"{where}: {example_id!r}")
+            check_characters(example_id, f"{where}: the id")
+            places[example_id] = place
+            place += len(line)
+        raise UserError(f"{self.path}: has no }} at its end; it was cut off, so write it again")
+
+    def _parse(self, line: bytes) -> tuple[str, Any]:
+        """A line's id and what stands behind it; ValueError if it is not `"id": ...`."""
+        members = json.loads("{" + line.decode().strip().removesuffix(",") + "}")
+        ((example_id, answers),) = members.items()
+        return example_id, answers
+
+    def _expected(self, number: int) -> str:
+        return (
+            f"{self.path}: line {number} is not as train.py and qa.evaluate write {NBEST_FILE}:"
+            " { and } on lines of their own, one question with its answers a line between them"
+        )
+
+
+def check_answers(answers: Any, where: str) -> None:
+    """UserError unless these are a question's answers in JSON."""
+    if not isinstance(answers, list):
+        raise UserError(
+            f"{where} has {kind_of(answers)} instead of a list of answers; pass {NBEST_FILE}"
+        )
+    for number, answer in enumerate(answers, start=1):
+        require(
+            is_answer(answer),
+            f"{where}: answer {number} is not a text with start, end, score and a probability from"
+            f" 0 to 1; pass {NBEST_FILE} as train.py and qa.evaluate write it",
+        )
+        check_characters(answer["text"], f"{where}: answer {number}")
+
+
+def is_answer(value: Any) -> bool:
+    """Whether a JSON value has the fields of an `Answer`, and no others."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == Answer.__dataclass_fields__.keys()
+        and isinstance(value["text"], str)
+        and type(value["start"]) is type(value["end"]) is int
+        and type(value["score"]) in (int, float)
+        and abs(value["score"]) <= NOTHING_FOUND
+        and type(value["probability"]) in (int, float)
+        and 0 <= value["probability"] <= 1
+    )
