@@ -13,6 +13,7 @@ from qa.cli import run_command, say
 from qa.hub import use_caches_if_unreachable
 from qa.output import check_output
 from qa.recipes import RECIPES
+from qa.start import no_collection
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,11 +42,12 @@ def train(command: Command) -> None:
     if config.needs_hub:
         use_caches_if_unreachable()
 
-    from qa.build import build_job
-    from qa.engine.signals import StopSignals
-    from qa.session import Session
+    with no_collection():
+        from qa.build import build_job
+        from qa.engine.signals import StopSignals
+        from qa.session import Session
 
-    job = build_job(config, say)
+        job = build_job(config, say)
     # The session is the output directory with its curves, checkpoints and best model.
     with StopSignals() as signals, Session(job, command, signals) as session:
         session.catch_up()

@@ -16,7 +16,6 @@ import qa
 from qa.arguments import Command
 from qa.build import Job
 from qa.cli import say
-from qa.data.examples import Example
 from qa.engine.best import BestTracker
 from qa.engine.checkpoint import list_checkpoints, load_newest_checkpoint
 from qa.engine.errors import RunStopped, require
@@ -29,18 +28,18 @@ from qa.engine.tensorboard import TensorBoard, has_point
 from qa.engine.trace import StepTrace
 from qa.engine.writer import CheckpointWriter
 from qa.evaluation import Evaluation, evaluate, iterate_rows
+from qa.evaluation_log import EvaluationLog, describe_evaluation
 from qa.output import (
     BEST,
     CHECKPOINTS,
     CONFIG_FILE,
-    METRICS_FILE,
     TENSORBOARD,
     TRACE_FILE,
     clear_output,
     make_output,
 )
 from qa.predictions import PREDICTIONS_FILE, PredictionFiles
-from qa.report import final_report, read_predictions, sample_answers, samples_as_markdown
+from qa.report import final_report
 from qa.resume import describe_new_length, require_same_run, run_identity
 from qa.training_log import TrainingLog
 from qa.unanswerable import TUNE, has_unanswerable
@@ -91,6 +90,9 @@ class Session:
             self.run.total_steps, self.run.global_step, hidden=not self.world.is_main
         )
         self.log = TrainingLog(self.run, self.tensorboard, self.bar, self.job.flops)
+        self.evaluation_log = EvaluationLog(
+            self.directory, self.tensorboard, self.tracker, self.job.eval_examples
+        )
         self.trace = StepTrace(self.trace_file if output.profile and self.world.is_main else None)
         opened.callback(self.trace.close)
         if state is None:
@@ -220,8 +222,8 @@ class Session:
         self.world.leave()
         if not self.world.is_main:
             return
-        self._write_metrics()
-        samples = self._samples() if self.evaluates else []
+        self.evaluation_log.write_metrics()
+        samples = self.evaluation_log.samples() if self.evaluates else []
         self.bar.close()
         print(final_report(self.directory, self.config.recipe, self.tracker, samples), flush=True)
 
@@ -315,34 +317,15 @@ class Session:
 
     def _report(self, result: Evaluation, is_best: bool) -> None:
         """Tell people and TensorBoard of an evaluation."""
+        step = self.run.global_step
         if not self.is_drawn:
-            points = {"eval/loss": result.eval_loss}
-            for name, value in result.metrics_by_score.items():
-                if not name.endswith("total"):
-                    points[f"eval/{name}"] = value
-            if result.threshold is not None:
-                points["eval/null_score_diff_threshold"] = result.threshold
-                self.tensorboard.pr_curve(
-                    "eval/has_answer", result.has_answer, -result.null_odds, self.run.global_step
-                )
-            self.tensorboard.scalars(points, self.run.global_step)
-        main = result.metrics
-        share = 100 * result.decode_seconds / result.seconds
-        self.say(
-            f"step {self.run.global_step}: EM {main['exact_match']:.2f}  F1 {main['f1']:.2f}"
-            f"  eval loss {main['eval_loss']:.4f}{'  (best so far)' if is_best else ''}"
-            f"  [{result.seconds:.1f} s, decoding and scoring {share:.1f} %]"
-        )
+            self.evaluation_log.draw(result, step)
+        self.say(describe_evaluation(result, step, is_best))
         if self.world.is_main:
-            self._write_metrics()
+            self.evaluation_log.write_metrics()
             if is_best and not self.is_drawn:
-                text = samples_as_markdown(self._samples())
-                self.tensorboard.text("samples", text, self.run.global_step)
+                self.evaluation_log.draw_samples(step)
         self.is_drawn = False
-
-    def _samples(self) -> list[tuple[Example, str]]:
-        """Some questions with the best model's answers."""
-        return sample_answers(self.job.eval_examples, read_predictions(self.directory))
 
     def _where_to_resume(self) -> str:
         checkpoints = list_checkpoints(self.directory / CHECKPOINTS)
@@ -352,12 +335,3 @@ class Session:
             f"the last checkpoint is {checkpoints[-1]}; go on with --resume --output-dir"
             f" {self.directory}"
         )
-
-    def _write_metrics(self) -> None:
-        """metrics.json: the best evaluation and all of them."""
-        content = {
-            "metric_for_best_model": self.tracker.metric,
-            "best": self.tracker.best,
-            "history": self.tracker.history,
-        }
-        write_json(self.directory / METRICS_FILE, content)
