@@ -52,6 +52,10 @@ def main() -> None:
         if not separator or not name.strip() or name.strip() in variants:
             parser.error(f"--variant {text!r}: must be 'NAME: FLAGS', with a name of its own")
         variants[name.strip()] = f"{options.settings} {flags}"
+    if not all(seed.isdigit() for seed in options.seeds.split(",")):
+        parser.error(f"--seeds {options.seeds}: must be numbers with commas")
+    if options.together < 1:
+        parser.error("--together: must be at least 1")
     seeds = [int(seed) for seed in options.seeds.split(",")]
     # All variants of a seed before the next seed, so that a table can be read early.
     runs = [(name, seed) for seed in seeds for name in variants]
@@ -78,6 +82,8 @@ def train(flags: str, name: str, seed: int) -> Trained:
         if done.returncode != 0:
             sys.exit(f"{shlex.join(command)} failed:\n{done.stderr[-2000:]}")
         metrics = json.loads(Path(folder, "run", "metrics.json").read_text(encoding="utf-8"))
+    if not metrics["history"]:
+        sys.exit("error: nothing is held out; add --holdout or --eval-data to --settings")
     last = metrics["history"][-1]
     trained = Trained(last["exact_match"], last["f1"])
     print(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qa.data.token_batches import BATCH_SIZE
+from qa.data.token_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.config import TrainConfig, option, require_at_least, require_choice
 from qa.engine.errors import UserError, require
 from qa.hub import is_on_hub, names_hub_data
@@ -89,7 +89,9 @@ class ModelConfig:
         1.5e-3, "peak learning rate of heads that are new; loaded ones learn at learning_rate"
     )
     r_drop: float = option(
-        0.0, "weight of the agreement of two passes (R-Drop); above 0 a step takes twice the time"
+        0.0,
+        "weight of the agreement of two passes (R-Drop), e.g. 1; a step then takes twice the time"
+        " and, for activations, twice the memory",
     )
 
     def __post_init__(self) -> None:
@@ -110,7 +112,8 @@ class EvalConfig:
     eval_steps: int | str = option("epoch", "evaluate every so many steps, or every 'epoch'")
     per_device_eval_batch_size: int = option(
         BATCH_SIZE,
-        "windows of full length per batch of an evaluation; shorter ones share their room",
+        "windows of full length per batch of an evaluation; shorter ones share their room, and a"
+        f" CPU takes at most {CPU_BATCH_TOKENS} tokens",
     )
     metric_for_best_model: str = option("f1", "what best/ is chosen by", METRICS_FOR_BEST)
     early_stopping_patience: int | None = option(
@@ -183,11 +186,13 @@ class Config:
             " and the other way round",
         )
         if self.model.model == EMBEDDED:
-            values = (self.model.attention_dropout, self.model.hidden_dropout, self.data.holdout)
+            names = ("attention_dropout", "hidden_dropout", "head_learning_rate")
+            values = [getattr(self.model, name) for name in names]
             require(
-                values == (None, None, None),
-                "attention_dropout, hidden_dropout and holdout do not apply to the embedded job,"
-                " which makes its own model and held-out part",
+                values == [getattr(ModelConfig, name) for name in names]
+                and self.data.holdout is None,
+                "attention_dropout, hidden_dropout, head_learning_rate and holdout do not apply to"
+                " the embedded job, which makes its own model and held-out part",
             )
 
     @property

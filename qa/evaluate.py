@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qa.cli import Parser, run_command
-from qa.data.token_batches import BATCH_SIZE
+from qa.data.token_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.errors import require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
@@ -94,8 +94,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--batch-size",
         type=int,
         default=BATCH_SIZE,
-        help="windows of full length per batch; shorter ones share their room"
-        f" (default {BATCH_SIZE})",
+        help="windows of full length per batch; shorter ones share their room, and a CPU takes at"
+        f" most {CPU_BATCH_TOKENS} tokens (default {BATCH_SIZE})",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")

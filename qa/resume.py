@@ -48,6 +48,7 @@ def run_identity(job: Job, config: Config) -> dict[str, Any]:
         **job.data_fingerprints,
         "precision": job.run.precision,
         "packed windows": job.reader.is_packed,
+        "new heads": ", ".join(job.reader.new_weights),
         "global batch (micro-batches per step)": job.run.micro_batches_per_step,
     }
     return {**identity, **{name: values[name] for name in SAME_SETTINGS}}

@@ -24,7 +24,7 @@ COMMANDS = ["recipe", "list-recipes", "config", "resume", "overwrite"]
 SETTINGS = """
     train-data eval-data holdout nfc max-seq-length window-overlap max-question-length
     negative-window-ratio max-train-examples max-eval-examples
-    model attention-dropout hidden-dropout character-boundaries
+    model attention-dropout hidden-dropout character-boundaries head-learning-rate r-drop
     learning-rate weight-decay num-train-epochs max-steps warmup-ratio lr-scheduler max-grad-norm
     per-device-train-batch-size gradient-accumulation-steps precision device seed num-workers
     sharding
@@ -64,6 +64,19 @@ def test_no_flags_mean_the_quickstart() -> None:
     assert command.config.recipe == "quickstart"
     assert command.config.data.train_data == command.config.model.model == "embedded"
     assert (command.resume, command.overwrite) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("flag", "values"),
+    [("--head-learning-rate", ["0", "-1", "nan", "inf"]), ("--r-drop", ["-1", "nan", "inf"])],
+)
+def test_rate_of_heads_and_weight_of_r_drop_are_checked(flag: str, values: list[str]) -> None:
+    for value in values:
+        assert flag.removeprefix("--").replace("-", "_") in error_of(*OWN_DATA, flag, value)
+
+
+def test_embedded_job_has_one_rate_for_all_that_is_new() -> None:
+    assert "head_learning_rate" in error_of("--head-learning-rate", "1e-3")
 
 
 def test_flags_that_are_not_about_data_keep_the_quickstart() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from qa.engine.errors import require
+
 
 def make_optimizer(
     model: nn.Module,
@@ -16,16 +18,24 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """AdamW over the trainable parameters; biases and norm weights (1-D) do not decay.
 
-    own_rates: learning rates of parameters whose names begin so. Each group holds its rate over
-    `learning_rate` as `lr_scale`, which `train_step` multiplies a step's rate with.
+    own_rates: learning rates of parameters whose names begin so; UserError if none does. Each group
+    holds its rate over `learning_rate` as `lr_scale`, which `train_step` multiplies a step's rate
+    with.
 
     Fused where torch has a fused kernel: one pass over memory instead of one per operation, and no
     host sync inside `GradScaler.step`.
     """
+    own_rates = own_rates or {}
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in own_rates:
+        require(
+            any(name.startswith(prefix) for name in names),
+            f"learning_rates: no parameter's name begins with {prefix!r}, e.g. {names[0]} does not",
+        )
     by_kind: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rates = [r for prefix, r in (own_rates or {}).items() if name.startswith(prefix)]
+            rates = [rate for prefix, rate in own_rates.items() if name.startswith(prefix)]
             scale = rates[0] / learning_rate if rates else 1.0
             decay = weight_decay if parameter.ndim >= 2 else 0.0
             by_kind.setdefault((scale, decay), []).append(parameter)

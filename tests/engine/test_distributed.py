@@ -54,7 +54,7 @@ config = TrainConfig(
     precision="fp32", device="cpu", learning_rate=0.05, max_grad_norm=options["max_grad_norm"],
     gradient_accumulation_steps=options["accumulation"], max_steps=options["total"],
 )
-run = TrainingRun(model, loss_fn, list(rows), order, collate, config, world)
+run = TrainingRun(model, loss_fn, list(rows), order, collate, config, world, {"3.": 0.02})
 seed_everything(100 + world.rank)
 if options["load"]:
     run.load_state_dict(load_checkpoint(Path(options["load"]))["run"])

@@ -1,0 +1,74 @@
+"""What a configuration turns into: rates of new heads, and the loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from qa.build import Job, build_job
+from qa.config import config_from_flat
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def make_job(encoder: Path, squad_file: Path, **values: Any) -> Job:
+    flat = {
+        "model": str(encoder),
+        "train_data": str(squad_file),
+        "max_seq_length": 60,
+        "window_overlap": 10,
+        "max_question_length": 20,
+        "learning_rate": 1e-4,
+        "warmup_ratio": 0.0,
+        "precision": "fp32",
+        "device": "cpu",
+        "hidden_dropout": 0.3,
+    }
+    return build_job(config_from_flat({**flat, **values}), lambda line: None)
+
+
+def moved_by(job: Job) -> dict[str, float]:
+    """The farthest that a weight of each part moved in the first step."""
+    before = {name: value.clone() for name, value in job.reader.state_dict().items()}
+    next(iter(job.run.steps()))
+    moved = {"qa_outputs": 0.0, "boundary_head": 0.0, "encoder": 0.0}
+    for name, value in job.reader.state_dict().items():
+        part = next((part for part in moved if part in name), "encoder")
+        moved[part] = max(moved[part], float((value - before[name]).abs().max()))
+    return moved
+
+
+def test_new_heads_learn_at_their_own_rate(encoder_dir: Path, squad_file: Path) -> None:
+    """Adam's first step moves a weight by its rate, whatever the gradient."""
+    job = make_job(encoder_dir, squad_file, head_learning_rate=1e-2, weight_decay=0.0)
+    moved = moved_by(job)
+    assert moved["encoder"] == pytest.approx(1e-4, rel=0.01)
+    assert moved["qa_outputs"] == pytest.approx(1e-2, rel=0.01)
+    assert moved["boundary_head"] == pytest.approx(1e-2, rel=0.01)
+
+
+def test_loaded_heads_learn_at_the_rate_of_all(
+    encoder_dir: Path, squad_file: Path, tmp_path: Path
+) -> None:
+    trained = make_job(encoder_dir, squad_file)
+    trained.save_reader(tmp_path, trained.run.weights(), None)
+    job = make_job(tmp_path, squad_file, head_learning_rate=1e-2, weight_decay=0.0)
+    for part, moved in moved_by(job).items():
+        assert moved == pytest.approx(1e-4, rel=0.01), part
+
+
+@pytest.mark.parametrize("weight", [0.0, 4.0])
+def test_r_drop_adds_to_the_loss(weight: float, encoder_dir: Path, squad_file: Path) -> None:
+    """With dropout two passes differ; the new heads being alike, the losses would be too."""
+    losses = []
+    for r_drop in (0.0, weight):
+        job = make_job(encoder_dir, squad_file, r_drop=r_drop)
+        batch = job.run.collate_fn([job.run.dataset[i] for i in range(3)])
+        torch.manual_seed(3)
+        job.reader.train()
+        with torch.no_grad():
+            losses.append(float(job.run.loss_fn(job.reader, batch)))
+    assert (losses[1] > losses[0] + 1e-4) == (weight > 0)
