@@ -32,7 +32,7 @@ from qa.engine.precision import resolve_device
 from qa.engine.rng import seed_everything
 from qa.engine.step import Batch
 from qa.models.flops import ModelFlops, count_flops
-from qa.models.pretrained import load_tokenizer
+from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.r_drop import r_drop_loss
 from qa.models.small_bert import small_bert_config
 from qa.models.span_loss import window_loss
@@ -169,12 +169,14 @@ def load_model(config: Config, train_examples: list[Example]) -> tuple[Any, Span
         return tokenizer, SpanReader.from_config(
             small_bert_config(tokenizer), model.character_boundaries
         )
-    tokenizer = load_tokenizer(model.model)
+    revision = revision_of(model.model)
+    tokenizer = load_tokenizer(model.model, revision)
     reader = SpanReader.from_pretrained(
         model.model,
         model.attention_dropout,
         model.hidden_dropout,
         boundaries=model.character_boundaries,
+        revision=revision,
     )
     return tokenizer, reader
 
