@@ -16,7 +16,7 @@ from qa.answerer import Answerer, DecodeOptions
 from qa.config import EMBEDDED, Config
 from qa.data.cache import cached_windows, windows_fingerprint
 from qa.data.collate import Collator
-from qa.data.composed import is_decomposed
+from qa.data.composed import count_decomposed
 from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.order import TrainingOrder
@@ -212,9 +212,9 @@ def describe(name: str, examples: list[Example], windows: Any, negative_ratio: f
     cut = len(np.unique(example_index[np.asarray(windows["question_was_cut"][:])]))
     if cut:
         line += f"; {cut:,} questions longer than max_question_length were cut"
-    decomposed = sum(map(is_decomposed, {e.context for e in examples}))
+    decomposed = count_decomposed(examples)
     if decomposed:
-        line += f"; {decomposed:,} contexts are decomposed Hangul (NFD), --nfc composes them"
+        line += f"; {decomposed:,} texts are decomposed Hangul (NFD), --nfc composes them"
     return line
 
 
