@@ -16,7 +16,7 @@ from qa.answerer import Answerer, DecodeOptions
 from qa.config import EMBEDDED, Config
 from qa.data.cache import cached_windows, windows_fingerprint
 from qa.data.collate import Collator
-from qa.data.composed import is_decomposed
+from qa.data.composed import count_decomposed
 from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.order import TrainingOrder
@@ -32,7 +32,7 @@ from qa.engine.precision import resolve_device
 from qa.engine.rng import seed_everything
 from qa.engine.step import Batch
 from qa.models.flops import ModelFlops, count_flops
-from qa.models.pretrained import load_tokenizer
+from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.r_drop import r_drop_loss
 from qa.models.small_bert import small_bert_config
 from qa.models.span_loss import window_loss
@@ -169,12 +169,14 @@ def load_model(config: Config, train_examples: list[Example]) -> tuple[Any, Span
         return tokenizer, SpanReader.from_config(
             small_bert_config(tokenizer), model.character_boundaries
         )
-    tokenizer = load_tokenizer(model.model)
+    revision = revision_of(model.model)
+    tokenizer = load_tokenizer(model.model, revision)
     reader = SpanReader.from_pretrained(
         model.model,
         model.attention_dropout,
         model.hidden_dropout,
         boundaries=model.character_boundaries,
+        revision=revision,
     )
     return tokenizer, reader
 
@@ -210,9 +212,9 @@ def describe(name: str, examples: list[Example], windows: Any, negative_ratio: f
     cut = len(np.unique(example_index[np.asarray(windows["question_was_cut"][:])]))
     if cut:
         line += f"; {cut:,} questions longer than max_question_length were cut"
-    decomposed = sum(map(is_decomposed, {e.context for e in examples}))
+    decomposed = count_decomposed(examples)
     if decomposed:
-        line += f"; {decomposed:,} contexts are decomposed Hangul (NFD), --nfc composes them"
+        line += f"; {decomposed:,} texts are decomposed Hangul (NFD), --nfc composes them"
     return line
 
 

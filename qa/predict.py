@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.cli import Parser, run_command
-from qa.data.composed import compose_example, is_decomposed, original_spans
+from qa.data.composed import compose_example, count_decomposed, original_spans
 from qa.data.examples import Example, check_text
 from qa.engine.errors import UserError, require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
@@ -126,19 +126,26 @@ class Reader:
         self, examples: list[Example], *, top_k: int = 1, nfc: bool = False
     ) -> Iterator[list[Answer]]:
         """Like `answer_many`, one example after the other, holding only a block of windows."""
-        if not nfc:
-            yield from self._iterate_answers(examples, top_k)
-            return
-        composed = [compose_example(example) for example in examples]
-        for example, answers in zip(examples, self._iterate_answers(composed, top_k), strict=True):
-            yield in_original(answers, example.context)
+        from qa.data.tokens import example_blocks
 
-    def _iterate_answers(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
+        require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
+        if not nfc:
+            for answers in self._iterate_candidates(examples, top_k):
+                yield answers[:top_k]
+            return
+        for first, end in example_blocks(examples):
+            block = examples[first:end]
+            composed = [compose_example(example) for example in block]
+            found = self._iterate_candidates(composed, top_k)
+            for example, answers in zip(block, found, strict=True):
+                yield in_original(answers, example.context)[:top_k]
+
+    def _iterate_candidates(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
+        """All candidates of each example, `top_k` of them or more; [] if it is left unanswered."""
         from qa.answerer import blocks
         from qa.data.windows import iterate_windows
         from qa.nbest import null_odds
 
-        require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
         # More candidates than usual are looked for if more are asked for.
         n_best_size = max(top_k, self.answerer.options.n_best_size)
         for block in blocks(iterate_windows(examples, self.tokenizer, self.windows)):
@@ -149,16 +156,24 @@ class Reader:
                     self.null_score_diff_threshold is not None
                     and null_odds(answers) > self.null_score_diff_threshold
                 )
-                yield [] if is_withheld else answers[:top_k]
+                yield [] if is_withheld else answers
 
 
 def in_original(answers: Sequence[Answer], context: str) -> list[Answer]:
-    """Answers from the composed context as pieces of the context itself."""
+    """Answers from the composed context as pieces of the context itself, best first.
+
+    Those that are widened to the same piece count once, with the sum of their probabilities.
+    """
     spans = original_spans(context, [(answer.start, answer.end) for answer in answers])
-    return [
-        replace(answer, text=context[start:end], start=start, end=end)
-        for answer, (start, end) in zip(answers, spans, strict=True)
-    ]
+    merged: dict[tuple[int, int], Answer] = {}
+    for answer, (start, end) in zip(answers, spans, strict=True):
+        better = merged.setdefault(
+            (start, end),
+            replace(answer, text=context[start:end], start=start, end=end, probability=0.0),
+        )
+        total = better.probability + answer.probability
+        merged[start, end] = replace(better, probability=total)
+    return sorted(merged.values(), key=lambda answer: -answer.probability)
 
 
 def fitting_settings(model_limit: int | None) -> dict[str, float]:
@@ -221,7 +236,7 @@ def predict(options: argparse.Namespace) -> None:
     if is_on_hub(options.model) or names_hub_data(options.data or ""):
         use_caches_if_unreachable()
     examples = _examples(options)
-    if not options.nfc and any(is_decomposed(text) for text in {e.context for e in examples}):
+    if not options.nfc and count_decomposed(examples):
         print("note: there is decomposed Hangul (NFD), --nfc composes it", file=sys.stderr)
     reader = Reader.from_pretrained(options.model, options.device, options.precision)
     answered = reader.iterate_answers(examples, top_k=options.top_k, nfc=options.nfc)

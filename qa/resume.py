@@ -46,6 +46,8 @@ def run_identity(job: Job, config: Config) -> dict[str, Any]:
     identity = {
         "model": digest(model),
         **job.data_fingerprints,
+        # The windows do not depend on them where the data lists them apart.
+        "held-out gold answers": digest([e.gold_answers for e in job.eval_examples]),
         "precision": job.run.precision,
         "packed windows": job.reader.is_packed,
         "new heads": ", ".join(job.reader.new_weights),

@@ -77,8 +77,8 @@ def vote(options: argparse.Namespace) -> None:
         directory = make_output(options.output_dir, "vote")
         files = stack.enter_context(PredictionFiles(directory))
         agreed, withheld = write_merged(readers, files, threshold)
-        (directory / METRICS_FILE).unlink(missing_ok=True)  # those of the files replaced
         files.commit()
+        (directory / METRICS_FILE).unlink(missing_ok=True)  # those of the files replaced
     questions = len(withheld)
     print(f"{questions} questions, {len(readers)} readers, all agreed on {agreed}")
     if options.null_score_diff_threshold is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 import torch
 from conftest import ARTICLES
 
+from qa.data.composed import compose_example
+from qa.data.examples import Example
 from qa.data.windows import WindowOptions
 from qa.engine.errors import UserError
 from qa.models.span_reader import SpanReader
+from qa.nbest import Answer
 from qa.predict import Reader, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -121,6 +125,54 @@ def test_nfc_on_the_command_line(
     assert decomposed[found["start"] : found["end"]] == found["text"] != usual["text"]
     assert unicodedata.normalize("NFC", found["text"]) == usual["text"]
     assert "--nfc composes it" in printed("NFD")[1]
+
+
+def test_a_decomposed_question_is_noted(
+    reader_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = unicodedata.normalize("NFD", QUESTION)
+    flags = ["--context", CONTEXT, "--device=cpu"]
+    assert main([str(reader_dir), "--question", question, *flags]) == 0
+    assert "--nfc composes it" in capsys.readouterr().err
+
+
+def test_nfc_composes_a_block_at_a_time(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = []
+
+    def recorded(example: Example) -> Example:
+        composed.append(example.id)
+        return compose_example(example)
+
+    pairs = [(q, context) for _, context, questions in ARTICLES for q, _ in questions]
+    decomposed = [tuple(unicodedata.normalize("NFD", text) for text in pair) for pair in pairs]
+    expected = [found[0].score for found in reader.answer_many(pairs)]
+    monkeypatch.setattr("qa.predict.compose_example", recorded)
+    monkeypatch.setattr("qa.data.tokens.EXAMPLES_PER_CALL", 3)
+    examples = [Example(str(i), question, text) for i, (question, text) in enumerate(decomposed)]
+    answered = reader.iterate_answers(examples, nfc=True)
+    scores = [next(answered)[0].score]
+    assert composed == ["0", "1", "2"]
+    scores += [found[0].score for found in answered]
+    assert composed == [example.id for example in examples]
+    assert scores == pytest.approx(expected, abs=1e-4)
+
+
+def test_pieces_that_nfc_widens_to_one_are_one_answer(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three characters are composed to two, so an answer may hold either of them or both."""
+    context = "e\u0301\u0327x"
+    (text,) = {unicodedata.normalize("NFC", context)}
+    spans_found = {(2, 3): 0.4, (0, 1): 0.3, (1, 2): 0.2, (1, 3): 0.1}
+    candidates = [Answer(text[s:e], s, e, math.log(p), p) for (s, e), p in spans_found.items()]
+    monkeypatch.setattr(reader.answerer, "answer_block", lambda *_: [candidates])
+    found = reader.answer(question="?", context=context, top_k=2, nfc=True)
+    assert spans(found) == [(0, 3), (3, 4)]
+    assert [answer.text for answer in found] == ["e\u0301\u0327", "x"]
+    assert [answer.probability for answer in found] == pytest.approx([0.5, 0.4])
+    assert found[0].score == math.log(0.3)
+    everything = reader.answer(question="?", context=context, top_k=9, nfc=True)
+    assert sum(answer.probability for answer in everything) == pytest.approx(1)
 
 
 def test_top_k_beyond_n_best_size(reader_dir: Path) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ import qa.evaluate
 import qa.predict
 import train
 from qa import verify_resume
+from qa.build import describe
+from qa.data.cache import cached_windows
+from qa.data.examples import Example
 from qa.data.holdout import split_holdout
 from qa.data.readers import read_examples
 from qa.data.windows import WindowOptions, iterate_windows
@@ -670,6 +674,35 @@ def test_resuming_with_other_data(
     (tmp_path / "other.json").write_text(json.dumps(content), encoding="utf-8")
     arguments = ["--output-dir", str(trained), "--train-data", str(tmp_path / "other.json")]
     assert differences(capsys, arguments).keys() == {"training data"}  # article 1 is not held out
+
+
+def test_resuming_with_other_gold_answers(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MRQA lists what scores compare with apart from the places that windows are labelled with."""
+    start = CONTEXT.index("1921년")
+    detected = [{"text": "1921년", "char_spans": [[start, start + len("1921년") - 1]]}]
+    row = {"id": "1", "context": CONTEXT, "question": QUESTION, "detected_answers": detected}
+    path = tmp_path / "mrqa.json"
+    path.write_text(json.dumps([{**row, "answers": ["1921년", "1921"]}]), encoding="utf-8")
+    place = flags.index("--holdout")
+    arguments = [*flags[:place], *flags[place + 2 :], "--eval-data", str(path)]
+    arguments += ["--max-steps", "1", "--output-dir", str(tmp_path / "run")]
+    assert train.main(arguments) == 0
+    path.write_text(json.dumps([{**row, "answers": ["1921년", "21년"]}]), encoding="utf-8")
+    assert differences(capsys, arguments).keys() == {"held-out gold answers"}
+
+
+def test_decomposed_questions_are_counted(tokenizer: Any) -> None:
+    old, new = unicodedata.normalize("NFD", QUESTION), unicodedata.normalize("NFD", CONTEXT)
+    examples = [Example("1", old, CONTEXT), Example("2", old, new), Example("3", QUESTION, CONTEXT)]
+
+    def line(some: list[Example]) -> str:
+        windows = cached_windows(some, tokenizer, WindowOptions(32, 6, 16))
+        return describe("held out", some, windows, 1.0)
+
+    assert line(examples).endswith("; 2 texts are decomposed Hangul (NFD), --nfc composes them")
+    assert "NFD" not in line(examples[2:])
 
 
 def test_resuming_with_what_may_change(

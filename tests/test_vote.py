@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -194,6 +195,24 @@ def test_overwrite_replaces_predictions_and_drops_their_scores(run: Run, tmp_pat
     assert read(output / PREDICTIONS_FILE) == {i: gold for i, (_, gold) in GOLDS.items()}
     assert not (output / "metrics.json").exists()
     assert {path.name for path in output.iterdir()} < set(OUTPUTS)
+
+
+def test_a_full_disk_leaves_predictions_and_their_scores(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = write_reader(tmp_path / "a", 1.0), write_reader(tmp_path / "b", 9.0)
+    assert run(a, a)[0] == 0
+    output = tmp_path / "out"
+    (output / "metrics.json").write_text("{}", encoding="utf-8")
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    code, _, err = run(a, b, "--overwrite")
+    assert (code, err) == (1, "error: No space left on device\n")
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 
 LINE = '"q": [{"text": "강", "start": 0, "end": 1, "score": 1.5, "probability": 1.0}]'

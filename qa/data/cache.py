@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from qa.data.examples import Example
 from qa.data.tokens import plain_backend
 from qa.data.windows import WindowOptions, window_columns
 from qa.engine.errors import UserError
+from qa.engine.files import flush
 
 CACHE_VERSION = 4  # raise it when the same input gives other windows
+# What a stream of Arrow ends with. One that is cut off between two of its parts reads as shorter.
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def cached_windows(
@@ -28,15 +32,17 @@ def cached_windows(
     """The windows of `iterate_windows` as a `datasets.Dataset` with numpy columns.
 
     Any change of an example, the tokenizer or an option gives another fingerprint and so other
-    windows; the same input is read back without tokenising. cache_dir: `datasets`' own by default.
-    fingerprint: what `windows_fingerprint` gives for these arguments, if it is known already.
+    windows; the same input is read back without tokenising, unless the file is damaged. cache_dir:
+    `datasets`' own by default. fingerprint: what `windows_fingerprint` gives for these arguments,
+    if it is known already.
     """
     import datasets  # late: takes a second to import
 
     fingerprint = fingerprint or windows_fingerprint(examples, tokenizer, options)
     directory = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "qa-windows"
     path = directory / f"{fingerprint}.arrow"
-    if not path.exists():
+    windows = read_windows(path)
+    if windows is None:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             write_windows(path, examples, tokenizer, options)
@@ -46,7 +52,21 @@ def cached_windows(
                 f" ({error.strerror or error}); set HF_DATASETS_CACHE to a directory with room that"
                 " can be written"
             ) from error
-    return datasets.Dataset.from_file(str(path)).with_format("numpy")
+        windows = datasets.Dataset.from_file(str(path))
+    return windows.with_format("numpy")
+
+
+def read_windows(path: Path) -> Any:
+    """The windows of a file, mapped into memory; None if it is not there or damaged."""
+    import datasets
+
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(END_OF_STREAM), os.SEEK_END)
+            is_whole = file.read() == END_OF_STREAM
+        return datasets.Dataset.from_file(str(path)) if is_whole else None
+    except (OSError, ValueError):  # pyarrow's own errors are of both kinds
+        return None
 
 
 def write_windows(
@@ -56,7 +76,8 @@ def write_windows(
     import pyarrow
 
     schema = window_features("token_type_ids" in tokenizer.model_input_names).arrow_schema
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another process has its own
+    # Another process has its own. Containers that share the cache may share numbers of processes.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with (
             pyarrow.OSFile(str(temporary), "wb") as file,
@@ -72,6 +93,7 @@ def write_windows(
                     },
                 }
                 stream.write_table(pyarrow.table(columns, schema=schema))
+        flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from unicodedata import combining, is_normalized, normalize
 
@@ -22,6 +22,11 @@ _DECOMPOSED = re.compile("[\u1100-\u1112][\u1161-\u1175]")
 def is_decomposed(text: str) -> bool:
     """Whether a text holds Hangul that NFC composes."""
     return _DECOMPOSED.search(text) is not None
+
+
+def count_decomposed(examples: Iterable[Example]) -> int:
+    """How many distinct questions and contexts hold Hangul that NFC composes."""
+    return sum(map(is_decomposed, {text for e in examples for text in (e.question, e.context)}))
 
 
 def compose_example(example: Example) -> Example:
@@ -73,17 +78,27 @@ def original_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[in
 
     A piece that begins or ends inside what was composed together is widened to all of that.
     """
-    _, places = compose(text)
-    if places is None:
+    cuts = _cuts(text)
+    if cuts is None:
         return list(spans)
-    known = [(place, offset) for offset, place in enumerate(places) if place != UNKNOWN]
-    composed, original = zip(*known, strict=True)
+    composed, original = cuts
     return [
         (original[bisect_right(composed, start) - 1], original[bisect_left(composed, end)])
         for start, end in spans
     ]
 
 
+@lru_cache(maxsize=8)  # as `compose`
+def _cuts(text: str) -> tuple[list[int], list[int]] | None:
+    """Where the composed text can be cut, and where each cut is in `text`; None if all stayed."""
+    _, places = compose(text)
+    if places is None:
+        return None
+    original = [offset for offset, place in enumerate(places) if place != UNKNOWN]
+    return [places[offset] for offset in original], original
+
+
+@lru_cache(maxsize=4096)  # Korean has few of them, and asking takes four normalisations
 def _is_boundary(before: str, after: str) -> bool:
     """Whether nothing from `after` on can compose with what is before it.
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.data.examples import Example
-from qa.data.labels import first_answers, label_spans, ranges
+from qa.data.labels import first_answers, label_spans
 from qa.data.template import Template
-from qa.data.tokens import Tokens
+from qa.data.tokens import Tokens, ranges
 
 if TYPE_CHECKING:
     from qa.data.windows import WindowOptions

@@ -6,6 +6,7 @@ Full batches are all of one size, so few shapes occur: on a CPU each is compiled
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 BATCH_SIZE = 32  # by default; in windows of full length
 # On a CPU larger batches are no faster, and the C library leaves gaps as large as their tensors.
@@ -20,14 +21,16 @@ def filled_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     """
     batches: list[list[int]] = []
     rooms: list[int] = []
-    for index in _longest_first(lengths):
-        length = lengths[index]
-        place = next((i for i, room in enumerate(rooms) if room >= length), len(batches))
-        if place == len(batches):
-            batches.append([])
-            rooms.append(max_tokens)
-        batches[place].append(index)
-        rooms[place] -= length
+    for length, indices in groupby(_longest_first(lengths), lambda index: lengths[index]):
+        place = 0  # what had no room for one of this length has none for the next
+        for index in indices:
+            while place < len(batches) and rooms[place] < length:
+                place += 1
+            if place == len(batches):
+                batches.append([])
+                rooms.append(max_tokens)
+            batches[place].append(index)
+            rooms[place] -= length
     return batches
 
 

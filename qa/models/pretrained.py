@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +67,28 @@ def load_model(
 def saved_file(name: str, file_name: str, revision: str | None) -> Path | None:
     """A file beside the weights of a directory or hub id; None if there is none.
 
-    Without a network only what the hub's cache holds is found.
+    Without a network only what the hub's cache holds is found. Where neither says whether there is
+    such a file, a note on stderr does, and None is returned: transformers caches a model without.
     """
     if os.path.isdir(name):
         path = Path(name) / file_name
         return path if path.is_file() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     with user_errors(name):
         try:
             return Path(hf_hub_download(name, file_name, revision=revision))
-        except EntryNotFoundError:  # the one for "not in the cache" is a kind of it
+        except LocalEntryNotFoundError:  # whatever kept the hub from answering
+            if try_to_load_from_cache(name, file_name, revision=revision) is not _CACHED_NO_EXIST:
+                print(
+                    f"note: {name}: the hub did not answer, and its cache does not say whether"
+                    f" there is a {file_name}: going on without; `hf download {name}` fetches all"
+                    " there is",
+                    file=sys.stderr,
+                )
+            return None
+        except EntryNotFoundError:  # of which the one above is a kind
             return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,8 @@ import numpy as np
 import pytest
 from conftest import ARTICLES, train_byte_bpe, training_texts
 
-from qa.data import windows
-from qa.data.cache import cached_windows, windows_fingerprint
+from qa.data import cache, windows
+from qa.data.cache import cached_windows, read_windows, windows_fingerprint
 from qa.data.examples import Example
 from qa.data.windows import WindowOptions, iterate_windows
 from qa.engine.errors import UserError
@@ -80,13 +82,104 @@ def test_more_examples_than_one_call_takes(
     assert_same_rows(dataset, list(iterate_windows(examples, tokenizer, OPTIONS)))
 
 
-def test_known_fingerprint_finds_the_same_windows(tokenizer: Any, tmp_path: Path) -> None:
-    fingerprint = windows_fingerprint(make_examples(), tokenizer, OPTIONS)
-    first = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path, fingerprint=fingerprint)
+def test_a_known_fingerprint_names_the_file(tokenizer: Any, tmp_path: Path) -> None:
+    first = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path, fingerprint="known")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["known.arrow"]
     counting = Counting(tokenizer)
-    again = cached_windows(make_examples(), counting, OPTIONS, tmp_path)
+    again = cached_windows(make_examples(), counting, OPTIONS, tmp_path, fingerprint="known")
     assert counting.calls == 0
     assert_same_rows(again, list(first))
+
+
+def test_two_writers_of_one_process_number(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in two containers that share the cache: one writes all of it while the other does."""
+    monkeypatch.setattr("qa.data.tokens.EXAMPLES_PER_CALL", 3)
+    expected = list(iterate_windows(make_examples(), tokenizer, OPTIONS))
+    columns = cache.window_columns
+    others = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Iterator[Any]:
+        parts = columns(*arguments, **options)
+        yield next(parts)
+        monkeypatch.setattr(cache, "window_columns", columns)
+        others.append(cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path))
+        yield from parts
+
+    monkeypatch.setattr(cache, "window_columns", interrupted)
+    own = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    for dataset in (own, *others, cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)):
+        assert_same_rows(dataset, expected)
+    assert len(others) == 1
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    fsync, rename = os.fsync, os.replace
+
+    def recorded_fsync(handle: int) -> None:
+        events.append(("fsync", os.fstat(handle).st_ino))
+        fsync(handle)
+
+    def recorded_replace(source: Path, target: Path) -> None:
+        events.append(("replace", os.stat(source).st_ino))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    number = path.stat().st_ino
+    assert events == [("fsync", number), ("replace", number)]
+
+
+def test_a_damaged_file_is_made_again(tokenizer: Any, tmp_path: Path) -> None:
+    expected = list(iterate_windows(make_examples(), tokenizer, OPTIONS))
+    cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    content = path.read_bytes()
+    half = len(content) // 2
+    for damaged in (
+        b"",
+        bytes(len(content)),
+        content[:half],
+        content[:half] + bytes(len(content) - half),
+        b"no windows" + content[-half:],
+    ):
+        path.write_bytes(damaged)
+        dataset = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+        assert_same_rows(dataset, expected)
+        del dataset  # which maps the file
+        counting = Counting(tokenizer)
+        assert_same_rows(cached_windows(make_examples(), counting, OPTIONS, tmp_path), expected)
+        assert counting.calls == 0
+
+
+def test_a_part_of_a_file_is_never_read_as_fewer_windows(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow itself takes a file that ends between two of its parts for a whole one."""
+    from datasets import Dataset
+
+    monkeypatch.setattr("qa.data.tokens.EXAMPLES_PER_CALL", 3)
+    cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    content = path.read_bytes()
+    part = tmp_path / "part.arrow"
+    part.write_bytes(content)
+    num_windows = len(read_windows(part))
+    shorter = 0
+    for end in range(0, len(content), 8):  # all of its pieces are multiples of 8 bytes
+        for damaged in (content[:end], content[:end] + bytes(len(content) - end)):
+            part.write_bytes(damaged)
+            assert read_windows(part) is None
+        if content[end : end + 4] == b"\xff" * 4 and end:  # where a piece begins
+            shorter += len(Dataset.from_file(str(part))) < num_windows
+    assert shorter > 1
 
 
 def test_no_examples_give_no_windows(tokenizer: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from unicodedata import normalize
 
@@ -11,7 +12,14 @@ from conftest import ARTICLES, squad_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.data.composed import UNKNOWN, compose, compose_example, is_decomposed, original_spans
+from qa.data.composed import (
+    UNKNOWN,
+    compose,
+    compose_example,
+    count_decomposed,
+    is_decomposed,
+    original_spans,
+)
 from qa.data.examples import Example
 from qa.data.offsets import stands_at
 from qa.data.readers import read_examples
@@ -68,6 +76,19 @@ def test_original_spans_by_hand() -> None:
     assert original_spans("강", [(0, 1)]) == [(0, 1)]
 
 
+def test_the_second_question_about_a_document_is_cheap() -> None:
+    """What was found out about its text is kept: nothing as long as it is made again."""
+    text = normalize("NFD", "강나루는 화가이다. " * 2000)
+    original_spans(text, [(0, 1)])
+    tracemalloc.start()
+    try:
+        assert original_spans(text, [(0, 3)]) == [(0, 7)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(text)
+
+
 def test_by_hand() -> None:
     assert compose("가강") == ("가강", None)
     assert compose(normalize("NFD", "a각b")) == ("a각b", [0, 1, -1, -1, 2, 3])
@@ -91,6 +112,15 @@ def test_is_decomposed(text: str, expected: bool) -> None:
     assert is_decomposed(text) is expected
     if expected:
         assert normalize("NFC", text) != text
+
+
+def test_count_decomposed_looks_at_questions_too() -> None:
+    """Each text counts once."""
+    old, new = normalize("NFD", "강"), "강"
+    examples = [Example("1", old, new), Example("2", old, new), Example("3", new, old + "물")]
+    assert count_decomposed(examples) == 2
+    assert count_decomposed(examples[:2]) == 1
+    assert count_decomposed([Example("1", new, new)]) == 0
 
 
 @given(context=texts, data=st.data())

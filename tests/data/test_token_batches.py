@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +40,52 @@ def test_no_window_would_have_fitted_into_an_earlier_batch(
     for number, batch in enumerate(batches):
         for index in batch:
             assert all(total + lengths[index] > max_tokens for total in totals[:number])
+
+
+@settings(deadline=None)
+@given(lengths=LENGTHS, max_tokens=st.integers(1, 120))
+def test_batches_are_those_of_first_fit(lengths: list[int], max_tokens: int) -> None:
+    """Oracle: each window, the longest first, looks at every batch from the first one on."""
+    expected: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        for batch in expected:
+            if sum(lengths[i] for i in batch) + lengths[index] <= max_tokens:
+                batch.append(index)
+                break
+        else:
+            expected.append([index])
+    assert filled_batches(lengths, max_tokens) == expected
+
+
+class Counted(int):
+    """A length that counts how often one is compared with a batch's room."""
+
+    comparisons = 0
+
+    def _count(self, other: object, compare: Callable[[Any, Any], bool]) -> bool:
+        Counted.comparisons += 1
+        return compare(int(self), other)
+
+    def __lt__(self, other: object) -> bool:
+        return self._count(other, operator.lt)
+
+    def __le__(self, other: object) -> bool:
+        return self._count(other, operator.le)
+
+    def __gt__(self, other: object) -> bool:
+        return self._count(other, operator.gt)
+
+    def __ge__(self, other: object) -> bool:
+        return self._count(other, operator.ge)
+
+
+def test_windows_of_a_long_document_are_dealt_out_at_once() -> None:
+    """Nearly all are full. Looking at every batch for every one took 10 million comparisons."""
+    lengths = [Counted(length) for length in [*[384] * 10_000, *range(100, 384)]]
+    Counted.comparisons = 0
+    batches = filled_batches(lengths, 2048)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    assert 0 < Counted.comparisons < 1_000_000
 
 
 @settings(deadline=None)

@@ -12,7 +12,9 @@ import pytest
 import torch
 from conftest import ARTICLES
 
-from qa.models.pretrained import load_tokenizer, revision_of
+import qa.build
+from qa.config import config_from_flat
+from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader
 from qa.nbest import Answer
 from qa.predict import Reader, main
@@ -147,3 +149,80 @@ def test_a_damaged_head_of_the_hub_is_named(
     message = capsys.readouterr().err
     assert message.startswith(f"error: {snapshot / BOUNDARY_FILE}: cannot be loaded")
     assert message.count("\n") == 1
+
+
+def forget(snapshot: Path) -> None:
+    """Leave in the cache what transformers alone would have fetched."""
+    for name in (BOUNDARY_FILE, "reader.json"):
+        (snapshot / name).unlink()
+
+
+def test_a_file_that_may_be_missing_from_the_cache_alone_is_named(
+    reader_dir: Path, publish: Callable[[Path, str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    forget(publish(reader_dir, NEW))
+    question, context = PAIRS[0]
+    flags = ["--question", question, "--context", context, "--device", "cpu", "--json"]
+    assert main([NAME, *flags]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["answers"]
+    assert [line.startswith(f"note: {NAME}: ") for line in err.splitlines()] == [True, True]
+    for name in (BOUNDARY_FILE, "reader.json"):
+        assert f"whether there is a {name}: going on without; `hf download {NAME}`" in err
+
+
+def test_a_file_that_the_hub_is_known_not_to_have_is_not_named(
+    reader_dir: Path, publish: Callable[[Path, str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    snapshot = publish(reader_dir, NEW)
+    forget(snapshot)
+    absent = snapshot.parents[1] / ".no_exist" / NEW  # where huggingface_hub keeps that
+    absent.mkdir(parents=True)
+    for name in (BOUNDARY_FILE, "reader.json"):
+        (absent / name).touch()
+    assert Reader.from_pretrained(NAME, device="cpu").null_score_diff_threshold is None
+    assert capsys.readouterr().err == ""
+
+
+def test_what_the_hub_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its "not found" is an answer; that it failed to answer is none."""
+    import httpx
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+
+    response = httpx.Response(404, request=httpx.Request("HEAD", "https://huggingface.co"))
+
+    def answers(error: Exception) -> None:
+        def fail(*_: Any, **options: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+
+    answers(RemoteEntryNotFoundError("404", response=response))
+    assert saved_file(NAME, BOUNDARY_FILE, NEW) is None
+    assert capsys.readouterr().err == ""
+    answers(LocalEntryNotFoundError("An error happened while trying to locate the file"))
+    assert saved_file(NAME, BOUNDARY_FILE, NEW) is None
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_training_takes_all_files_of_one_commit(
+    reader_dir: Path, publish: Callable[[Path, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's main moves on after the tokenizer was read."""
+    publish(reader_dir, OLD)
+    expected = SpanReader.from_pretrained(str(reader_dir)).state_dict()
+
+    def load_and_move_on(name: str, revision: str | None = None) -> Any:
+        tokenizer = load_tokenizer(name, revision)
+        (reader_dir / BOUNDARY_FILE).unlink()
+        publish(reader_dir, NEW)
+        return tokenizer
+
+    monkeypatch.setattr(qa.build, "load_tokenizer", load_and_move_on)
+    config = config_from_flat({"model": NAME, "train_data": "a.json"})
+    _, reader = qa.build.load_model(config, [])
+    assert reader.new_weights == []
+    assert all(torch.equal(value, expected[key]) for key, value in reader.state_dict().items())
