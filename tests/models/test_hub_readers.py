@@ -188,11 +188,8 @@ def test_what_the_hub_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its "not found" is an answer; that it failed to answer is none."""
-    import httpx
     import huggingface_hub
-    from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
-
-    response = httpx.Response(404, request=httpx.Request("HEAD", "https://huggingface.co"))
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     def answers(error: Exception) -> None:
         def fail(*_: Any, **options: Any) -> None:
@@ -200,7 +197,7 @@ def test_what_the_hub_says(
 
         monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
 
-    answers(RemoteEntryNotFoundError("404", response=response))
+    answers(EntryNotFoundError("404"))
     assert saved_file(NAME, BOUNDARY_FILE, NEW) is None
     assert capsys.readouterr().err == ""
     answers(LocalEntryNotFoundError("An error happened while trying to locate the file"))
