@@ -50,7 +50,7 @@ def run_identity(job: Job, config: Config) -> dict[str, Any]:
         "held-out gold answers": digest([e.gold_answers for e in job.eval_examples]),
         "precision": job.run.precision,
         "packed windows": job.reader.is_packed,
-        "new heads": ", ".join(job.reader.new_weights),
+        "new heads": ", ".join(name.strip(".") for name in job.reader.new_weights),
         "global batch (micro-batches per step)": job.run.micro_batches_per_step,
     }
     return {**identity, **{name: values[name] for name in SAME_SETTINGS}}

@@ -651,7 +651,10 @@ def test_resuming_without_the_boundary_head(
 ) -> None:
     before = snapshot(trained)
     arguments = ["--output-dir", str(trained), "--no-character-boundaries"]
-    assert differences(capsys, arguments) == {"character_boundaries": ("True", "False")}
+    assert differences(capsys, arguments) == {
+        "new heads": ("model.qa_outputs, boundary_head", "model.qa_outputs"),
+        "character_boundaries": ("True", "False"),
+    }
     assert snapshot(trained) == before
 
 
