@@ -49,16 +49,18 @@ def prepare_epoch(options: argparse.Namespace) -> alternate.Run:
     from qa.data.collate import Collator
     from qa.data.order import TrainingOrder
     from qa.models.pretrained import load_tokenizer
+    from qa.start import no_collection
 
     laps = alternate.Laps()
     memory = AnonymousMemory()
     tokenizer = load_tokenizer(options.model)
     laps.end("load")
-    examples = read_examples(options.data)
-    laps.end("read")
     with material.temporary_folder() as folder:
-        windows = cached_windows(examples, tokenizer, material.window_options(options), folder)
-        laps.end("windows")
+        with no_collection():  # as train.py does
+            examples = read_examples(options.data)
+            laps.end("read")
+            windows = cached_windows(examples, tokenizer, material.window_options(options), folder)
+            laps.end("windows")
         order = TrainingOrder(
             np.asarray(windows["length"][:]),
             np.asarray(windows["has_answer"][:]),
