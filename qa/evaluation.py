@@ -17,7 +17,6 @@ import numpy as np
 from qa.answerer import Answerer, Window, blocks
 from qa.data.examples import Example
 from qa.engine.distributed import World
-from qa.engine.memory import release_free_memory
 from qa.metrics import METRICS, Score
 from qa.nbest import Answer
 from qa.predictions import PredictionFiles
@@ -99,7 +98,6 @@ def evaluate(
             loss_sum += answered.loss_sum
             num_windows += answered.num_windows
             scoring_seconds += time.perf_counter() - scoring
-        release_free_memory()
     threshold = tally.withhold(threshold)
     result = Evaluation(
         scores={score.name: score.compute() for score in tally.scores},
