@@ -53,7 +53,7 @@ def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
         )
     if resume:
         require(
-            (path / CHECKPOINTS).is_dir(),
+            (path / CHECKPOINTS).is_dir() or (path / LOCK_FILE).exists(),  # killed before the first
             f"{path / CHECKPOINTS}: there is no checkpoint to resume from; start with --overwrite"
             " instead of --resume",
         )

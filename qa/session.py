@@ -17,7 +17,11 @@ from qa.arguments import Command
 from qa.build import Job
 from qa.cli import say
 from qa.engine.best import BestTracker
-from qa.engine.checkpoint import list_checkpoints, load_newest_checkpoint
+from qa.engine.checkpoint import (
+    list_checkpoints,
+    load_newest_checkpoint,
+    restore_checkpoints,
+)
 from qa.engine.errors import RunStopped, require
 from qa.engine.files import remove, replace_directory, restore_directory, write_json
 from qa.engine.lock import RunLock
@@ -75,6 +79,8 @@ class Session:
         output = self.config.output
         self.directory = self._open_directory(command, opened)
         state = self._load_newest() if command.resume else None
+        if self.world.is_main:  # first, so that a run which is killed here can be resumed
+            write_json(self.directory / CONFIG_FILE, self.config.flat())
         checkpoints = self.directory / CHECKPOINTS
         self.writer = CheckpointWriter(checkpoints, output.save_total_limit, output.async_save)
         self.first_step = self.run.global_step + 1
@@ -100,8 +106,6 @@ class Session:
             self.tensorboard.text("config", f"```json\n{text}\n```")
         else:
             self.log.load_state_dict(state["log"])
-        if self.world.is_main:
-            write_json(self.directory / CONFIG_FILE, self.config.flat())
         self.say(f"output: {self.directory}")
         if not self.evaluates:
             self.say("no --eval-data and no --holdout: best/ will be the last model, not scored")
@@ -241,13 +245,14 @@ class Session:
     def _load_newest(self) -> dict[str, Any] | None:
         """Load the newest whole checkpoint into run and tracker; None if there was none yet."""
         directory = self.directory / CHECKPOINTS
-        if self.world.from_main(not any(directory.glob("*step-*"))):
+        with self.world.main_first():  # it may have to restore one
+            checkpoints = restore_checkpoints(directory)
+        if not self.world.from_main(checkpoints):
             say(f"{directory}: no checkpoint yet, starting from the beginning")
             if self.world.is_main:
                 remove(self.directory / TENSORBOARD)  # its points come again
             return None
-        with self.world.main_first():  # it may have to restore one
-            path, state = load_newest_checkpoint(directory, report=say)
+        path, state = load_newest_checkpoint(directory, report=say)
         require("identity" in state, f"{path}: is not a checkpoint of train.py")
         require_same_run(state["identity"], self.identity)
         self.run.load_state_dict(state["run"])

@@ -343,6 +343,16 @@ setattr(holder, {name!r}, kill)
 
 
 MOMENTS = {
+    "before the folder of checkpoints is made": kill_before(
+        "qa.engine.writer.CheckpointWriter.__init__", "step == 0"
+    ),
+    "before the first checkpoint": kill_before("qa.session.Session.save", "step == 2"),
+    "while the first checkpoint is written": kill_before(
+        "qa.engine.checkpoint.fingerprint", "step == 2"
+    ),
+    "before the first checkpoint is renamed": kill_before(
+        "os.rename", "str(args[1]).endswith('step-00000002')"
+    ),
     "while a checkpoint is written": kill_before("qa.engine.checkpoint.fingerprint", "step == 8"),
     "before it is renamed": kill_before(
         "os.rename", "str(args[1]).endswith('step-00000008')"
@@ -410,8 +420,8 @@ def test_killed_again_and_again_at_random(
     own = ["--output-dir", str(directory)]
     kills, code = 0, None
     while code != 0:
-        has_checkpoint = bool(list_checkpoints(directory / "checkpoints"))
-        arguments = [*own, "--resume"] if has_checkpoint else [*flags, *own, "--overwrite"]
+        has_begun = (directory / "checkpoints").is_dir()
+        arguments = [*flags, *own, "--resume"] if has_begun else [*flags, *own, "--overwrite"]
         run = launcher.start([*arguments, save, "--num-workers", "2"])
         if kills < 4:
             # Before anything is written there is nothing to lose: most kills come after that.

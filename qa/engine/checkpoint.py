@@ -72,6 +72,16 @@ def list_checkpoints(directory: Path) -> list[Path]:
     return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
+def restore_checkpoints(directory: Path) -> list[Path]:
+    """Put back what a crash left between two renames; returns `list_checkpoints` after that.
+
+    An unfinished checkpoint, which a crash left under another name, does not count.
+    """
+    for old in directory.glob(".step-*.old"):
+        restore_directory(directory / old.name.removeprefix(".").removesuffix(".old"))
+    return list_checkpoints(directory)
+
+
 def load_newest_checkpoint(
     directory: Path, report: Callable[[str], None]
 ) -> tuple[Path, dict[str, Any]]:
@@ -79,9 +89,7 @@ def load_newest_checkpoint(
 
     UserError if there is none, or none is whole.
     """
-    for old in directory.glob(".step-*.old"):  # a crash came between two renames
-        restore_directory(directory / old.name.removeprefix(".").removesuffix(".old"))
-    paths = list_checkpoints(directory)
+    paths = restore_checkpoints(directory)
     if not paths:
         raise UserError(
             f"{directory}: there is no checkpoint to resume from; start with --overwrite instead"
