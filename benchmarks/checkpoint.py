@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
+from qa.engine.checkpoint_writer import CheckpointWriter
 from qa.engine.optim import make_optimizer
-from qa.engine.writer import CheckpointWriter
 from qa.models.span_reader import SpanReader
 
 

@@ -29,7 +29,7 @@ import torch
 from benchmarks import alternate, material
 from qa.data.examples import Example
 from qa.data.token_batches import BATCH_SIZE
-from qa.engine.files import write_json
+from qa.engine.atomic_files import write_json
 from qa.predict import SETTINGS_FILE
 
 RUN = "benchmarks.evaluation_run"

@@ -18,7 +18,7 @@ from qa import verify_resume
 from qa.data.examples import Example
 from qa.data.quickstart import make_quickstart
 from qa.data.quickstart_tokenizer import train_tokenizer
-from qa.engine.files import write_json
+from qa.engine.atomic_files import write_json
 
 
 def main() -> int:

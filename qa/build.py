@@ -24,9 +24,9 @@ from qa.data.quickstart import make_quickstart
 from qa.data.quickstart_tokenizer import train_tokenizer
 from qa.data.readers import read_examples, read_training, require_answers
 from qa.data.windows import WindowOptions, require_fits
+from qa.engine.atomic_files import write_json
 from qa.engine.distributed import join_world, local_device
 from qa.engine.errors import require
-from qa.engine.files import write_json
 from qa.engine.loop import TrainingRun
 from qa.engine.precision import resolve_device
 from qa.engine.rng import seed_everything

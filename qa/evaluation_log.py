@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from qa.data.examples import Example
-from qa.engine.best import BestTracker
-from qa.engine.files import write_json
+from qa.engine.atomic_files import write_json
+from qa.engine.best_tracker import BestTracker
 from qa.engine.tensorboard import TensorBoard
 from qa.evaluation import Evaluation
 from qa.output import METRICS_FILE

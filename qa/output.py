@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from qa.engine.atomic_files import remove
 from qa.engine.errors import UserError, require
-from qa.engine.files import remove
 from qa.engine.lock import LOCK_FILE
 from qa.predictions import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qa.data.examples import Example
-from qa.engine.best import BestTracker
+from qa.engine.best_tracker import BestTracker
 from qa.metrics import METRICS
 from qa.metrics.table import score_table
 from qa.output import BEST

@@ -175,7 +175,7 @@ def as_json(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, An
 
 def write_report(output_dir: str, report: Mapping[str, Any]) -> None:
     """Write metrics.json into a directory that was checked before."""
-    from qa.engine.files import write_json
+    from qa.engine.atomic_files import write_json
     from qa.output import METRICS_FILE, make_output
 
     directory = make_output(output_dir, "evaluation")

@@ -16,21 +16,21 @@ import qa
 from qa.arguments import Command
 from qa.build import Job
 from qa.cli import say
-from qa.engine.best import BestTracker
+from qa.engine.atomic_files import remove, replace_directory, restore_directory, write_json
+from qa.engine.best_tracker import BestTracker
 from qa.engine.checkpoint import (
     list_checkpoints,
     load_newest_checkpoint,
     restore_checkpoints,
 )
+from qa.engine.checkpoint_writer import CheckpointWriter
 from qa.engine.errors import RunStopped, require
-from qa.engine.files import remove, replace_directory, restore_directory, write_json
 from qa.engine.lock import RunLock
 from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
 from qa.engine.signals import STOP_SIGNALS, StopSignals
+from qa.engine.step_trace import StepTrace
 from qa.engine.tensorboard import TensorBoard, has_point
-from qa.engine.trace import StepTrace
-from qa.engine.writer import CheckpointWriter
 from qa.evaluation import Evaluation, evaluate, iterate_rows
 from qa.evaluation_log import EvaluationLog, describe_evaluation
 from qa.output import (

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from qa.engine.loop import StepOutput, TrainingRun
 from qa.engine.matrix_rate import matrix_rate
 from qa.engine.meters import Mean, Rates, peak_memory_bytes
-from qa.engine.sickness import SicknessCheck
+from qa.engine.nonfinite import SicknessCheck
 from qa.engine.tensorboard import TensorBoard
 from qa.models.flops import ModelFlops
 

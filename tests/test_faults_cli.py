@@ -344,7 +344,7 @@ setattr(holder, {name!r}, kill)
 
 MOMENTS = {
     "before the folder of checkpoints is made": kill_before(
-        "qa.engine.writer.CheckpointWriter.__init__", "step == 0"
+        "qa.engine.checkpoint_writer.CheckpointWriter.__init__", "step == 0"
     ),
     "before the first checkpoint": kill_before("qa.session.Session.save", "step == 2"),
     "while the first checkpoint is written": kill_before(
@@ -358,7 +358,7 @@ MOMENTS = {
         "os.rename", "str(args[1]).endswith('step-00000008')"
     ),
     "before the old ones are removed": kill_before(
-        "qa.engine.writer.prune_checkpoints", "step == 8"
+        "qa.engine.checkpoint_writer.prune_checkpoints", "step == 8"
     ),
     "between the renames of the best model": kill_before(
         "os.rename", "str(args[0]).endswith('.best.tmp') and step > 3"

@@ -13,8 +13,8 @@ from typing import Any
 from qa.data.examples import Example
 from qa.data.tokens import plain_backend
 from qa.data.windows import WindowOptions, window_columns
+from qa.engine.atomic_files import flush
 from qa.engine.errors import UserError
-from qa.engine.files import flush
 
 CACHE_VERSION = 4  # raise it when the same input gives other windows
 # What a stream of Arrow ends with. One that is cut off between two of its parts reads as shorter.

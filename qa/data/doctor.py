@@ -48,7 +48,7 @@ def examine(options: argparse.Namespace) -> None:
     """Read, mend, count, print and write."""
     from qa.data.mend import mend_examples, to_squad
     from qa.data.readers import read_unchecked
-    from qa.engine.files import finite, write_json
+    from qa.engine.atomic_files import finite, write_json
 
     out = None if options.write_fixed is None else Path(options.write_fixed)
     if out is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qa.engine.sampler import BATCHES_PER_CHUNK, length_grouped_batches
+from qa.engine.batch_order import BATCHES_PER_CHUNK, length_grouped_batches
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qa.engine.best import BestTracker
+    from qa.engine.batch_order import length_grouped_batches
+    from qa.engine.best_tracker import BestTracker
     from qa.engine.checkpoint import (
         list_checkpoints,
         load_checkpoint,
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
     from qa.engine.meters import Mean, Rates
     from qa.engine.progress import progress_bar
     from qa.engine.rng import seed_everything
-    from qa.engine.sampler import length_grouped_batches
     from qa.engine.schedule import lr_factor
     from qa.engine.step import train_step
     from qa.engine.tensorboard import TensorBoard
 
 _HOME = {
-    "BestTracker": "best",
+    "BestTracker": "best_tracker",
     "Mean": "meters",
     "Rates": "meters",
     "StepOutput": "loop",
@@ -38,7 +38,7 @@ _HOME = {
     "TrainConfig": "config",
     "TrainingRun": "loop",
     "UserError": "errors",
-    "length_grouped_batches": "sampler",
+    "length_grouped_batches": "batch_order",
     "list_checkpoints": "checkpoint",
     "load_checkpoint": "checkpoint",
     "lr_factor": "schedule",

@@ -12,17 +12,17 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
 from qa.engine.distributed import World, local_device
 from qa.engine.errors import require
+from qa.engine.full_state import load_state, model_state, optimizer_state
 from qa.engine.optim import make_optimizer
-from qa.engine.phases import PhaseClock
+from qa.engine.phase_clock import PhaseClock
 from qa.engine.precision import make_scaler, resolve_device, resolve_precision
 from qa.engine.rng import rng_state, seed_everything, set_rng_state
-from qa.engine.sampler import Order
 from qa.engine.schedule import lr_factor, warmup_steps
 from qa.engine.signals import ignore_stop_signals
-from qa.engine.state import load_state, model_state, optimizer_state
 from qa.engine.step import ALONE, Batch, LossFn, train_step
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from qa.engine.distributed import World, no_sync, whole
-from qa.engine.phases import SILENT, PhaseClock
+from qa.engine.phase_clock import SILENT, PhaseClock
 from qa.engine.precision import autocast
 
 Batch: TypeAlias = Mapping[str, Any]

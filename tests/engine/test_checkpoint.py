@@ -20,7 +20,7 @@ from qa.engine import (
     prune_checkpoints,
     save_checkpoint,
 )
-from qa.engine.files import replace_directory, write_json
+from qa.engine.atomic_files import replace_directory, write_json
 from qa.engine.rng import rng_state, set_rng_state
 
 STATE: dict[str, Any] = {

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-import qa.engine.writer
+import qa.engine.checkpoint_writer
 from qa.engine import UserError, list_checkpoints, load_checkpoint, save_checkpoint
 from qa.engine.checkpoint import load_newest_checkpoint
-from qa.engine.writer import CheckpointWriter, to_host
+from qa.engine.checkpoint_writer import CheckpointWriter, to_host
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,13 +36,13 @@ def test_what_is_saved_is_what_there_was_when_save_was_called(
 ) -> None:
     """The thread starts writing only after everything was changed."""
     changed = threading.Event()
-    original = qa.engine.writer.save_checkpoint
+    original = qa.engine.checkpoint_writer.save_checkpoint
 
     def save_late(*arguments: Any) -> Path:
         assert not background or changed.wait(10)
         return original(*arguments)
 
-    monkeypatch.setattr(qa.engine.writer, "save_checkpoint", save_late)
+    monkeypatch.setattr(qa.engine.checkpoint_writer, "save_checkpoint", save_late)
     weight = torch.arange(6.0)
     state = {"weights": {"w": weight, "view": weight[2:4]}, "history": [{"step": 1}], "n": 1}
     writer = CheckpointWriter(tmp_path, None, background)
@@ -63,14 +63,14 @@ def test_saving_in_the_background_does_not_wait_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_write, is_writing = threading.Event(), threading.Event()
-    original = qa.engine.writer.save_checkpoint
+    original = qa.engine.checkpoint_writer.save_checkpoint
 
     def save_when_told(*arguments: Any) -> Path:
         is_writing.set()
         assert may_write.wait(10)
         return original(*arguments)
 
-    monkeypatch.setattr(qa.engine.writer, "save_checkpoint", save_when_told)
+    monkeypatch.setattr(qa.engine.checkpoint_writer, "save_checkpoint", save_when_told)
     writer = CheckpointWriter(tmp_path, None, background=True)
     writer.save(1, {}, {})
     assert is_writing.wait(10)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from qa.engine.errors import RunStopped
-from qa.engine.sickness import MANY_SKIPS, SicknessCheck
+from qa.engine.nonfinite import MANY_SKIPS, SicknessCheck
 
 CPU = torch.device("cpu")
 BAD = [math.nan, math.inf, -math.inf]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from test_loop import make_run
 
-from qa.engine import phases
-from qa.engine.phases import MOST_MARKS, SILENT, PhaseClock
+from qa.engine import phase_clock as phases
+from qa.engine.phase_clock import MOST_MARKS, SILENT, PhaseClock
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import train
-from qa.engine.trace import StepTrace
+from qa.engine.step_trace import StepTrace
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
