@@ -19,9 +19,9 @@ from qa.data.token_batches import BATCH_SIZE, CPU_BATCH_TOKENS, filled_batches, 
 from qa.engine.config import require_at_least
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast
-from qa.models.segments import round_coarsely, to_rows
+from qa.models.loss import window_loss
+from qa.models.packing.segments import round_coarsely, to_rows
 from qa.models.span_decode import Spans, best_spans
-from qa.models.span_loss import window_loss
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs
 from qa.nbest import Answer, CharacterScores, add_spans, rank_answers
 

@@ -32,10 +32,10 @@ from qa.engine.precision import resolve_device
 from qa.engine.rng import seed_everything
 from qa.engine.step import Batch
 from qa.models.flops import ModelFlops, count_flops
+from qa.models.loss import window_loss
 from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.r_drop import r_drop_loss
 from qa.models.small_bert import small_bert_config
-from qa.models.span_loss import window_loss
 from qa.models.span_reader import SpanReader, model_inputs
 from qa.predict import SETTINGS_FILE
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from qa.models.segments import ROUND_TOTAL, ROUND_WIDTH, round_up
+from qa.models.packing.segments import ROUND_TOTAL, ROUND_WIDTH, round_up
 from qa.models.span_reader import SpanReader, evaluating, two_windows
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qa.models.span_loss import window_loss
+from qa.models.loss import window_loss
 from qa.models.span_reader import SpanScores, model_inputs
 
 

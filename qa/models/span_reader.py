@@ -15,9 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from qa.engine.errors import UserError, require
-from qa.models import segment_attention
 from qa.models.boundary_head import BoundaryHead
-from qa.models.byte_dropout import use_byte_dropout
+from qa.models.packing import attention
+from qa.models.packing.byte_dropout import use_byte_dropout
+from qa.models.packing.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
 from qa.models.pretrained import (
     load_boundary_head,
     load_model,
@@ -26,7 +27,6 @@ from qa.models.pretrained import (
     saved_file,
     user_errors,
 )
-from qa.models.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
 
 BOUNDARY_FILE = "boundary_head.safetensors"  # beside the weights that transformers reads
 # Rounding makes up to 4e-6 (BERT-large), another window's tokens in sight 5e-4 and more.
@@ -173,12 +173,12 @@ class SpanReader(nn.Module):
         """Exchange the encoder's attention; true if packed windows then give the same scores."""
         batch = two_windows(self.model)
         ordinary = self.model.config._attn_implementation
-        segment_attention.register()
+        attention.register()
         with evaluating(self.model), quiet_transformers():
             padded = torch.stack(self(**batch)[:2])
-            self.model.set_attn_implementation(segment_attention.NAME)
+            self.model.set_attn_implementation(attention.NAME)
             # A model with an attention of its own warns and leaves it as it is.
-            if self.model.config._attn_implementation != segment_attention.NAME:
+            if self.model.config._attn_implementation != attention.NAME:
                 return False
             self.is_packed = True
             try:

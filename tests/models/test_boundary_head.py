@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from qa.data.cutting import NO_TRIM
 from qa.engine.errors import UserError
 from qa.models.boundary_head import IGNORE_TRIM, NUM_CHOICES, BoundaryHead, boundary_loss
-from qa.models.segments import Scratch, Segments
-from qa.models.span_loss import IGNORE_POSITION, span_loss, window_loss
+from qa.models.loss import IGNORE_POSITION, span_loss, window_loss
+from qa.models.packing.segments import Scratch, Segments
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader, SpanScores
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,8 +12,8 @@ from torch.distributions import Categorical, kl_divergence
 from qa.data.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows import WindowOptions, iterate_windows
+from qa.models.loss import window_loss
 from qa.models.r_drop import divergence, r_drop_loss, twice
-from qa.models.span_loss import window_loss
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs
 
 pytestmark = pytest.mark.usefixtures("one_thread")

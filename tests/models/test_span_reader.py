@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import PACKED_KINDS, PADDED_KINDS, make_model, make_windows, packed
 
 from qa.engine.errors import UserError
+from qa.models.packing.segments import Scratch, Segments
 from qa.models.pretrained import load_tokenizer
-from qa.models.segments import Scratch, Segments
 from qa.models.span_reader import SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")

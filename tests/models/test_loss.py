@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from qa.models.span_loss import IGNORE_POSITION, span_loss
+from qa.models.loss import IGNORE_POSITION, span_loss
 
 LENGTHS = [9, 6, 1, 9]
 

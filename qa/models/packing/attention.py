@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional as F
 
-from qa.models.byte_dropout import draw_signs, keep_scale
-from qa.models.segments import ROUND_WIDTH, Lease, Scratch, Segments, round_up
+from qa.models.packing.byte_dropout import draw_signs, keep_scale
+from qa.models.packing.segments import ROUND_WIDTH, Lease, Scratch, Segments, round_up
 
 NAME = "qa_segments"
 

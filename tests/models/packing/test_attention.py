@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from qa.models.byte_dropout import draw_signs, keep_scale
-from qa.models.segment_attention import (
+from qa.models.packing.attention import (
     attend_on_cpu,
     attend_padded,
     register,
     segment_attention,
 )
-from qa.models.segments import ROUND_WIDTH, Scratch, Segments, round_up
+from qa.models.packing.byte_dropout import draw_signs, keep_scale
+from qa.models.packing.segments import ROUND_WIDTH, Scratch, Segments, round_up
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

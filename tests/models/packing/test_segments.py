@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.models.segments import Scratch, Segments, round_coarsely
+from qa.models.packing.segments import Scratch, Segments, round_coarsely
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 

@@ -20,9 +20,9 @@ from tiny_models import (
 )
 from torch.nn import functional as F
 
-from qa.models import segment_attention
-from qa.models.byte_dropout import ByteDropout
-from qa.models.span_loss import span_loss
+from qa.models.loss import span_loss
+from qa.models.packing import attention
+from qa.models.packing.byte_dropout import ByteDropout
 from qa.models.span_reader import PACKED_TOLERANCE, SpanReader, two_windows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -174,7 +174,7 @@ def attend_everywhere(*args: Any, **kwargs: Any) -> Any:
     """Attention that does not know of windows."""
     query, key, value = args[1:4]
     if kwargs.get("segments") is None:
-        return segment_attention.segment_attention(*args, **kwargs)
+        return attention.segment_attention(*args, **kwargs)
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2), None
 
 
@@ -186,14 +186,14 @@ def test_windows_that_see_each_other_are_not_packed(
 
     model = make_model(kind)
     monkeypatch.setattr(
-        segment_attention,
+        attention,
         "register",
-        lambda: AttentionInterface.register(segment_attention.NAME, attend_everywhere),
+        lambda: AttentionInterface.register(attention.NAME, attend_everywhere),
     )
     try:
         reader = SpanReader(copy.deepcopy(model)).eval()
     finally:
-        AttentionInterface.register(segment_attention.NAME, segment_attention.segment_attention)
+        AttentionInterface.register(attention.NAME, attention.segment_attention)
     assert not reader.is_packed
     assert reader.model.config._attn_implementation == model.config._attn_implementation
     with torch.no_grad():
@@ -236,14 +236,14 @@ def test_dropout_is_seeded_and_reaches_the_attention(
     reader = SpanReader(make_model(kind)).train()
     assert not any(type(module) is torch.nn.Dropout for module in reader.modules())
     assert any(isinstance(module, ByteDropout) for module in reader.modules())
-    attend = segment_attention.attend_on_cpu
+    attend = attention.attend_on_cpu
     seen = []
 
     def spy(*args: Any) -> torch.Tensor:
         seen.append(args[-1])
         return attend(*args)
 
-    monkeypatch.setattr(segment_attention, "attend_on_cpu", spy)
+    monkeypatch.setattr(attention, "attend_on_cpu", spy)
 
     @torch.no_grad()
     def logits(seed: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from qa.models.byte_dropout import (
+from qa.models.packing.byte_dropout import (
     BYTE_VALUES,
     ByteDropout,
     byte_threshold,

@@ -1,0 +1,1 @@
+"""Windows packed end to end: skip this room on a first reading."""
