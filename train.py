@@ -9,7 +9,7 @@ import sys
 import time
 
 from qa.arguments import Command, parse_arguments
-from qa.cli import run_command, say
+from qa.cli.parser import run_command, say
 from qa.hub import use_caches_if_unreachable
 from qa.output import check_output
 from qa.recipes import RECIPES

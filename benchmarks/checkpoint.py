@@ -51,8 +51,8 @@ def main() -> None:
 def make_state(model: str | None) -> dict[str, Any]:
     """Model and optimizer state after one step."""
     if model is None:
-        from qa.data.quickstart import make_quickstart
-        from qa.data.quickstart_tokenizer import train_tokenizer
+        from qa.data.quickstart.passages import make_quickstart
+        from qa.data.quickstart.tokenizer import train_tokenizer
         from qa.models.small_bert import small_bert_config
 
         train, _ = make_quickstart(0, 100, 20)

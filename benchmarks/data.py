@@ -9,7 +9,7 @@ The first cuts all questions into windows without a cache, imports and reading n
 tokenizer  the library below transformers' tokenizer alone, on every distinct question and context
 wrapper    the same through transformers, which copies the outcome, offsets included
 pairs      the tokenizer as the usual script calls it: on every question with its context
-qa         qa.data.cache.cached_windows; warm_s: the same again, from the cache
+qa         qa.data.windows.cache.cached_windows; warm_s: the same again, from the cache
 
 --growth reads a file with so many copies of the questions, cuts windows without a cache and walks
 over the batches of an epoch, without a model. peak_gib counts the pages of the windows' file that
@@ -27,8 +27,8 @@ from typing import Any
 
 from benchmarks import alternate, data_growth, data_start, material
 from qa.data.examples import Example
-from qa.data.readers import read_examples
-from qa.data.tokens import plain_backend
+from qa.data.formats import read_examples
+from qa.data.windows.tokens import plain_backend
 
 CONTESTANTS = ("tokenizer", "wrapper", "pairs", "qa")
 TEXTS_PER_CALL = 1000  # as `datasets` calls it
@@ -140,7 +140,7 @@ def in_batches(items: list[Any]) -> list[list[Any]]:
 
 def cut_windows(options: argparse.Namespace) -> alternate.Run:
     """qa's windows, without a cache and with it."""
-    from qa.data.cache import cached_windows
+    from qa.data.windows.cache import cached_windows
 
     tokenizer, examples = prepare(options)
     cut = material.window_options(options)

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import alternate, material
 from benchmarks.memory import AnonymousMemory
-from qa.data.readers import read_examples
+from qa.data.formats import read_examples
 
 BATCH_SIZE = 16
 
@@ -45,9 +45,9 @@ def prepare_epoch(options: argparse.Namespace) -> alternate.Run:
     import datasets  # noqa: F401
     from torch.utils.data import DataLoader
 
-    from qa.data.cache import cached_windows
-    from qa.data.collate import Collator
-    from qa.data.order import TrainingOrder
+    from qa.data.batches.collate import Collator
+    from qa.data.batches.training_order import TrainingOrder
+    from qa.data.windows.cache import cached_windows
     from qa.models.pretrained import load_tokenizer
     from qa.start import no_collection
 

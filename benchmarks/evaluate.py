@@ -27,8 +27,8 @@ import numpy as np
 import torch
 
 from benchmarks import alternate, material
+from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.examples import Example
-from qa.data.token_batches import BATCH_SIZE
 from qa.engine.atomic_files import write_json
 from qa.predict import SETTINGS_FILE
 

@@ -73,7 +73,7 @@ def evaluate_with_trainer(
         default_data_collator,
     )
 
-    from qa.data.readers import read_examples
+    from qa.data.formats import read_examples
 
     examples = read_examples(options.data)
     is_best = options.contestant == "best"

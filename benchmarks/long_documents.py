@@ -20,7 +20,7 @@ from typing import Any
 import train
 from benchmarks import alternate, material
 from qa.data.examples import Example
-from qa.data.quickstart import make_quickstart
+from qa.data.quickstart.passages import make_quickstart
 
 NUM_DOCUMENTS = 6
 QUESTIONS_PER_DOCUMENT = 3

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from qa.data.examples import Example
+from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
-from qa.data.readers import read_examples
-from qa.data.windows import WindowOptions
+from qa.data.windows.iterate import WindowOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +45,8 @@ def complete(options: argparse.Namespace, folder: Path) -> None:
     import torch
     from transformers import BertConfig, BertForQuestionAnswering
 
-    from qa.data.quickstart import make_quickstart
-    from qa.data.quickstart_tokenizer import train_tokenizer
+    from qa.data.quickstart.passages import make_quickstart
+    from qa.data.quickstart.tokenizer import train_tokenizer
 
     training, held_out = make_quickstart(0, 1200, 300)
     examples = training + held_out

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from qa import verify_resume
 from qa.data.examples import Example
-from qa.data.quickstart import make_quickstart
-from qa.data.quickstart_tokenizer import train_tokenizer
+from qa.data.quickstart.passages import make_quickstart
+from qa.data.quickstart.tokenizer import train_tokenizer
 from qa.engine.atomic_files import write_json
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks import alternate, material
-from qa.data.cache import cached_windows
+from qa.data.windows.cache import cached_windows
 from qa.engine.matrix_rate import matrix_rate
 from qa.models.flops import count_flops
 from qa.models.pretrained import load_tokenizer
@@ -108,8 +108,8 @@ def run(options: argparse.Namespace) -> alternate.Run:
 def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
     """Two epochs with TrainingRun; (seconds of the second, token positions computed, format)."""
     from qa.build import reader_loss
-    from qa.data.collate import Collator
-    from qa.data.order import TrainingOrder
+    from qa.data.batches.collate import Collator
+    from qa.data.batches.training_order import TrainingOrder
     from qa.engine.config import TrainConfig
     from qa.engine.loop import TrainingRun
     from qa.engine.rng import seed_everything

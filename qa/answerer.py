@@ -12,10 +12,15 @@ from typing import Any, TypeAlias
 
 import torch
 
-from qa.data.collate import Collator
-from qa.data.cutting import NO_ANSWER_POSITION
+from qa.data.batches.collate import Collator
+from qa.data.batches.evaluation_batches import (
+    BATCH_SIZE,
+    CPU_BATCH_TOKENS,
+    filled_batches,
+    padded_batches,
+)
 from qa.data.examples import Example
-from qa.data.token_batches import BATCH_SIZE, CPU_BATCH_TOKENS, filled_batches, padded_batches
+from qa.data.windows.cut import NO_ANSWER_POSITION
 from qa.engine.config import require_at_least
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast

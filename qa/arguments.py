@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qa.cli import Parser
+from qa.cli.parser import Parser
 from qa.config import Config, config_fields, config_from_flat, read_config_file
 from qa.engine.errors import require
 from qa.recipes import RECIPES

@@ -14,16 +14,16 @@ from torch import nn
 
 from qa.answerer import Answerer, DecodeOptions
 from qa.config import EMBEDDED, Config
-from qa.data.cache import cached_windows, windows_fingerprint
-from qa.data.collate import Collator
-from qa.data.composed import count_decomposed
+from qa.data.batches.collate import Collator
+from qa.data.batches.training_order import TrainingOrder
 from qa.data.examples import Example
+from qa.data.formats import read_examples, read_training, require_answers
 from qa.data.holdout import split_holdout
-from qa.data.order import TrainingOrder
-from qa.data.quickstart import make_quickstart
-from qa.data.quickstart_tokenizer import train_tokenizer
-from qa.data.readers import read_examples, read_training, require_answers
-from qa.data.windows import WindowOptions, require_fits
+from qa.data.nfc import count_decomposed
+from qa.data.quickstart.passages import make_quickstart
+from qa.data.quickstart.tokenizer import train_tokenizer
+from qa.data.windows.cache import cached_windows, windows_fingerprint
+from qa.data.windows.iterate import WindowOptions, require_fits
 from qa.engine.atomic_files import write_json
 from qa.engine.distributed import join_world, local_device
 from qa.engine.errors import require

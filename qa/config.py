@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qa.data.token_batches import BATCH_SIZE, CPU_BATCH_TOKENS
+from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.config import TrainConfig, option, require_at_least, require_choice
 from qa.engine.errors import UserError, require
 from qa.hub import is_on_hub, names_hub_data

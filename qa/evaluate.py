@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qa.cli import Parser, run_command
-from qa.data.token_batches import BATCH_SIZE, CPU_BATCH_TOKENS
+from qa.cli.parser import Parser, run_command
+from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.errors import require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
@@ -170,8 +170,8 @@ def evaluate_model(options: argparse.Namespace) -> None:
 @no_collection()
 def load(options: argparse.Namespace) -> tuple[list[Example], Reader]:
     """The questions and the reader that is to answer them."""
+    from qa.data.formats import read_examples, require_answers
     from qa.data.holdout import split_holdout
-    from qa.data.readers import read_examples, require_answers
     from qa.predict import Reader
 
     examples = read_examples(options.data, split="validation", nfc=options.nfc)
@@ -192,7 +192,7 @@ def score_reader(
     threshold: float | str | None,
 ) -> Evaluation:
     """Answer and score the questions; writes the prediction files."""
-    from qa.data.windows import iterate_windows
+    from qa.data.windows.iterate import iterate_windows
     from qa.evaluation import evaluate
     from qa.predictions import PredictionFiles
 

@@ -16,9 +16,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qa.cli import Parser, run_command
-from qa.data.composed import compose_example, count_decomposed, original_spans
+from qa.cli.parser import Parser, run_command
 from qa.data.examples import Example, check_text
+from qa.data.nfc import compose_example, count_decomposed, original_spans
 from qa.engine.errors import UserError, require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.start import no_collection
@@ -67,8 +67,8 @@ class Reader:
         trained with. UserError if the model cannot be loaded or a setting does not fit it.
         """
         from qa.answerer import Answerer, DecodeOptions
-        from qa.data.collate import Collator
-        from qa.data.windows import WindowOptions, require_fits
+        from qa.data.batches.collate import Collator
+        from qa.data.windows.iterate import WindowOptions, require_fits
         from qa.engine.precision import resolve_device, resolve_precision
         from qa.models.pretrained import load_tokenizer, revision_of, saved_file
         from qa.models.span_reader import SpanReader
@@ -126,7 +126,7 @@ class Reader:
         self, examples: list[Example], *, top_k: int = 1, nfc: bool = False
     ) -> Iterator[list[Answer]]:
         """Like `answer_many`, one example after the other, holding only a block of windows."""
-        from qa.data.tokens import example_blocks
+        from qa.data.windows.tokens import example_blocks
 
         require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
         if not nfc:
@@ -143,7 +143,7 @@ class Reader:
     def _iterate_candidates(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
         """All candidates of each example, `top_k` of them or more; [] if it is left unanswered."""
         from qa.answerer import blocks
-        from qa.data.windows import iterate_windows
+        from qa.data.windows.iterate import iterate_windows
         from qa.nbest import null_odds
 
         # More candidates than usual are looked for if more are asked for.
@@ -257,7 +257,7 @@ def predict(options: argparse.Namespace) -> None:
 
 def _examples(options: argparse.Namespace) -> list[Example]:
     """What to answer: a file's questions, or the one pair."""
-    from qa.data.readers import read_examples
+    from qa.data.formats import read_examples
 
     one_pair = options.context is not None and options.question is not None
     if options.data:

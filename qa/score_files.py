@@ -96,8 +96,8 @@ def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
 
 def read_data(options: argparse.Namespace) -> list[Example]:
     """The questions to score on."""
+    from qa.data.formats import read_examples, require_answers
     from qa.data.holdout import split_holdout
-    from qa.data.readers import read_examples, require_answers
     from qa.hub import names_hub_data, use_caches_if_unreachable
 
     if names_hub_data(options.data):

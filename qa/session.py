@@ -15,7 +15,7 @@ import torch
 import qa
 from qa.arguments import Command
 from qa.build import Job
-from qa.cli import say
+from qa.cli.parser import say
 from qa.engine.atomic_files import remove, replace_directory, restore_directory, write_json
 from qa.engine.best_tracker import BestTracker
 from qa.engine.checkpoint import (

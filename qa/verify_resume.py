@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from qa.arguments import parse_arguments
-from qa.cli import Parser, run_command
+from qa.cli.parser import Parser, run_command
 from qa.engine.errors import RunStopped, UserError, require
 from qa.output import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
 from qa.predictions import NBEST_FILE, PREDICTIONS_FILE

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from qa.cli import Parser, run_command
+from qa.cli.parser import Parser, run_command
 from qa.engine.errors import require
 from qa.nbest import Answer, null_odds
 from qa.nbest_file import NbestFile, nbest_path, open_nbest

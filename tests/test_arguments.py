@@ -14,7 +14,7 @@ import pytest
 import qa.evaluate
 import train
 from qa.arguments import Command, parse_arguments
-from qa.cli import Parser
+from qa.cli.parser import Parser
 from qa.config import Config, config_fields
 from qa.engine import UserError
 from qa.recipes import RECIPES

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ARTICLES, train_byte_bpe, word_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.articles import ARTICLES
+from support.tokenizers import train_byte_bpe, word_tokenizer
 
 import qa.predict
 from qa.answerer import Answerer, DecodeOptions
-from qa.data.collate import Collator
+from qa.data.batches.collate import Collator
 from qa.data.examples import Example
-from qa.data.windows import WindowOptions, iterate_windows
+from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader
 from qa.nbest import Answer
 from qa.predict import Reader

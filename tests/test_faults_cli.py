@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import squad_json
-from runs import ROOT, Launcher, Run, as_rank, environment, free_port, wait_until
+from support.articles import squad_json
+from support.runs import ROOT, Launcher, Run, as_rank, environment, free_port, wait_until
 
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 

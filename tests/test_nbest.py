@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ARTICLES
+from support.articles import ARTICLES
 
 from qa.answerer import Answerer, DecodeOptions, blocks
-from qa.data.collate import Collator
+from qa.data.batches.collate import Collator
+from qa.data.batches.evaluation_batches import CPU_BATCH_TOKENS
 from qa.data.examples import Example
-from qa.data.token_batches import CPU_BATCH_TOKENS
-from qa.data.windows import WindowOptions, iterate_windows
+from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.models.span_reader import SpanReader
 from qa.nbest import CharacterScores, add_spans, rank_answers
 

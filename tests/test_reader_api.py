@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ARTICLES
+from support.articles import ARTICLES
 
-from qa.data.composed import compose_example
 from qa.data.examples import Example
-from qa.data.windows import WindowOptions
+from qa.data.nfc import compose_example
+from qa.data.windows.iterate import WindowOptions
 from qa.engine.errors import UserError
 from qa.models.span_reader import SpanReader
 from qa.nbest import Answer
@@ -147,7 +147,7 @@ def test_nfc_composes_a_block_at_a_time(reader: Reader, monkeypatch: pytest.Monk
     decomposed = [tuple(unicodedata.normalize("NFD", text) for text in pair) for pair in pairs]
     expected = [found[0].score for found in reader.answer_many(pairs)]
     monkeypatch.setattr("qa.predict.compose_example", recorded)
-    monkeypatch.setattr("qa.data.tokens.EXAMPLES_PER_CALL", 3)
+    monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
     examples = [Example(str(i), question, text) for i, (question, text) in enumerate(decomposed)]
     answered = reader.iterate_answers(examples, nfc=True)
     scores = [next(answered)[0].score]

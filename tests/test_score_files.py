@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ARTICLES
+from support.articles import ARTICLES
 
 import qa.evaluate
-from qa.data.readers import read_examples
+from qa.data.formats import read_examples
 from qa.metrics import METRICS, score_predictions
 
 Run = Callable[..., tuple[int, str, str]]

@@ -17,18 +17,18 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import squad_json
+from support.articles import squad_json
 
 import qa.evaluate
 import qa.predict
 import train
 from qa import verify_resume
 from qa.build import describe
-from qa.data.cache import cached_windows
 from qa.data.examples import Example
+from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
-from qa.data.readers import read_examples
-from qa.data.windows import WindowOptions, iterate_windows
+from qa.data.windows.cache import cached_windows
+from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
 from qa.models.span_reader import BOUNDARY_FILE

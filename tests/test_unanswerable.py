@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ARTICLES, squad_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.articles import ARTICLES, squad_json
 
 import qa.evaluate
 import train
 from qa.answerer import Answerer, DecodeOptions
-from qa.data.collate import Collator
+from qa.data.batches.collate import Collator
 from qa.data.examples import Example
-from qa.data.windows import WindowOptions, iterate_windows
+from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.engine.errors import UserError
 from qa.evaluation import Evaluation, evaluate
 from qa.metrics import METRICS, Score, score_predictions, score_question

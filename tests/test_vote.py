@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ARTICLES
 from hypothesis import given
 from hypothesis import strategies as st
+from support.articles import ARTICLES
 
 import qa.evaluate
 import qa.vote

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from conftest import KORQUAD_FILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.articles import KORQUAD_FILE
 
 from qa.data.examples import Example
+from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
-from qa.data.readers import read_examples
 from qa.engine.errors import UserError
 
 

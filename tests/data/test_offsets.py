@@ -8,23 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.offsets import measured
 
+from qa.data.formats import read_examples
 from qa.data.offsets import UNITS, from_utf8, from_utf16, in_unit, stands_at, unit_of_most
-from qa.data.readers import read_examples
 from qa.engine.errors import UserError
 
 CONTEXT = "강나루는 😀\u200b 1921년\n푸른골에서 났다."
-
-
-def measured(context: str, start: int, unit: str) -> int:
-    """What a program that counts in `unit` has for character `start`."""
-    before = context[:start]
-    return {
-        "UTF-8 bytes": len(before.encode()),
-        "UTF-16 units": sum(2 if ord(c) > 0xFFFF else 1 for c in before),
-        r"each \r\n as one character": len(before.replace("\r\n", "\n")),
-        r"each \n as two characters": len(before.replace("\n", "\r\n")),
-    }[unit]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +94,7 @@ def test_the_unit_of_a_file_is_named(unit: str, context: str, tmp_path: Path) ->
         read_examples(str(path))
     assert str(caught.value) == (
         f"{path}: 1 answers do not stand in their context at answer_start (first: 1); answer_start"
-        f" counts {unit}, not characters: mend it (python -m qa.data.doctor FILE --write-fixed OUT)"
+        f" counts {unit}, not characters: mend it (python -m qa.cli.doctor FILE --write-fixed OUT)"
     )
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from qa.build import reader_loss
-from qa.data.collate import Collator
+from qa.data.batches.collate import Collator
+from qa.data.batches.training_order import TrainingOrder
 from qa.data.examples import Example
-from qa.data.order import TrainingOrder
-from qa.data.windows import WindowOptions, iterate_windows
+from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.engine import TrainConfig, TrainingRun
 from qa.models.span_reader import SpanReader
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from runs import Launcher, Run, as_rank, free_port
+from support.runs import Launcher, Run, as_rank, free_port
 
 from qa.engine import load_checkpoint
 from qa.engine.distributed import World, join_world

@@ -8,9 +8,9 @@ import re
 import string
 
 import pytest
-from conftest import KORQUAD_FILE
 from hypothesis import given
 from hypothesis import strategies as st
+from support.articles import KORQUAD_FILE
 
 from qa.metrics import (
     METRICS,

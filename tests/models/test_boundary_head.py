@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny_models import PACKED_KINDS, PADDED_KINDS, make_model, make_windows, packed
+from support import tiny_models
+from support.tiny_models import PACKED_KINDS, PADDED_KINDS, make_model, make_windows, packed
 from torch.nn import functional as F
 
-from qa.data.cutting import NO_TRIM
+from qa.data.windows.cut import NO_TRIM
 from qa.engine.errors import UserError
 from qa.models.boundary_head import IGNORE_TRIM, NUM_CHOICES, BoundaryHead, boundary_loss
 from qa.models.loss import IGNORE_POSITION, span_loss, window_loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import PACKED_KINDS, PADDED_KINDS, make_model
+from support.tiny_models import PACKED_KINDS, PADDED_KINDS, make_model
 
 from qa.models.flops import ModelFlops, count_flops
 from qa.models.span_reader import SpanReader

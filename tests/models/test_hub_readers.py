@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ARTICLES
+from support.articles import ARTICLES
 
 import qa.build
 from qa.config import config_from_flat

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from qa.data.collate import Collator
+from qa.data.batches.collate import Collator
 from qa.data.examples import Example
-from qa.data.windows import WindowOptions, iterate_windows
+from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.models.loss import window_loss
 from qa.models.r_drop import divergence, r_drop_loss, twice
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs

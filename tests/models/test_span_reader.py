@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import PACKED_KINDS, PADDED_KINDS, make_model, make_windows, packed
+from support import tiny_models
+from support.tiny_models import PACKED_KINDS, PADDED_KINDS, make_model, make_windows, packed
 
 from qa.engine.errors import UserError
 from qa.models.packing.segments import Scratch, Segments

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import (
+from support.tiny_models import (
     MAX_LENGTH,
     PACKED_KINDS,
     PADDED_KINDS,

@@ -1,0 +1,121 @@
+"""Examine a data set before training: what is wrong with it, and what a tokenizer can reach on it.
+
+python -m qa.cli.doctor FILE --model DIR_OR_HUB_ID
+python -m qa.cli.doctor FILE --write-fixed FIXED.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from qa.cli.parser import Parser, run_command
+from qa.data.doctor.report import report_lines
+from qa.engine.errors import require
+from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line of `python -m qa.cli.doctor`."""
+    parser = Parser(
+        prog="python -m qa.cli.doctor",
+        description="What a data set and a tokenizer allow: counts, lengths, broken offsets and how"
+        " to mend them, ceilings of the score, windows.",
+    )
+    parser.add_argument("file", help="any file, folder or hub set that train.py reads")
+    parser.add_argument("--model", help="directory or hub id; its tokenizer is used")
+    parser.add_argument(
+        "--holdout", type=float, help="report both parts of train.py --holdout with this value"
+    )
+    parser.add_argument("--max-seq-length", type=int, default=384, help="tokens (default 384)")
+    parser.add_argument("--window-overlap", type=int, default=128, help="tokens (default 128)")
+    parser.add_argument("--max-question-length", type=int, default=64, help="tokens (default 64)")
+    parser.add_argument("--write-fixed", metavar="OUT", help="write the mended data, SQuAD-style")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    return run_command(lambda: examine(make_parser().parse_args(arguments)))
+
+
+def examine(options: argparse.Namespace) -> None:
+    """Read, mend, count, print and write."""
+    from qa.data.doctor.mend import mend_examples, to_squad
+    from qa.data.formats import read_unchecked
+    from qa.engine.atomic_files import finite, write_json
+
+    out = None if options.write_fixed is None else Path(options.write_fixed)
+    if out is not None:
+        check_output_file(out)
+    if names_hub_data(options.file) or (options.model and is_on_hub(options.model)):
+        use_caches_if_unreachable()
+    tokenizer = None
+    if options.model is not None:
+        from qa.models.pretrained import load_tokenizer  # here, since qa.data knows no models
+
+        tokenizer = load_tokenizer(options.model)
+    mended = mend_examples(read_unchecked(options.file))
+    require(mended.examples, f"{options.file}: no question has an answer that could be mended")
+    report = make_report(options, mended, tokenizer)
+    if out is not None:
+        write_json(out, to_squad(mended.examples))
+    if options.json:
+        print(json.dumps(finite(report), ensure_ascii=False, indent=2))
+        return
+    print("\n".join(report_lines(report)))
+    if out is not None:
+        print(f"\n{len(mended.examples):,} questions written to {out}")
+
+
+def check_output_file(out: Path) -> None:
+    """Raise UserError unless a new JSON file can be written there."""
+    require(out.suffix == ".json", f"{out}: the mended data is JSON; name it so (.json)")
+    require(not os.path.lexists(out), f"{out}: exists; it is never overwritten, name another file")
+    require(out.parent.is_dir(), f"{out}: there is no directory {out.parent}")
+
+
+def make_report(options: argparse.Namespace, mended: Any, tokenizer: Any) -> dict[str, Any]:
+    """Everything that is known, as JSON has it.
+
+    mended: `qa.data.doctor.mend.Mended`; lengths, ceilings and windows are those of its examples.
+    tokenizer: None leaves out what needs one.
+    """
+    from qa.data.doctor.profile import profile_texts, profile_tokens
+    from qa.data.holdout import split_holdout
+    from qa.data.windows.iterate import WindowOptions
+
+    parts = {"all questions": mended.examples}
+    if options.holdout is not None:
+        training, held_out = split_holdout(mended.examples, options.holdout)
+        parts = {"training": training, "held out": held_out}
+    windows = WindowOptions(
+        options.max_seq_length, options.window_overlap, options.max_question_length
+    )
+    profiles = {name: profile_texts(examples) for name, examples in parts.items()}
+    if tokenizer is not None:
+        for name, examples in parts.items():
+            profiles[name].update(profile_tokens(examples, tokenizer, windows))
+    return {
+        "file": options.file,
+        "model": options.model,
+        "answers": mended.num_answers,
+        "misplaced_answers": mended.num_misplaced,
+        "answer_start_counts": mended.unit if mended.num_misplaced else "characters",
+        "questions_with_decomposed_hangul": mended.decomposed,
+        "mending": dict(mended.answers),
+        "affected_ids": mended.affected,
+        "questions_left_out": mended.questions_left_out,
+        "ids_renamed": mended.ids_renamed,
+        "same_question_twice": mended.same_question_twice,
+        "parts": profiles,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

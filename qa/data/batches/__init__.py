@@ -1,0 +1,1 @@
+"""Which windows are read together, and the tensors made of them."""

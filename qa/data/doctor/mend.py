@@ -1,0 +1,158 @@
+"""Mending what can be mended exactly in a data set; what cannot is left out and counted.
+
+An answer is moved only where its place is certain: by the unit in which most of the wrong offsets
+are right, by composing decomposed Hangul, or to the one place in the context where its text stands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qa.data.examples import Example
+from qa.data.formats.checks import misplaced
+from qa.data.nfc import UNKNOWN, compose_example, is_decomposed
+from qa.data.offsets import in_unit, stands_at, unit_of_most
+
+COMPOSED = "moved with the composed text"
+ONLY_PLACE = "moved to the only place of its text"
+SEVERAL_PLACES = "left out: its text stands in several places"
+NO_PLACE = "left out: its text is not in the context"
+EMPTY = "left out: it is empty"
+
+
+@dataclass
+class Mended:
+    """Examples that `check_examples` accepts, and what was done to the answers and ids."""
+
+    examples: list[Example] = field(default_factory=list)
+    num_answers: int = 0
+    num_misplaced: int = 0
+    unit: str | None = None  # what answer_start counts in most of the misplaced answers
+    decomposed: int = 0  # questions with decomposed Hangul in any of their texts
+    answers: Counter[str] = field(default_factory=Counter)  # what was done -> how many
+    affected: dict[str, list[str]] = field(default_factory=dict)  # what was done -> ids
+    questions_left_out: int = 0  # all their answers were
+    ids_renamed: int = 0
+    same_question_twice: int = 0  # with the same id, and left out
+
+    @property
+    def changed(self) -> bool:
+        """Whether a file needs mending."""
+        return bool(self.answers or self.decomposed or self.ids_renamed or self.same_question_twice)
+
+
+def mend_examples(examples: list[Example]) -> Mended:
+    """Mend offsets, compose decomposed Hangul and make ids unique."""
+    mended = Mended()
+    wrong = [(e.context, *answer) for e in examples for answer in misplaced(e)]
+    mended.num_answers = sum(len(e.answers) for e in examples)
+    mended.num_misplaced = len(wrong)
+    mended.unit, _ = unit_of_most(wrong)
+    # Where every answer of the file fits the unit, those that seem right are so by chance: the text
+    # stands a second time where the offset, taken for characters, points.
+    everywhere = mended.unit is not None and all(
+        in_unit(e.context, text, start, mended.unit) is not None
+        for e in examples
+        for text, start in zip(e.answers, e.answer_starts, strict=True)
+    )
+    flags = [is_decomposed("".join((e.question, e.context, *e.answers))) for e in examples]
+    mended.decomposed = sum(flags)
+    for example in unique_ids(examples, mended):
+        mend_answers(example, mended, everywhere, nfc=mended.decomposed > 0)
+    return mended
+
+
+def unique_ids(examples: list[Example], mended: Mended) -> Iterable[Example]:
+    """The examples without exact repetitions; another question with a known id gets id-2, ..."""
+    known = {example.id for example in examples}
+    given: dict[str, Example] = {}
+    for example in examples:
+        if given.get(example.id) == example:
+            mended.same_question_twice += 1
+            continue
+        if example.id in given:
+            mended.ids_renamed += 1
+            number = 2
+            while (new := f"{example.id}-{number}") in known:
+                number += 1
+            known.add(new)
+            example = replace(example, id=new)
+        given[example.id] = example
+        yield example
+
+
+def mend_answers(example: Example, mended: Mended, everywhere: bool, nfc: bool) -> None:
+    """Add the example, with the answers whose place is certain, to `mended`."""
+    starts = tuple(
+        moved(example.context, text, start, mended.unit, everywhere)
+        for text, start in zip(example.answers, example.answer_starts, strict=True)
+    )
+    shifted = replace(example, answer_starts=starts)
+    result = compose_example(shifted) if nfc else shifted
+    kept = []
+    for i, (text, start) in enumerate(zip(result.answers, result.answer_starts, strict=True)):
+        what = ""
+        if not stands_at(result.context, text, start):
+            text, start, what = only_place(result.context, text)
+        elif starts[i] != example.answer_starts[i]:
+            what = f"moved: answer_start counted {mended.unit}"
+        elif not stands_at(shifted.context, shifted.answers[i], starts[i]):
+            what = COMPOSED
+        if start != UNKNOWN:
+            kept.append((text, start))
+        if what:
+            mended.answers[what] += 1
+            mended.affected.setdefault(what, []).append(example.id)
+    if example.answers and not kept:
+        mended.questions_left_out += 1
+        return
+    answers, places = tuple(text for text, _ in kept), tuple(start for _, start in kept)
+    mended.examples.append(replace(result, answers=answers, answer_starts=places))
+
+
+def moved(context: str, text: str, start: int, unit: str | None, everywhere: bool) -> int:
+    """The character that an offset means if it counts `unit`, else the offset as it is.
+
+    everywhere: whether offsets that seem right count `unit` too.
+    """
+    if unit is None or (stands_at(context, text, start) and not everywhere):
+        return start
+    place = in_unit(context, text, start, unit)
+    return start if place is None else place
+
+
+def only_place(context: str, text: str) -> tuple[str, int, str]:
+    """A text without the blanks around it, where it stands if it does once, and what was done."""
+    text = text.strip()
+    if not text:
+        return text, UNKNOWN, EMPTY
+    place = context.find(text)
+    if place < 0:
+        return text, UNKNOWN, NO_PLACE
+    if context.find(text, place + 1) >= 0:
+        return text, UNKNOWN, SEVERAL_PLACES
+    return text, place, ONLY_PLACE
+
+
+def to_squad(examples: list[Example]) -> dict[str, Any]:
+    """The examples as nested SQuAD data, in their order."""
+    data: list[dict[str, Any]] = []
+    previous: Example | None = None
+    for example in examples:
+        if previous is None or example.title != previous.title:
+            data.append({"title": example.title, "paragraphs": []})
+            previous = None
+        paragraphs = data[-1]["paragraphs"]
+        if previous is None or example.context != previous.context:
+            paragraphs.append({"context": example.context, "qas": []})
+        answers = [
+            {"text": text, "answer_start": start}
+            for text, start in zip(example.answers, example.answer_starts, strict=True)
+        ]
+        question = {"id": example.id, "question": example.question, "answers": answers}
+        paragraphs[-1]["qas"].append(question | ({} if answers else {"is_impossible": True}))
+        previous = example
+    return {"version": "1.1", "data": data}

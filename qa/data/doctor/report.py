@@ -1,0 +1,149 @@
+"""The doctor's report as lines and aligned tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qa.data.examples import shown
+
+Cells = tuple[str, ...]
+LEFT_OUT = "left out"  # those are for a person to look at
+
+
+def report_lines(report: dict[str, Any]) -> list[str]:
+    """The report of `qa.cli.doctor.make_report` for people."""
+    lines = [shown_path(report["file"]), *findings(report)]
+    for name, profile in report["parts"].items():
+        lines += ["", name, *indented(count_table(profile))]
+        lines += ["", *indented(length_table(profile))]
+        lines += ["", *indented(ceiling_table(profile))]
+        if "windows" in profile:
+            lines += ["", *indented(window_table(profile["windows"]))]
+    if report["model"] is None:
+        lines += ["", "(tokens, their ceiling and windows: pass --model)"]
+    return lines
+
+
+def findings(report: dict[str, Any]) -> list[str]:
+    """What is wrong with answers, ids and characters, and what mending does."""
+    answers, wrong = report["answers"], report["misplaced_answers"]
+    place = f"{answers:,} answers"
+    if wrong:
+        line = f"{place}, {wrong:,} of them not at their answer_start"
+        if report["answer_start_counts"] is not None:
+            line += f", which counts {report['answer_start_counts']}"
+        lines = [line]
+    else:
+        lines = [f"{place}, all at their answer_start"]
+    rows = [
+        (
+            what,
+            f"{number:,}",
+            first_ids(report["affected_ids"][what]) if what.startswith(LEFT_OUT) else "",
+        )
+        for what, number in report["mending"].items()
+    ]
+    lines += indented(table(rows, align="<><"))
+    for key, text in (
+        ("questions_left_out", "questions left out, since none of their answers could be mended"),
+        ("questions_with_decomposed_hangul", "questions in decomposed Hangul (NFD), composed"),
+        ("ids_renamed", "ids that another question has, renamed"),
+        ("same_question_twice", "questions that stand twice with one id, kept once"),
+    ):
+        if report[key]:
+            lines.append(f"{report[key]:,} {text}")
+    if len(lines) > 1:
+        lines.append("the figures below are those of the mended data (--write-fixed OUT writes it)")
+    return lines
+
+
+def count_table(profile: dict[str, Any]) -> list[str]:
+    """Counts."""
+    share = f"{number(profile['recurring_answers_percent'], 1)} %"
+    rows: list[Cells] = [
+        ("questions", f"{profile['questions']:,}", ""),
+        ("without an answer", f"{profile['questions_without_answer']:,}", ""),
+        ("articles", f"{profile['articles']:,}", ""),
+        ("contexts", f"{profile['contexts']:,}", ""),
+        ("questions asked again about the same context", f"{profile['repeated_questions']:,}", ""),
+        ("answers that recur in their context", f"{profile['recurring_answers']:,}", share),
+    ]
+    return table(rows)
+
+
+def length_table(profile: dict[str, Any]) -> list[str]:
+    """Lengths in characters and, with a tokenizer, in tokens."""
+    columns = ("mean", "median", "p95", "max")
+    rows: list[Cells] = [("length", *columns)]
+    for unit in ("characters", "tokens"):
+        for text, values in profile.get(unit, {}).items():
+            cells = [number(values and values[name], name == "mean") for name in columns]
+            rows.append((f"{text}, {unit}", *cells))
+    return table(rows)
+
+
+def ceiling_table(profile: dict[str, Any]) -> list[str]:
+    """The best scores that answers of whole tokens and of characters can have."""
+    rows: list[Cells] = [("ceiling of the KorQuAD 1.0 score", "exact_match", "f1")]
+    for key, name in (("tokens", "whole tokens"), ("characters", "characters")):
+        if f"ceiling_by_{key}" in profile:
+            scores = profile[f"ceiling_by_{key}"] or {}
+            rows.append((name, *(number(scores.get(n), 2) for n in ("exact_match", "f1"))))
+    return table(rows)
+
+
+def window_table(windows: dict[str, Any]) -> list[str]:
+    """Windows and what they miss."""
+    size, overlap = windows["max_seq_length"], windows["window_overlap"]
+    longest = windows["max_question_length"]
+    rows: list[Cells] = [
+        (f"windows of {size} tokens, overlap {overlap}", f"{windows['number']:,}", ""),
+        *(
+            (name, f"{windows[key]:,}", f"{number(windows[f'{key}_percent'], 1)} %")
+            for name, key in (("with the answer", "with_answer"), ("full", "full"))
+        ),
+        (
+            "answers that no window holds",
+            f"{windows['answers_in_no_window']:,}",
+            first_ids(windows["ids_of_answers_in_no_window"]),
+        ),
+        (
+            f"questions longer than {longest} tokens, cut",
+            f"{windows['questions_too_long']:,}",
+            first_ids(windows["ids_of_questions_too_long"]),
+        ),
+    ]
+    return table(rows)
+
+
+def table(rows: Sequence[Cells], align: str = "<") -> list[str]:
+    """Rows as lines; columns are aligned by `align`, one of `<` `>` each, and by `>` beyond it."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    align = align.ljust(len(widths), ">")
+    return [
+        "  ".join(f"{cell:{align[i]}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
+        for row in rows
+    ]
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A number with thousands separated; a dash for none."""
+    return "-" if value is None else f"{value:,.{int(decimals)}f}"
+
+
+def first_ids(ids: list[str]) -> str:
+    """A few ids."""
+    return ", ".join(shown(i) for i in ids[:3]) + (", ..." if len(ids) > 3 else "")
+
+
+def shown_path(path: str) -> str:
+    """A path, or the end of a long one."""
+    return path if len(path) <= 100 else "..." + path[-97:]
+
+
+def indented(lines: list[str]) -> list[str]:
+    """Lines two blanks further right."""
+    return [f"  {line}" for line in lines]

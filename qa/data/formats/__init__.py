@@ -1,0 +1,20 @@
+"""Reading examples from files and hub data sets.
+
+Every format becomes the same flat list of `Example`: nested SQuAD/KorQuAD JSON, KorQuAD 2.x, KLUE-
+MRC, MRQA, flat JSON and JSONL, CSV, Parquet, a folder or a .zip of them, hub data sets. `files.py`
+finds the files, `json_rows.py`, `tables.py` and `hub_rows.py` make rows of them, `rows.py` makes an
+Example of a row, and `checks.py` checks what they say together. `sources.py` reads several sources.
+"""
+
+from __future__ import annotations
+
+from qa.data.formats.checks import check_examples, require_answers
+from qa.data.formats.sources import read_examples, read_training, read_unchecked
+
+__all__ = [
+    "check_examples",
+    "read_examples",
+    "read_training",
+    "read_unchecked",
+    "require_answers",
+]

@@ -1,0 +1,63 @@
+"""What examples must fulfil together before they are trained or scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qa.data.examples import Example, shown
+from qa.data.nfc import compose_example, is_decomposed
+from qa.data.offsets import stands_at, unit_of_most
+from qa.engine.errors import require
+
+
+def require_answers(examples: list[Example], source: str) -> None:
+    """Raise UserError if no example can be learned from or scored."""
+    require(
+        any(example.answers for example in examples),
+        f"{source}: no question has an answer; expected answers with text and answer_start",
+    )
+
+
+def check_examples(examples: list[Example], source: str) -> None:
+    """Raise UserError for duplicate ids and for answers that are not at their offset.
+
+    If most of the wrong offsets count something else than characters, the message names it.
+    """
+    seen: set[str] = set()
+    duplicates: list[str] = []
+    for example in examples:
+        if example.id in seen:
+            duplicates.append(example.id)
+        seen.add(example.id)
+    require(
+        not duplicates,
+        f"{source}: {len(duplicates)} questions repeat an id that another one has (first:"
+        f" {', '.join(map(shown, duplicates[:3]))}); ids must be unique",
+    )
+    wrong = [(example, *answer) for example in examples for answer in misplaced(example)]
+    first = ", ".join(shown(example.id) for example, _, _ in wrong[:3])
+    require(
+        not wrong,
+        f"{source}: {len(wrong)} answers do not stand in their context at answer_start (first:"
+        f" {first}); {_explanation(wrong)} (python -m qa.cli.doctor FILE --write-fixed OUT)",
+    )
+
+
+def misplaced(example: Example) -> Iterator[tuple[str, int]]:
+    """Text and answer_start of each answer that does not stand there."""
+    for text, start in zip(example.answers, example.answer_starts, strict=True):
+        if not stands_at(example.context, text, start):
+            yield text, start
+
+
+def _explanation(wrong: list[tuple[Example, str, int]]) -> str:
+    """What the wrong offsets count, if one thing explains most of them, and how to mend them."""
+    unit, count = unit_of_most([(example.context, text, start) for example, text, start in wrong])
+    if unit is not None:
+        share = "" if count == len(wrong) else f" in {count} of them"
+        return f"answer_start counts {unit}{share}, not characters: mend it"
+    examples = [example for example, _, _ in wrong]
+    decomposed = all(is_decomposed(e.context + "".join(e.answers)) for e in examples)
+    if decomposed and not any(any(misplaced(compose_example(e))) for e in examples):
+        return "the text is decomposed Hangul (NFD, from macOS): train with --nfc, or mend it"
+    return "mend answer_start, counted in characters from 0"

@@ -1,0 +1,130 @@
+"""Sources: one or several files, folders and hub data sets, each read as often as it is named."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qa.data.examples import Example
+from qa.data.formats.checks import check_examples
+from qa.data.formats.files import open_files
+from qa.data.formats.hub import hub_rows
+from qa.data.formats.json_rows import Row, json_lines_rows, json_rows
+from qa.data.formats.row_to_example import to_example
+from qa.data.formats.tables import csv_rows, parquet_rows
+from qa.data.nfc import compose_example
+from qa.engine.errors import require
+from qa.hub import HUB_PREFIX
+
+MOST_REPEATS = 100
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the sources that were named together. times: how often an epoch shows it."""
+
+    name: str
+    times: int = 1
+
+
+def split_sources(text: str) -> list[Source]:
+    """The sources of `a.json,b.csv@2`; a text that is itself the name of a file is one source."""
+    if os.path.exists(text):
+        return [Source(text)]
+    sources = []
+    for part in text.split(","):
+        name, at, times = part.strip().rpartition("@")
+        weighted = at and not os.path.exists(part.strip()) and re.fullmatch("[0-9]+", times)
+        source = Source(name, int(times[:9])) if weighted else Source(part.strip())
+        require(source.name, f"{text!r}: a name is missing between the commas")
+        require(
+            1 <= source.times <= MOST_REPEATS,
+            f"{part.strip()}: the number after @ says how often an epoch shows the questions, 1 to"
+            f" {MOST_REPEATS}",
+        )
+        sources.append(source)
+    names = [source.name for source in sources]
+    twice = [name for name in names if names.count(name) > 1]
+    require(not twice, f"{text}: names {', '.join(twice[:1])} twice; NAME@2 repeats it")
+    return sources
+
+
+def read_examples(
+    source: str, split: str = "train", labelled: bool = True, nfc: bool = False
+) -> list[Example]:
+    """Read the examples of a file, a folder, a .zip, or of `hub:NAME[:[CONFIG:]SPLIT]`.
+
+    source: several are separated by commas. split: the split of a hub data set whose name carries
+    none. labelled: to train or score on; otherwise answers are not looked at and a row without id
+    gets its number. nfc: compose all text to Unicode NFC and move the answers with it. Questions
+    are stripped. Raises UserError, naming the file and the place, for anything that is not what it
+    should be.
+    """
+    examples, times = _read_all(source, split, labelled, nfc)
+    require(not times, f"{source}: @ repeats training data; leave it out here")
+    return examples
+
+
+def read_training(
+    source: str, split: str = "train", nfc: bool = False
+) -> tuple[list[Example], dict[str, int]]:
+    """Examples as `read_examples` reads them, and how often an epoch shows those that repeat.
+
+    The second: id -> 2 or more, for the questions of `FILE@N`.
+    """
+    return _read_all(source, split, True, nfc)
+
+
+def read_unchecked(
+    source: str, split: str = "train", labelled: bool = True, nfc: bool = False
+) -> list[Example]:
+    """The examples of one source as they are: ids may repeat and answers may be misplaced."""
+    texts: dict[str, str] = {}  # flat formats repeat context and title for each question: keep one
+    examples = []
+    for number, (where, row) in enumerate(_rows(source, split, labelled)):
+        example = to_example(row, where, labelled, number)
+        if nfc:
+            example = compose_example(example)
+        context, title = (texts.setdefault(text, text) for text in (example.context, example.title))
+        examples.append(replace(example, context=context, title=title))
+    require(examples, f"{source}: holds no questions")
+    return examples
+
+
+def _read_all(
+    text: str, split: str, labelled: bool, nfc: bool
+) -> tuple[list[Example], dict[str, int]]:
+    examples: list[Example] = []
+    times: dict[str, int] = {}
+    seen: set[str] = set()
+    sources = split_sources(text)
+    for number, source in enumerate(sources, 1):
+        read = read_unchecked(source.name, split, labelled, nfc)
+        check_examples(read, source.name)
+        # Ids as 1, 2, 3 are common: question 7 of the second source becomes 2:7.
+        read = [replace(e, id=f"{number}:{e.id}") if e.id in seen else e for e in read]
+        seen.update(example.id for example in read)
+        if source.times > 1:
+            times.update((example.id, source.times) for example in read)
+        examples += read
+    if len(sources) > 1:
+        check_examples(examples, text)  # a prefix may have made an id that is there already
+    return examples, times
+
+
+def _rows(source: str, split: str, labelled: bool) -> Iterator[Row]:
+    if source.startswith(HUB_PREFIX):
+        yield from hub_rows(source, split)
+        return
+    for file in open_files(Path(source)):
+        if file.suffix in (".jsonl", ".ndjson"):
+            yield from json_lines_rows(file)
+        elif file.suffix in (".csv", ".tsv"):
+            yield from csv_rows(file, labelled)
+        elif file.suffix == ".parquet":
+            yield from parquet_rows(file, labelled)
+        else:
+            yield from json_rows(file)

@@ -1,0 +1,95 @@
+"""CSV and Parquet as rows, with missing columns named."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from qa.data.examples import shown
+from qa.data.formats.files import DataFile, decode
+from qa.data.formats.json_rows import Row
+from qa.data.formats.row_to_example import ANSWER_KEYS, ID_KEYS
+from qa.engine.errors import UserError, require
+
+COLUMNS = (*ID_KEYS, "title", "context", "question", *ANSWER_KEYS, "answer_start", "is_impossible")
+LONGEST_CELL = 2**31 - 1  # csv itself refuses cells above 131,072 characters
+
+
+def csv_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
+    """Rows of a CSV file with a header; the delimiter is the one of `,` `;` tab it uses most."""
+    text = decode(file)
+    header = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)
+    csv.field_size_limit(LONGEST_CELL)
+    # newline="": line ends inside a context stay as they are.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        columns = [name.strip() for name in next(reader, [])]
+        require_columns(columns, file.name, labelled, one_answer=True)
+        for cells in reader:
+            where = f"{file.name}: line {reader.line_num}"
+            if not cells:
+                continue
+            require(
+                len(cells) == len(columns),
+                f"{where} has {len(cells)} cells, the header {len(columns)}",
+            )
+            yield where, _from_text(dict(zip(columns, cells, strict=True)))
+    except csv.Error as error:
+        raise UserError(f"{file.name}: line {reader.line_num} is not CSV ({error})") from error
+
+
+def parquet_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
+    """Rows of a Parquet file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(file.content))
+        names = table.schema_arrow.names
+        require_columns(names, file.name, labelled, one_answer=False)
+        known = [name for name in names if name in COLUMNS]  # not KorQuAD 2.x's large raw_html
+        for batch in table.iter_batches(batch_size=1000, columns=known):
+            for row in batch.to_pylist():
+                yield f"{file.name}: row {number}", row
+                number += 1
+    except UserError:
+        raise
+    except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{file.name}: is not a whole Parquet file ({reason})") from error
+
+
+def require_columns(names: list[str], where: str, labelled: bool, one_answer: bool) -> None:
+    """Raise UserError, naming them, if columns are missing or stand twice.
+
+    one_answer: a row holds one answer, as a text with its answer_start beside it.
+    """
+    needed: list[tuple[str, ...]] = [("context",), ("question",)]
+    if labelled:
+        needed = [ID_KEYS, *needed, ANSWER_KEYS, *[("answer_start",)] * one_answer]
+    missing = [keys[0] for keys in needed if not set(keys) & set(names)]
+    found = ", ".join(map(shown, names[:8])) or "none"
+    require(
+        not missing,
+        f"{where}: column {', '.join(missing)} missing; found {found}",
+    )
+    twice = [name for name in COLUMNS if names.count(name) > 1]
+    require(not twice, f"{where}: column {', '.join(twice)} stands twice")
+
+
+def _from_text(row: dict[str, str]) -> dict[str, Any]:
+    """Cells of CSV, which has only text: nothing is None, and whole numbers are numbers."""
+    values: dict[str, Any] = dict(row)
+    start = row.get("answer_start", "").strip()
+    # pandas writes 5.0 where another row of the column is empty.
+    if re.fullmatch(r"-?[0-9]{1,15}(\.0)?", start):
+        values["answer_start"] = int(start.removesuffix(".0"))
+    for key in ("answer_start", *ANSWER_KEYS):
+        if values.get(key) == "":
+            values[key] = None
+    return values

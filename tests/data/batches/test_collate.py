@@ -1,0 +1,175 @@
+"""Batches and their order: places, counts, and which windows an epoch trains on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qa.data.batches.collate import Collator
+from qa.data.batches.training_order import TrainingOrder
+from qa.data.windows.cut import NO_TRIM
+
+
+def window(length: int, with_types: bool = True, position: int = 0) -> dict[str, Any]:
+    """A window of ids 1, 2, 3, ... of which the second half is context.
+
+    Token i of it covers i characters.
+    """
+    places = np.arange(length, dtype=np.int32)
+    is_context = places >= length // 2
+    result = {
+        "input_ids": places + 1,
+        "offset_starts": np.where(is_context, 9 * places, -1),
+        "offset_ends": np.where(is_context, 10 * places, -1),
+        "start_trim": 0 if position else NO_TRIM,
+        "end_trim": 1 if position else NO_TRIM,
+        "start_position": position,
+        "end_position": position + 1 if position else 0,
+        "length": length,
+    }
+    if with_types:
+        result["token_type_ids"] = (np.arange(length) >= length // 2).astype(np.int32)
+    return result
+
+
+def test_hand_worked_batch() -> None:
+    batch = Collator(max_length=4)([window(3, position=1), window(2)])
+    counts = ("num_items", "num_tokens", "num_token_pairs", "num_positions")
+    assert batch.keys() == {
+        *("input_ids", "slots", "lengths", "shape", "token_type_ids"),
+        *("num_characters", "start_positions", "end_positions", "start_trims", "end_trims"),
+        *counts,
+    }
+    assert batch["input_ids"].tolist() == [1, 2, 3, 1, 2]
+    assert batch["slots"].tolist() == [0, 1, 2, 4, 5]
+    assert (batch["lengths"], batch["shape"]) == ([3, 2], (2, 4))
+    assert batch["token_type_ids"].tolist() == [0, 1, 1, 0, 1]
+    assert batch["start_positions"].tolist() == [1, 0]
+    assert batch["end_positions"].tolist() == [2, 0]
+    assert batch["num_characters"].tolist() == [0, 1, 2, 0, 1]
+    assert batch["start_trims"].tolist() == [0, NO_TRIM]
+    assert batch["end_trims"].tolist() == [1, NO_TRIM]
+    assert [batch[name] for name in counts] == [2, 5, 9 + 4, 5]
+    tensors = [value for value in batch.values() if isinstance(value, torch.Tensor)]
+    assert {tensor.dtype for tensor in tensors} == {torch.int64}
+    numbers = [*(batch[name] for name in counts), *batch["lengths"], *batch["shape"]]
+    assert {type(number) for number in numbers} == {int}  # on the host, to cut and to count
+
+
+@pytest.mark.parametrize(
+    ("lengths", "max_length", "width"),
+    [
+        ([8], 384, 8),
+        ([9], 384, 16),
+        ([1, 15, 16], 384, 16),
+        ([17], 20, 20),  # not 24: the model may have no more positions
+        ([20], 20, 20),
+        ([382], 384, 384),
+        ([381], 382, 382),
+    ],
+)
+def test_width(lengths: list[int], max_length: int, width: int) -> None:
+    for pads in (False, True):
+        batch = Collator(max_length, pads)([window(length) for length in lengths])
+        assert batch["shape"] == (len(lengths), width)
+        assert batch["num_positions"] == (len(lengths) * width if pads else sum(lengths))
+        assert batch["num_tokens"] == sum(lengths) == len(batch["input_ids"])
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8))
+def test_slots_lead_each_window_to_a_row_of_its_own(lengths: list[int]) -> None:
+    batch = Collator(max_length=40)([window(length) for length in lengths])
+    rows = torch.zeros(batch["shape"], dtype=torch.long)
+    rows.view(-1)[batch["slots"]] = batch["input_ids"]
+    for row, length in zip(rows, lengths, strict=True):
+        assert row[:length].tolist() == list(range(1, length + 1))
+        assert not row[length:].any()
+    assert batch["num_token_pairs"] == sum(length**2 for length in lengths)
+
+
+def test_collator_does_not_change_the_windows() -> None:
+    windows = [window(3), window(2)]
+    Collator(8)(windows)["input_ids"][:] = 0
+    assert [w["input_ids"].tolist() for w in windows] == [[1, 2, 3], [1, 2]]
+
+
+def test_no_token_types_without_a_model_that_takes_them() -> None:
+    assert "token_type_ids" not in Collator(64)([window(5, with_types=False)])
+
+
+# Order
+
+
+def make_order(ratio: float, seed: int = 3, batch_size: int = 4) -> TrainingOrder:
+    """30 windows with the answer and 21 without."""
+    rng = np.random.default_rng(0)
+    has_answer = rng.permutation(np.arange(51) < 30)
+    return TrainingOrder(rng.integers(5, 40, 51), has_answer, ratio, batch_size, seed)
+
+
+def windows_of(order: TrainingOrder, epoch: int) -> list[int]:
+    return [index for batch in order(epoch) for index in batch]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "negatives"), [(0.0, 0), (0.1, 2), (0.5, 10), (0.7, 15), (1.0, 21)]
+)
+def test_all_positives_and_a_constant_share_of_negatives(ratio: float, negatives: int) -> None:
+    """21 windows: 2.1 -> 2, 10.5 -> 10 (to even), 14.7 -> 15."""
+    order = make_order(ratio)
+    positives = set(np.flatnonzero(order.has_answer).tolist())
+    for epoch in range(5):
+        windows = windows_of(order, epoch)
+        assert len(set(windows)) == len(windows) == 30 + negatives
+        assert positives <= set(windows)
+        sizes = sorted(len(batch) for batch in order(epoch))
+        assert len(sizes) == -(-len(windows) // 4)
+        assert sizes[1:] == [4] * (len(sizes) - 1)
+
+
+def test_negatives_are_drawn_anew_in_each_epoch() -> None:
+    order = make_order(0.5)
+    negatives = set(np.flatnonzero(~order.has_answer).tolist())
+    drawn = [frozenset(windows_of(order, epoch)) & negatives for epoch in range(8)]
+    assert len(set(drawn)) > 4
+    assert set().union(*drawn) == negatives  # in time every one has its turn
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    first, again, other = make_order(0.5), make_order(0.5), make_order(0.5, seed=4)
+    later = first(2)
+    assert first(0) == again(0)  # whatever was asked before
+    assert again(2) == later
+    assert first(0) != first(1)
+    assert first(0) != other(0)
+    assert set(windows_of(make_order(1.0), 0)) == set(windows_of(make_order(1.0, seed=4), 0))
+
+
+def test_order_does_not_touch_the_global_generators() -> None:
+    np.random.seed(1)
+    torch.manual_seed(1)
+    states = np.random.get_state()[1].tolist(), torch.get_rng_state()
+    make_order(0.5)(0)
+    assert np.random.get_state()[1].tolist() == states[0]
+    assert torch.equal(torch.get_rng_state(), states[1])
+
+
+def test_batches_hold_windows_of_like_length() -> None:
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(10, 300, 512)
+    order = TrainingOrder(lengths, np.ones(512, dtype=bool), 1.0, 8, 0)
+    padded = sum(len(batch) * lengths[batch].max() for batch in order(0))
+    shuffled = rng.permutation(512).reshape(-1, 8)
+    at_random = sum(8 * lengths[batch].max() for batch in shuffled)
+    assert padded < 1.05 * lengths.sum()
+    assert at_random > 1.5 * lengths.sum()
+    plain = replace(order, groups_lengths=False)  # for a model that does not pad
+    assert sum(8 * lengths[batch].max() for batch in plain(0)) > 1.5 * lengths.sum()
+    assert sorted(windows_of(plain, 0)) == list(range(512))

@@ -1,0 +1,229 @@
+"""Mending: what was broken in a known way comes back as it was; nothing is guessed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.articles import ARTICLES
+from support.offsets import measured
+
+from qa.data.doctor.mend import (
+    COMPOSED,
+    EMPTY,
+    NO_PLACE,
+    ONLY_PLACE,
+    SEVERAL_PLACES,
+    mend_examples,
+    to_squad,
+)
+from qa.data.examples import Example
+from qa.data.formats import check_examples
+from qa.data.formats.files import DataFile
+from qa.data.formats.json_rows import json_rows
+from qa.data.formats.row_to_example import to_example
+from qa.data.offsets import UNITS
+
+GOOD = [
+    Example(f"{n}-{i}", question, context, (answer,), (context.index(answer),), title)
+    for n, (title, context, pairs) in enumerate(ARTICLES)
+    for i, (question, answer) in enumerate(pairs)
+]
+
+
+def decomposed(example: Example) -> Example:
+    """The example as macOS would have written it, with offsets of the decomposed text."""
+    (start,) = example.answer_starts
+    return replace(
+        example,
+        question=normalize("NFD", example.question),
+        context=normalize("NFD", example.context),
+        answers=(normalize("NFD", example.answers[0]),),
+        answer_starts=(len(normalize("NFD", example.context[:start])),),
+        title=normalize("NFD", example.title),
+    )
+
+
+def in_unit(example: Example, unit: str) -> Example:
+    starts = tuple(measured(example.context, start, unit) for start in example.answer_starts)
+    return replace(example, answer_starts=starts)
+
+
+def test_nothing_to_mend() -> None:
+    mended = mend_examples(GOOD)
+    assert mended.examples == GOOD
+    assert not mended.changed
+    assert (mended.num_answers, mended.num_misplaced, mended.unit) == (12, 0, None)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_file_in_another_unit(unit: str) -> None:
+    new_line = "\r\n" if "r" in unit else "\n"
+    examples = []
+    for example in GOOD:
+        (start,) = example.answer_starts
+        added = f"😀{new_line}" if unit.startswith("UTF") else new_line
+        examples.append(
+            replace(
+                example,
+                context=added + example.context,
+                answer_starts=(start + len(added),),
+            )
+        )
+    mended = mend_examples([in_unit(example, unit) for example in examples])
+    assert mended.examples == examples
+    assert mended.unit == unit
+    assert mended.num_misplaced == 12
+    assert mended.answers == {f"moved: answer_start counted {unit}": 12}
+
+
+def test_offsets_that_are_right_by_chance() -> None:
+    """나 is meant at character 1, byte 3; character 3 is 나 as well."""
+    chance = Example("c", "?", "가나다나루", ("나",), (1,))
+    examples = [*GOOD, chance]
+    mended = mend_examples([in_unit(example, "UTF-8 bytes") for example in examples])
+    assert in_unit(chance, "UTF-8 bytes").answer_starts == (3,)
+    assert mended.examples == examples
+    # In a file that counts characters elsewhere, it is taken as it stands.
+    alone = Example("c", "?", "가나다나루", ("나",), (3,))
+    other = Example("d", "?", "가나다나루", ("루",), (4,))
+    mended = mend_examples([*(in_unit(e, "UTF-8 bytes") for e in GOOD), alone, other])
+    assert mended.examples == [*GOOD, alone, other]
+
+
+@pytest.mark.parametrize("nfc_offsets", [False, True])
+def test_decomposed_files(nfc_offsets: bool) -> None:
+    examples = [decomposed(example) for example in GOOD]
+    if nfc_offsets:
+        examples = [
+            replace(old, answer_starts=new.answer_starts)
+            for old, new in zip(examples, GOOD, strict=True)
+        ]
+    mended = mend_examples(examples)
+    assert mended.examples == GOOD
+    assert mended.decomposed == 12
+    moved = sum(example.answer_starts != (0,) for example in GOOD)
+    assert mended.answers == ({COMPOSED: moved} if nfc_offsets else {})
+    assert mended.changed
+
+
+def test_an_answer_inside_a_syllable_goes_to_its_only_place() -> None:
+    """In NFD 솔뫼사 is also the beginning of 솔뫼산, where str.find finds it."""
+    (good,) = (example for example in GOOD if example.answers == ("솔뫼사",))
+    example = decomposed(good)
+    wrong = replace(example, answer_starts=(example.context.index(example.answers[0]),))
+    assert wrong.answer_starts < example.answer_starts
+    mended = mend_examples([wrong])
+    assert mended.examples == [good]
+    assert mended.answers == {ONLY_PLACE: 1}
+
+
+def test_answers_one_by_one() -> None:
+    context = "나루와 강나루, 푸른골과 한여울"
+
+    def example(example_id: str, text: str, start: int) -> Example:
+        return Example(example_id, "?", context, (text,), (start,))
+
+    examples = [
+        example("fine", "나루", 5),
+        example("once", "푸른골", 0),
+        example("blanks", " 한여울\n", 14),
+        example("twice", "나루", 3),
+        example("overlapping", "나", -1),
+        example("nowhere", "없다", 0),
+        example("empty", " ", 0),
+        Example("both", "?", context, ("나루", "푸른골", "없다"), (0, 3, 5)),
+        Example("unanswered", "?", context),
+    ]
+    mended = mend_examples(examples)
+    both = Example("both", "?", context, ("나루", "푸른골"), (0, 9))
+    assert mended.examples == [
+        example("fine", "나루", 5),
+        example("once", "푸른골", 9),
+        example("blanks", "한여울", 14),
+        both,
+        Example("unanswered", "?", context),
+    ]
+    assert mended.affected == {
+        ONLY_PLACE: ["once", "blanks", "both"],
+        SEVERAL_PLACES: ["twice", "overlapping"],
+        NO_PLACE: ["nowhere", "both"],
+        EMPTY: ["empty"],
+    }
+    assert {what: len(ids) for what, ids in mended.affected.items()} == mended.answers
+    assert mended.questions_left_out == 4
+    assert mended.unit is None
+
+
+def test_the_unit_must_explain_half_of_the_wrong_offsets() -> None:
+    """The text stands twice, so that nothing else could tell where it is meant."""
+    context = "가 나루 나루"
+    assert measured(context, 2, "UTF-8 bytes") == 4
+
+    def example(example_id: str, start: int) -> Example:
+        return Example(example_id, "?", context, ("나루",), (start,))
+
+    mended = mend_examples([example("a", 4), example("b", 3)])
+    assert mended.unit == "UTF-8 bytes"
+    assert mended.examples == [example("a", 2)]
+    mended = mend_examples([example("a", 4), example("b", 3), example("c", -1)])
+    assert mended.unit is None
+    assert mended.examples == []
+    assert mended.answers == {SEVERAL_PLACES: 3}
+
+
+def test_ids() -> None:
+    one, two = GOOD[0], GOOD[1]
+    same_id = replace(two, id=one.id)
+    taken = replace(two, id=f"{one.id}-2")
+    mended = mend_examples([one, one, same_id, taken, same_id])
+    assert [e.id for e in mended.examples] == ["0-0", "0-0-3", "0-0-2", "0-0-4"]
+    assert mended.same_question_twice == 1
+    assert mended.ids_renamed == 2
+    check_examples(mended.examples, "mended")
+
+
+texts = st.text(st.sampled_from("가나 \n\r😀\u1100\u1161\u11a8"), max_size=12)
+randoms = st.builds(
+    Example,
+    id=st.sampled_from(["1", "2", "1-2"]),
+    question=st.sampled_from(["?", normalize("NFD", "누구")]),
+    context=texts,
+)
+
+
+@given(examples=st.lists(st.tuples(randoms, texts, st.integers(-2, 30)), max_size=5))
+@settings(max_examples=500, deadline=None, derandomize=True)
+def test_whatever_is_broken_what_comes_out_can_be_used(
+    examples: list[tuple[Example, str, int]],
+) -> None:
+    broken = [replace(e, answers=(text,), answer_starts=(start,)) for e, text, start in examples]
+    mended = mend_examples(broken)
+    check_examples(mended.examples, "mended")
+    left = mended.questions_left_out + mended.same_question_twice
+    assert len(mended.examples) == len(broken) - left
+    assert mend_examples(mended.examples).examples == mended.examples
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from(["가나", "다라"]), st.booleans()),
+        min_size=1,
+        max_size=8,
+    )
+)
+@settings(deadline=None, derandomize=True)
+def test_squad_files_hold_the_same(rows: list[tuple[str, str, bool]]) -> None:
+    examples = [
+        Example(str(i), "?", context, (context[0],) * answered, (0,) * answered, title)
+        for i, (title, context, answered) in enumerate(rows)
+    ]
+    file = DataFile("a.json", ".json", json.dumps(to_squad(examples)).encode())
+    found = [to_example(row, where, True, 0) for where, row in json_rows(file)]
+    assert found == examples
+    titles = [article["title"] for article in to_squad(examples)["data"]]
+    assert all(a != b for a, b in zip(titles, titles[1:], strict=False))

@@ -1,0 +1,529 @@
+"""Formats beside plain JSON: each is read as the same examples, or refused in one line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+import pytest
+from support.articles import ARTICLES, squad_json
+
+import qa.evaluate
+from qa.data.examples import Example
+from qa.data.formats import read_examples
+from qa.engine.errors import UserError
+
+CONTEXT = "강나루는 1921년에 태어났다."
+ANSWERED = Example("q1", "언제?", CONTEXT, ("1921년",), (5,))
+
+
+def flat_rows() -> list[dict[str, Any]]:
+    """`squad_json()` as rows with one answer beside its offset."""
+    return [
+        {
+            "id": f"{n}-{i}",
+            "title": title,
+            "context": context,
+            "question": question,
+            "answer": answer,
+            "answer_start": context.index(answer),
+        }
+        for n, (title, context, pairs) in enumerate(ARTICLES)
+        for i, (question, answer) in enumerate(pairs)
+    ]
+
+
+EXPECTED = [
+    Example(r["id"], r["question"], r["context"], (r["answer"],), (r["answer_start"],), r["title"])
+    for r in flat_rows()
+]
+
+
+def csv_bytes(rows: list[dict[str, Any]], delimiter: str = ",", line_end: str = "\r\n") -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator=line_end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
+def zip_bytes(members: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return sink.getvalue()
+
+
+def korquad2(articles: slice = slice(None)) -> bytes:
+    """The articles as KorQuAD 2.x has them: one document, one answer a question."""
+    data = []
+    for n, (title, context, pairs) in list(enumerate(ARTICLES))[articles]:
+        qas = [
+            {
+                "id": f"{n}-{i}",
+                "question": question,
+                "answer": {
+                    "text": answer,
+                    "answer_start": context.index(answer),
+                    "html_answer_start": 99,
+                },
+            }
+            for i, (question, answer) in enumerate(pairs)
+        ]
+        data.append({"title": title, "context": context, "raw_html": "<html>", "qas": qas})
+    return json.dumps({"version": "KorQuAD_2.1", "data": data}, ensure_ascii=False).encode()
+
+
+def mrqa() -> bytes:
+    """The articles as MRQA has them; the ends of its spans are inside."""
+    lines: list[Any] = [{"header": {"dataset": "강", "split": "train"}}]
+    for n, (_, context, pairs) in enumerate(ARTICLES):
+        qas = []
+        for i, (question, answer) in enumerate(pairs):
+            start = context.index(answer)
+            span = [start, start + len(answer) - 1]
+            found = {"text": answer.upper(), "char_spans": [span], "token_spans": [[0, 0]]}
+            qas.append(
+                {
+                    "qid": f"{n}-{i}",
+                    "question": question,
+                    "answers": [answer],
+                    "detected_answers": [found],
+                }
+            )
+        lines.append({"id": "", "context": context, "context_tokens": [["강", 0]], "qas": qas})
+    return "\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode()
+
+
+def guids() -> bytes:
+    """`squad_json()` with KLUE-MRC's `guid` for ids."""
+    return json.dumps(squad_json()).replace('"id"', '"guid"').encode()
+
+
+ALL_FORMATS: dict[str, bytes] = {
+    "squad.json": json.dumps(squad_json()).encode(),
+    "squad.json.gz": gzip.compress(json.dumps(squad_json()).encode()),
+    "squad.zip": zip_bytes({"a.json": json.dumps(squad_json()).encode()}),
+    "klue.json": guids(),
+    "korquad2.json": korquad2(),
+    "korquad2.zip": zip_bytes({"b.json": korquad2(slice(2, 6)), "a.json": korquad2(slice(0, 2))}),
+    "mrqa.jsonl.gz": gzip.compress(mrqa()),
+    "flat.csv": csv_bytes(flat_rows()),
+    "flat.csv.gz": gzip.compress(csv_bytes(flat_rows())),
+    "flat.parquet": parquet_bytes(flat_rows()),
+}
+"""Every format as a file name and its content."""
+
+
+def without_content(value: object) -> str | None:
+    """Test names without compressed bytes: these hold the time, and differ between processes."""
+    return "bytes" if isinstance(value, bytes) else None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *ALL_FORMATS.items(),
+        ("two-parts.jsonl.gz", gzip.compress(mrqa()[:100]) + gzip.compress(mrqa()[100:])),
+        ("semicolons.csv", csv_bytes(flat_rows(), ";")),
+        ("tabs.csv", csv_bytes(flat_rows(), "\t")),
+        ("tabs.tsv", csv_bytes(flat_rows(), "\t", "\n")),
+        ("mark.csv", b"\xef\xbb\xbf" + csv_bytes(flat_rows())),
+        ("utf16.csv", csv_bytes(flat_rows()).decode().encode("utf-16")),
+        ("blank-lines.csv", csv_bytes(flat_rows(), line_end="\n\n")),
+        (
+            "floats.csv",
+            csv_bytes([{**r, "answer_start": f"{r['answer_start']}.0"} for r in flat_rows()]),
+        ),
+        (
+            "foreign.zip",
+            zip_bytes(
+                {
+                    "README.txt": b"\xff",
+                    "data/": b"",
+                    "data/a.JSON": json.dumps(squad_json()).encode(),
+                    "__MACOSX/data/._a.json": b"\x00\x05\x16\x07",
+                    "data/.hidden.json": b"{",
+                    "data/page.html": b"<html>",
+                }
+            ),
+        ),
+        ("packed.zip", zip_bytes({"a.jsonl.gz": gzip.compress(mrqa())})),
+        (
+            "lists.parquet",
+            parquet_bytes(
+                [
+                    {**r, "answers": {"text": [r["answer"]], "answer_start": [r["answer_start"]]}}
+                    for r in flat_rows()
+                ]
+            ),
+        ),
+    ],
+    ids=without_content,
+)
+def test_formats(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = read_examples(str(tmp_path / name))
+    if "mrqa" in name or "jsonl" in name or name == "packed.zip":  # these have no titles
+        assert [e.title for e in found] == [""] * 12
+        found = [
+            Example(e.id, e.question, e.context, e.answers, e.answer_starts, x.title)
+            for e, x in zip(found, EXPECTED, strict=True)
+        ]
+    assert found == EXPECTED
+
+
+def test_folder(tmp_path: Path) -> None:
+    """Sorted by name, folders below included; what is no data is passed over."""
+    (tmp_path / "2").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "a.json").write_text("{")
+    (tmp_path / "README.md").write_text("{")
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    (tmp_path / "0.zip").write_bytes(zip_bytes({"x/y.json": korquad2(slice(0, 1))}))
+    (tmp_path / "1.json").write_bytes(korquad2(slice(1, 2)))
+    (tmp_path / "2" / "a.csv").write_bytes(csv_bytes(flat_rows()[4:6]))
+    (tmp_path / "3.parquet").write_bytes(parquet_bytes(flat_rows()[6:]))
+    assert read_examples(str(tmp_path)) == EXPECTED
+
+
+def test_a_single_file_may_be_hidden_or_in_a_hidden_folder(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache"
+    folder.mkdir()
+    (folder / ".a.json").write_bytes(korquad2())
+    assert read_examples(str(folder / ".a.json")) == EXPECTED
+    (folder / "a.csv").write_bytes(csv_bytes(flat_rows()))
+    assert read_examples(str(folder)) == EXPECTED
+
+
+def test_documents_of_korquad2_stay_as_they_are(tmp_path: Path) -> None:
+    """Malformed HTML, Windows line ends, zero-width and astral characters: all count."""
+    context = (
+        "<html><p>\r\n\u200b😀<b>강나루</i>는 <1921년&nbsp;<!-- \u2028 태어났다.\x85</html\ufeff"
+    )
+    answer = {"text": "<b>강나루</i>는 <1921년&nbsp;", "answer_start": 13}
+    qas = [{"id": 1, "question": "?", "answer": answer}]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"data": [{"title": "", "context": context, "qas": qas}]}))
+    (example,) = read_examples(str(path))
+    assert example.context == context
+    assert (example.answers, example.answer_starts) == ((answer["text"],), (13,))
+
+
+def test_questions_without_an_answer(tmp_path: Path) -> None:
+    """SQuAD 2.0 and KLUE-MRC list what looks like an answer; it is none."""
+    answers = [{"text": "1921년", "answer_start": 5}]
+    qas = [
+        {"id": "1", "question": "?", "answers": [], "is_impossible": True},
+        {"guid": "2", "question": "?", "answers": answers, "is_impossible": True},
+        {"id": "3", "question": "?", "answers": [], "plausible_answers": answers},
+        {"id": "4", "question": "?", "answers": answers, "is_impossible": False},
+    ]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": CONTEXT, "qas": qas}]}]}))
+    assert [e.answers for e in read_examples(str(path))] == [(), (), (), ("1921년",)]
+
+
+def mrqa_line(detected: Any, context: str = "강, 강나루와 나루") -> str:
+    qa = {"qid": "1", "question": "?", "answers": ["다른 것"], "detected_answers": detected}
+    return json.dumps({"context": context, "qas": [qa]})
+
+
+@pytest.mark.parametrize(
+    ("detected", "expected"),
+    [
+        ([{"text": "나루", "char_spans": [[4, 5], [8, 9]]}], [("나루", 4), ("나루", 8)]),
+        (
+            [
+                {"text": "강", "char_spans": [[0, 0]]},
+                {"text": "나루", "char_spans": [[4, 5]]},
+                {"text": "강", "char_spans": [[0, 0], [3, 3]]},
+            ],
+            [("강", 0), ("나루", 4), ("강", 3)],
+        ),
+        (
+            {"text": ["나루"], "char_spans": [{"start": [4, 8], "end": [5, 9]}]},
+            [("나루", 4), ("나루", 8)],
+        ),
+        ([], []),
+    ],
+)
+def test_spans_of_mrqa(detected: Any, expected: list[tuple[str, int]], tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(mrqa_line(detected))
+    (example,) = read_examples(str(path))
+    assert list(zip(example.answers, example.answer_starts, strict=True)) == expected
+
+
+def test_mrqa_scores_count_the_answers_list(tmp_path: Path, capsys: Any) -> None:
+    """By hand: the spans are learned from, and the official script's gold answers are `answers`.
+
+    1: "fourteen years" is one of them, though not in the context: 1 and 1. 2: the article of "a big
+    red car" goes, "red car" has 2 of the 3 words left: 0 and 2 * 1 * (2/3) / (1 + 2/3) = 0.8. 3:
+    spelled with other punctuation only: 1 and 1. So the means are 2/3 and 2.8/3.
+    """
+    qas = [
+        ("1", ["14", "fourteen years"], [("14", 4)]),
+        ("2", ["a big red car"], [("big Red car", 12)]),
+        ("3", ["USA"], [("U.S.A.", 31)]),
+    ]
+    context = "For 14 in a big Red car in the U.S.A."
+    spans = {"14": [4, 5], "big Red car": [12, 22], "U.S.A.": [31, 36]}
+    entry = {
+        "context": context,
+        "qas": [
+            {
+                "qid": i,
+                "question": "?",
+                "answers": answers,
+                "detected_answers": [{"text": t, "char_spans": [spans[t]]} for t, _ in found],
+            }
+            for i, answers, found in qas
+        ],
+    }
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(entry))
+    examples = read_examples(str(path))
+    assert [list(zip(e.answers, e.answer_starts, strict=True)) for e in examples] == [
+        found for _, _, found in qas
+    ]
+    assert [list(e.gold_answers) for e in examples] == [answers for _, answers, _ in qas]
+    predictions = tmp_path / "p.json"
+    predictions.write_text(json.dumps({"1": "fourteen years", "2": "red car", "3": "U.S.A"}))
+    output = tmp_path / "scores"
+    flags = ["--predictions", str(predictions), "--metric", "mrqa", "--output-dir", str(output)]
+    assert qa.evaluate.main(["--data", str(path), *flags]) == 0
+    scores = json.loads((output / "metrics.json").read_text())["mrqa"]
+    assert scores == pytest.approx({"exact_match": 200 / 3, "f1": 280 / 3})
+
+
+def test_other_answers_beside_those_of_mrqa(tmp_path: Path) -> None:
+    """The hub's form has them too; one that is no text is refused."""
+    found = {"text": ["나루"], "char_spans": [{"start": [4], "end": [5]}]}
+    row = {"id": "1", "question": "?", "context": "강, 강나루", "detected_answers": found}
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes([{**row, "answers": ["강나루", "나루"]}]))
+    (example,) = read_examples(str(tmp_path / "a.parquet"))
+    assert (example.answers, example.gold_answers) == (("나루",), ("강나루", "나루"))
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({**row, "answers": [normalize("NFD", "강나루")]}))
+    (example,) = read_examples(str(path), nfc=True)
+    assert example.gold_answers == ("강나루",)
+    (example,) = read_examples(str(path), labelled=False)
+    assert example.gold_answers == ()
+    path.write_text(json.dumps({**row, "answers": [1]}))
+    with pytest.raises(UserError, match="line 1: answers beside detected_answers must be strings"):
+        read_examples(str(path))
+
+
+def test_empty_cells_are_questions_without_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,context,question,answer,answer_start\n1,강나루,?,,\n2,강나루,?,나루,1\n")
+    assert [e.answers for e in read_examples(str(path))] == [(), ("나루",)]
+
+
+def test_line_ends_in_a_cell_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        'id,context,question,answer,answer_start\r\n1,"강\r\n나\n""루""",?,루,6\r\n'.encode()
+    )
+    (example,) = read_examples(str(path))
+    assert example.context == '강\r\n나\n"루"'
+    assert example.answer_starts == (6,)
+
+
+def test_long_cells(tmp_path: Path) -> None:
+    """csv's own limit is 131,072 characters."""
+    context = "강" * 200_000 + "나루"
+    path = tmp_path / "a.csv"
+    row = {"id": 1, "context": context, "question": "?", "answer": "나루", "answer_start": 200_000}
+    path.write_bytes(csv_bytes([row]))
+    (example,) = read_examples(str(path))
+    assert example.context == context
+
+
+def test_unlabelled_tables_need_no_answers_and_no_ids(tmp_path: Path) -> None:
+    rows = [{"context": CONTEXT, "question": "언제?"}, {"context": CONTEXT, "question": "어디?"}]
+    (tmp_path / "a.csv").write_bytes(csv_bytes(rows))
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes(rows))
+    for name in ("a.csv", "a.parquet"):
+        found = read_examples(str(tmp_path / name), labelled=False)
+        assert found == [Example("0", "언제?", CONTEXT), Example("1", "어디?", CONTEXT)]
+        with pytest.raises(UserError, match="column id, answers"):
+            read_examples(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_repeated_contexts_and_titles_are_kept_once(suffix: str, form: str, tmp_path: Path) -> None:
+    """A document of KorQuAD 2.x on the hub stands in the row of each of its questions.
+
+    More documents than `compose` remembers, and the questions of one are far apart.
+    """
+    rows = []
+    for i in range(40):
+        context = normalize(form, f"강나루 {i % 20}")
+        title = normalize(form, f"강 {i % 20}")
+        answer = {"answer": normalize(form, "강"), "answer_start": 0}
+        rows.append({"id": str(i), "title": title, "context": context, "question": "?", **answer})
+    writers: dict[str, Callable[[Any], bytes]] = {
+        "csv": csv_bytes,
+        "jsonl": lambda rows: "\n".join(map(json.dumps, rows)).encode(),
+        "parquet": parquet_bytes,
+    }
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(writers[suffix](rows))
+    examples = read_examples(str(path), nfc=form == "NFD")
+    assert [e.context for e in examples] == [f"강나루 {i % 20}" for i in range(40)]
+    assert len({id(e.context) for e in examples}) == len({id(e.title) for e in examples}) == 20
+
+
+HEADER = "id,context,question,answer,answer_start\n"
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("a.csv", b"", "found none"),
+        (
+            "a.csv",
+            b"context,question\n",
+            "column id, answers, answer_start missing; found context",
+        ),
+        (
+            "a.csv",
+            b"id,question,answer,answer_start\n",
+            "column context missing; found id, question",
+        ),
+        ("a.csv", b"id,context,question,answer\n1,a,?,a\n", "column answer_start missing"),
+        ("a.csv", b"id,context,context,question,answer,answer_start\n", "column context stands tw"),
+        ("a.csv", HEADER, "holds no questions"),
+        ("a.csv", HEADER + "1,강,?,강\n", "line 2 has 4 cells, the header 5"),
+        ("a.csv", HEADER + "1,강,?,강,0,\n", "line 2 has 6 cells, the header 5"),
+        ("a.csv", HEADER + '1,"강,?,강,0\n', "line 2 is not CSV (unexpected end of data)"),
+        ("a.csv", HEADER + '1,"강"나,?,강,0\n', "line 2 is not CSV"),
+        (
+            "a.csv",
+            HEADER + "1,강,?,강,\n",
+            "line 2: the answer is a text, which needs answer_start",
+        ),
+        (
+            "a.csv",
+            HEADER + "1,강,?,강,영\n",
+            "line 2: the answer is a text, which needs answer_sta",
+        ),
+        ("a.csv", HEADER + "1,강,?,강,0.5\n", "line 2: the answer is a text, which needs answer_s"),
+        ("a.csv", HEADER + '1,"강\n나",?,강,0\n,강,?,강,0\n', "line 4: needs an id"),
+        ("a.csv", HEADER + "1,강,?,강,1\n", "1 answers do not stand in their context"),
+        (
+            "a.csv",
+            (HEADER + "1,강,?,강,0\n").encode("cp949"),
+            "is not UTF-8 text (byte 42); it may",
+        ),
+        ("a.csv", "{}", "column id, context, question, answers, answer_start missing; found {}"),
+        ("a.parquet", b"", "is not a whole Parquet file"),
+        ("a.parquet", b"PAR1", "is not a whole Parquet file"),
+        ("a.parquet", cut(parquet_bytes(flat_rows())), "is not a whole Parquet file"),
+        (
+            "a.parquet",
+            parquet_bytes([{"id": 1, "context": "강"}]),
+            "column question, answers missing; found id, context",
+        ),
+        (
+            "a.parquet",
+            parquet_bytes([{"id": "1", "context": "강", "question": None, "answers": None}]),
+            "row 0: question must be a string",
+        ),
+        ("a.json.gz", b"", "is not JSON"),
+        ("a.json.gz", b"{}", "is not a whole gzip file"),
+        ("a.json.gz", cut(gzip.compress(korquad2())), "is not a whole gzip file"),
+        ("a.json.gz", gzip.compress(b"{}")[:-3] + b"abc", "is not a whole gzip file"),
+        ("a.zip", b"", "is not a zip file that can be read"),
+        ("a.zip", cut(zip_bytes({"a.json": korquad2()})), "is not a zip file that can be read"),
+        ("a.zip", zip_bytes({}), "holds no data files"),
+        (
+            "a.zip",
+            zip_bytes({"a.html": b"", "b.txt": b"", "c": b"", "d": b""}),
+            "only a.html, b.txt, c, ...",
+        ),
+        ("a.zip", zip_bytes({"a.json": korquad2(), "b.json": b"{"}), "a.zip/b.json: is not JSON"),
+        ("a.zip", zip_bytes({"b/\n.json": b"{"}), "a.zip/b/\\n.json: is not JSON"),
+        (
+            "a.zip",
+            zip_bytes({"a.json": korquad2(), "b.json": korquad2()}),
+            "12 questions repeat an",
+        ),
+        ("a.jsonl", mrqa_line([{"text": "강"}]), "detected_answers: char_spans must be a list"),
+        ("a.jsonl", mrqa_line(["강"]), "detected_answers must be a list of objects"),
+        ("a.jsonl", mrqa_line([{"char_spans": [[0, 10]]}]), "char_spans must be pairs"),
+        ("a.jsonl", mrqa_line([{"char_spans": [[1, 0]]}]), "char_spans must be pairs"),
+        ("a.jsonl", mrqa_line([{"char_spans": [[-1, 0]]}]), "char_spans must be pairs"),
+        ("a.jsonl", mrqa_line([{"char_spans": [[0]]}]), "char_spans must be pairs"),
+        ("a.jsonl", mrqa_line([{"char_spans": [[0.0, 1.0]]}]), "char_spans must be pairs"),
+        ("a.jsonl", mrqa_line({"char_spans": [{"start": [0]}]}), "end must be a list"),
+        (
+            "a.jsonl",
+            mrqa_line({"char_spans": [{"start": [0, 3], "end": [0]}]}),
+            "char_spans has 2 starts but 1 ends",
+        ),
+    ],
+    ids=without_content,
+)
+def test_wrong_content(name: str, content: bytes | str, place: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError) as caught:
+        read_examples(str(path))
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert place in message
+    assert "\n" not in message
+    assert len(message) < 600
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", "nowhere.zip", "nowhere.parquet", "a.json.gz"])
+def test_no_such_file(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_examples(str(tmp_path / name))
+
+
+def test_archive_with_a_password(tmp_path: Path) -> None:
+    """Bit 0 of a member's flags says that it is encrypted."""
+    content = bytearray(zip_bytes({"a.json": korquad2()}))
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + place] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(UserError, match="password"):
+        read_examples(str(tmp_path / "a.zip"))
+
+
+@pytest.mark.parametrize("make", [korquad2, guids])
+def test_hub_data_set_in_these_formats(make: Callable[[], bytes], tmp_path: Path) -> None:
+    """A directory is read by `datasets` as a hub data set is."""
+    from datasets import load_dataset
+
+    (tmp_path / "a.json").write_bytes(make())
+    flat = load_dataset("json", data_files=str(tmp_path / "a.json"), field="data", split="train")
+    (tmp_path / "set").mkdir()
+    flat.to_parquet(str(tmp_path / "set" / "train.parquet"))
+    assert read_examples(f"hub:{tmp_path / 'set'}") == EXPECTED

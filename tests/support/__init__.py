@@ -1,0 +1,1 @@
+"""What tests share: texts, tokenizers, tiny models, runs of train.py."""

@@ -1,0 +1,14 @@
+"""What programs of other languages have for an offset."""
+
+from __future__ import annotations
+
+
+def measured(context: str, start: int, unit: str) -> int:
+    """What a program that counts in `unit` has for character `start`."""
+    before = context[:start]
+    return {
+        "UTF-8 bytes": len(before.encode()),
+        "UTF-16 units": sum(2 if ord(c) > 0xFFFF else 1 for c in before),
+        r"each \r\n as one character": len(before.replace("\r\n", "\n")),
+        r"each \n as two characters": len(before.replace("\n", "\r\n")),
+    }[unit]

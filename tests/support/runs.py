@@ -1,0 +1,185 @@
+"""Runs of train.py as processes of their own, started by forking one that has all imports done.
+
+A process that imports torch and transformers afresh takes seconds; a fork of one that has done so
+is the same program after its imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SERVER = """
+import json, os, signal, sys, time
+import torch
+torch.set_num_threads(1)
+import datasets, torch.utils.tensorboard, transformers.models.bert.modeling_bert
+import train, qa.build, qa.session
+
+def start(request):
+    pid = os.fork()
+    if pid:
+        return pid
+    os.setsid()  # a process group of its own, as a shell gives a job
+    for number, path in ((0, os.devnull), (1, request["stdout"]), (2, request["stderr"])):
+        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(path, flags), number)
+    exec(request["prelude"], {"__name__": "prelude"})
+    sys.exit(train.main(request["arguments"]))
+
+def wait(request):
+    deadline = time.monotonic() + request["timeout"]
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(request["pid"], os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    return None
+
+print("ready", flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    print(json.dumps((start if "arguments" in request else wait)(request)), flush=True)
+"""
+
+
+def environment() -> dict[str, str]:
+    """One thread, and nothing that torchrun set."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+
+
+@dataclass
+class Launcher:
+    """Starts runs and waits for them; `folder` takes what they print."""
+
+    server: subprocess.Popen[str]
+    folder: Path
+    started: int = 0
+
+    @classmethod
+    def open(cls, folder: Path) -> Launcher:
+        """Start the process that imports everything."""
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER],
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            bufsize=1,
+        )
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        return cls(server, folder)
+
+    def close(self) -> None:
+        """End the process that imported everything."""
+        assert self.server.stdin is not None
+        self.server.stdin.close()
+        self.server.wait(timeout=30)
+
+    def start(self, arguments: Sequence[str], prelude: str = "") -> Run:
+        """Start `train.py ARGUMENTS`; `prelude` is executed before it, in the same process."""
+        self.started += 1
+        stdout, stderr = (self.folder / f"{self.started}.{name}" for name in ("out", "err"))
+        request = {
+            "arguments": list(arguments),
+            "prelude": prelude,
+            "stdout": str(stdout),
+            "stderr": str(stderr),
+        }
+        return Run(self, self.ask(request), stdout, stderr)
+
+    def run(self, arguments: Sequence[str], prelude: str = "", timeout: float = 60) -> Run:
+        """Start a run and wait until it ends."""
+        run = self.start(arguments, prelude)
+        run.wait(timeout)
+        return run
+
+    def ask(self, request: dict[str, Any]) -> Any:
+        """Send a request to the server and return its answer."""
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps(request) + "\n")
+        return json.loads(self.server.stdout.readline())
+
+
+@dataclass
+class Run:
+    """A run that was started."""
+
+    launcher: Launcher
+    pid: int
+    stdout_file: Path
+    stderr_file: Path
+    code: int | None = None  # as subprocess has it: -9 after SIGKILL
+
+    def wait(self, timeout: float = 60) -> int:
+        """The exit code; a run that does not end in time is killed, and that is a failure."""
+        if self.code is None:
+            self.code = self.launcher.ask({"pid": self.pid, "timeout": timeout})
+        if self.code is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.code = self.launcher.ask({"pid": self.pid, "timeout": timeout})
+            raise AssertionError(f"run did not end in {timeout} s\n{self.stdout}\n{self.stderr}")
+        return self.code
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the run."""
+        os.kill(self.pid, number)
+
+    @property
+    def stdout(self) -> str:
+        """What it printed so far."""
+        return read(self.stdout_file)
+
+    @property
+    def stderr(self) -> str:
+        """What it printed on stderr so far, progress bar included."""
+        return read(self.stderr_file)
+
+    @property
+    def error_lines(self) -> list[str]:
+        """The lines on stderr that are not states of the progress bar."""
+        lines = self.stderr.replace("\r", "\n").splitlines()
+        return [line for line in lines if line.strip() and not re.match(r" *\d+%\|", line)]
+
+
+def read(path: Path) -> str:
+    """A file's text; "" if the run has not come to make it."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def wait_until(condition: Callable[[], object], run: Run | None = None) -> None:
+    """Wait until something is so; fails after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, (run.stdout, run.stderr) if run else ""
+        time.sleep(0.005)
+
+
+def free_port() -> int:
+    """A port for the processes of a run to meet at."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+        return port
+
+
+def as_rank(rank: int, size: int, port: int) -> str:
+    """A prelude: what torchrun tells a process."""
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
+    values = {name: str(value) for name, value in names.items()}
+    return f"import os\nos.environ.update({values | {'MASTER_ADDR': '127.0.0.1'}})\n"
