@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from qa.answerer import Answerer, DecodeOptions
+from qa.answering.answerer import Answerer, DecodeOptions
 from qa.config import EMBEDDED, Config
 from qa.data.batches.collate import Collator
 from qa.data.batches.training_order import TrainingOrder

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from qa.answerer import Answerer, Window, blocks
+from qa.answering.answerer import Answerer, Window, blocks
+from qa.answering.nbest import Answer
 from qa.data.examples import Example
 from qa.engine.distributed import World
 from qa.metrics import METRICS, Score
-from qa.nbest import Answer
 from qa.predictions import PredictionFiles
 from qa.tally import Tally
 from qa.unanswerable import NO_ANSWER_METRICS, metrics_for

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from qa.answering.nbest import NOTHING_FOUND, Answer
 from qa.data.examples import check_characters
 from qa.engine.errors import UserError, require
-from qa.nbest import NOTHING_FOUND, Answer
 from qa.predictions import NBEST_FILE, kind_of
 
 

@@ -24,8 +24,8 @@ from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.start import no_collection
 
 if TYPE_CHECKING:
-    from qa.answerer import Answerer
-    from qa.nbest import Answer
+    from qa.answering.answerer import Answerer
+    from qa.answering.nbest import Answer
 
 SETTINGS_FILE = "reader.json"
 SETTINGS = {
@@ -66,7 +66,7 @@ class Reader:
         max_answer_length, batch_size, null_score_diff_threshold; by default what the model was
         trained with. UserError if the model cannot be loaded or a setting does not fit it.
         """
-        from qa.answerer import Answerer, DecodeOptions
+        from qa.answering.answerer import Answerer, DecodeOptions
         from qa.data.batches.collate import Collator
         from qa.data.windows.iterate import WindowOptions, require_fits
         from qa.engine.precision import resolve_device, resolve_precision
@@ -142,9 +142,9 @@ class Reader:
 
     def _iterate_candidates(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
         """All candidates of each example, `top_k` of them or more; [] if it is left unanswered."""
-        from qa.answerer import blocks
+        from qa.answering.answerer import blocks
+        from qa.answering.nbest import null_odds
         from qa.data.windows.iterate import iterate_windows
-        from qa.nbest import null_odds
 
         # More candidates than usual are looked for if more are asked for.
         n_best_size = max(top_k, self.answerer.options.n_best_size)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qa.answering.nbest import Answer, null_odds
 from qa.engine.errors import UserError, require
-from qa.nbest import Answer, null_odds
 
 PREDICTIONS_FILE = "predictions.json"
 NBEST_FILE = "nbest_predictions.json"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qa.answering.nbest import Answer, null_odds
 from qa.data.examples import Example
 from qa.metrics import METRICS, Score
-from qa.nbest import Answer, null_odds
 from qa.predictions import PredictionFiles
 from qa.unanswerable import TUNE, tune_threshold
 

@@ -671,7 +671,7 @@ def test_removing_old_checkpoints_spares_the_good_one_that_a_run_came_from(
 
 
 # Every example is a block of its own, so that both processes have some to answer.
-SMALL_BLOCKS = "import qa.answerer; qa.answerer.WINDOWS_PER_BLOCK = 1\n"
+SMALL_BLOCKS = "import qa.answering.answerer; qa.answering.answerer.WINDOWS_PER_BLOCK = 1\n"
 
 
 def start_two(launcher: Launcher, arguments: list[str], prelude: str = "") -> list[Run]:

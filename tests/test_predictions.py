@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qa.nbest import Answer
+from qa.answering.nbest import Answer
 from qa.predictions import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE, PredictionFiles
 
 ANSWERS = [Answer("먼 불빛", 3, 7, 4.5, 0.75), Answer("불빛", 5, 7, 3.5, 0.25)]

@@ -18,7 +18,8 @@ from support.articles import ARTICLES, squad_json
 
 import qa.evaluate
 import train
-from qa.answerer import Answerer, DecodeOptions
+from qa.answering.answerer import Answerer, DecodeOptions
+from qa.answering.nbest import NOTHING_FOUND, Answer, null_odds
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows.iterate import WindowOptions, iterate_windows
@@ -26,7 +27,6 @@ from qa.engine.errors import UserError
 from qa.evaluation import Evaluation, evaluate
 from qa.metrics import METRICS, Score, score_predictions, score_question
 from qa.models.span_reader import SpanReader
-from qa.nbest import NOTHING_FOUND, Answer, null_odds
 from qa.predict import Reader
 from qa.predictions import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE, PredictionFiles
 from qa.unanswerable import TUNE, tune_threshold

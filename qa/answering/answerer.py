@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from qa.answering.nbest import Answer, CharacterScores, add_spans, rank_answers
 from qa.data.batches.collate import Collator
 from qa.data.batches.evaluation_batches import (
     BATCH_SIZE,
@@ -28,7 +29,6 @@ from qa.models.loss import window_loss
 from qa.models.packing.segments import round_coarsely, to_rows
 from qa.models.span_decode import Spans, best_spans
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs
-from qa.nbest import Answer, CharacterScores, add_spans, rank_answers
 
 WINDOWS_PER_BLOCK = 256  # within which batches are made; a last one need not be full
 

@@ -16,12 +16,12 @@ from support.articles import ARTICLES
 from support.tokenizers import train_byte_bpe, word_tokenizer
 
 import qa.predict
-from qa.answerer import Answerer, DecodeOptions
+from qa.answering.answerer import Answerer, DecodeOptions
+from qa.answering.nbest import Answer
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader
-from qa.nbest import Answer
 from qa.predict import Reader
 
 pytestmark = pytest.mark.usefixtures("one_thread")

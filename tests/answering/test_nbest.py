@@ -11,13 +11,13 @@ import pytest
 import torch
 from support.articles import ARTICLES
 
-from qa.answerer import Answerer, DecodeOptions, blocks
+from qa.answering.answerer import Answerer, DecodeOptions, blocks
+from qa.answering.nbest import CharacterScores, add_spans, rank_answers
 from qa.data.batches.collate import Collator
 from qa.data.batches.evaluation_batches import CPU_BATCH_TOKENS
 from qa.data.examples import Example
 from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.models.span_reader import SpanReader
-from qa.nbest import CharacterScores, add_spans, rank_answers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -266,7 +266,7 @@ def test_context_that_no_token_covers_has_no_answer(encoder_dir: Path, tokenizer
 
 
 def test_blocks_hold_whole_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.answerer.WINDOWS_PER_BLOCK", 4)
+    monkeypatch.setattr("qa.answering.answerer.WINDOWS_PER_BLOCK", 4)
     counts = [1, 2, 3, 1, 9, 1, 1]
     windows = [{"example_index": i, "n": n} for i, count in enumerate(counts) for n in range(count)]
     found = list(blocks(iter(windows)))

@@ -12,12 +12,12 @@ import pytest
 import torch
 from support.articles import ARTICLES
 
+from qa.answering.nbest import Answer
 from qa.data.examples import Example
 from qa.data.nfc import compose_example
 from qa.data.windows.iterate import WindowOptions
 from qa.engine.errors import UserError
 from qa.models.span_reader import SpanReader
-from qa.nbest import Answer
 from qa.predict import Reader, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")

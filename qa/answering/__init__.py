@@ -1,0 +1,1 @@
+"""From windows to answers: options, n-best, and the reader that people use."""
