@@ -11,7 +11,7 @@ import time
 from qa.arguments import Command, parse_arguments
 from qa.cli.parser import run_command, say
 from qa.hub import use_caches_if_unreachable
-from qa.output import check_output
+from qa.outputs.directory import check_output
 from qa.recipes import RECIPES
 from qa.start import no_collection
 

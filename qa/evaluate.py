@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from qa.cli.parser import Parser, run_command
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.errors import require
+from qa.evaluation.null_threshold import DEFAULT_THRESHOLD, TUNE, has_unanswerable, metrics_for
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
 from qa.metrics.table import ranking_note, score_table
 from qa.start import no_collection
-from qa.unanswerable import DEFAULT_THRESHOLD, TUNE, has_unanswerable, metrics_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from qa.data.examples import Example
-    from qa.evaluation import Evaluation
+    from qa.evaluation.evaluate import Evaluation
     from qa.predict import Reader
 
 
@@ -144,7 +144,7 @@ def evaluate_or_score(options: argparse.Namespace) -> None:
 
 def evaluate_model(options: argparse.Namespace) -> None:
     """Load a reader and a data set, score the one on the other, print and write."""
-    from qa.output import check_not_a_run, check_output, make_output
+    from qa.outputs.directory import check_not_a_run, check_output, make_output
 
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
     check_output(options.output_dir, resume=False, overwrite=options.overwrite)
@@ -193,8 +193,8 @@ def score_reader(
 ) -> Evaluation:
     """Answer and score the questions; writes the prediction files."""
     from qa.data.windows.iterate import iterate_windows
-    from qa.evaluation import evaluate
-    from qa.predictions import PredictionFiles
+    from qa.evaluation.evaluate import evaluate
+    from qa.outputs.prediction_files import PredictionFiles
 
     # Not from a cache on disk: importing `datasets` takes as long as cutting 2,000 questions' own.
     windows = iterate_windows(examples, reader.tokenizer, reader.windows)
@@ -212,7 +212,7 @@ def report(
 ) -> None:
     """Print what came out, and write it into metrics.json."""
     from qa.engine.atomic_files import write_json
-    from qa.output import METRICS_FILE
+    from qa.outputs.directory import METRICS_FILE
 
     intervals = {score.name: score.intervals() for score in scores}
     write_json(

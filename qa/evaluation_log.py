@@ -8,8 +8,8 @@ from qa.data.examples import Example
 from qa.engine.atomic_files import write_json
 from qa.engine.best_tracker import BestTracker
 from qa.engine.tensorboard import TensorBoard
-from qa.evaluation import Evaluation
-from qa.output import METRICS_FILE
+from qa.evaluation.evaluate import Evaluation
+from qa.outputs.directory import METRICS_FILE
 from qa.report import read_predictions, sample_answers, samples_as_markdown
 
 

@@ -11,8 +11,8 @@ from qa.data.examples import Example
 from qa.engine.best_tracker import BestTracker
 from qa.metrics import METRICS
 from qa.metrics.table import score_table
-from qa.output import BEST
-from qa.predictions import PREDICTIONS_FILE
+from qa.outputs.directory import BEST
+from qa.outputs.prediction_files import PREDICTIONS_FILE
 
 SAMPLES = 5
 

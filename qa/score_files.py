@@ -18,7 +18,7 @@ from qa.metrics.compare import Difference, compare
 from qa.metrics.no_answer import apply_threshold, best_thresholds
 from qa.metrics.official import missing_note, summarise, summary_intervals
 from qa.metrics.table import difference_table, ranking_note, score_table
-from qa.predictions import read_na_probs, read_prediction_file
+from qa.outputs.prediction_files import read_na_probs, read_prediction_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,7 @@ def score_files(options: argparse.Namespace) -> None:
 
 def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
     """UserError for flags that do not go together or an output directory that cannot be used."""
-    from qa.output import check_not_a_run, check_output
+    from qa.outputs.directory import check_not_a_run, check_output
 
     files, na_files = len(options.predictions), len(options.na_probs or ())
     require(files <= 2, f"--predictions takes one file, or two to compare, not {files}")
@@ -176,7 +176,7 @@ def as_json(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, An
 def write_report(output_dir: str, report: Mapping[str, Any]) -> None:
     """Write metrics.json into a directory that was checked before."""
     from qa.engine.atomic_files import write_json
-    from qa.output import METRICS_FILE, make_output
+    from qa.outputs.directory import METRICS_FILE, make_output
 
     directory = make_output(output_dir, "evaluation")
     write_json(directory / METRICS_FILE, dict(report))

@@ -31,9 +31,10 @@ from qa.engine.progress import progress_bar
 from qa.engine.signals import STOP_SIGNALS, StopSignals
 from qa.engine.step_trace import StepTrace
 from qa.engine.tensorboard import TensorBoard, has_point
-from qa.evaluation import Evaluation, evaluate, iterate_rows
+from qa.evaluation.evaluate import Evaluation, evaluate, iterate_rows
+from qa.evaluation.null_threshold import TUNE, has_unanswerable
 from qa.evaluation_log import EvaluationLog, describe_evaluation
-from qa.output import (
+from qa.outputs.directory import (
     BEST,
     CHECKPOINTS,
     CONFIG_FILE,
@@ -42,11 +43,10 @@ from qa.output import (
     clear_output,
     make_output,
 )
-from qa.predictions import PREDICTIONS_FILE, PredictionFiles
+from qa.outputs.prediction_files import PREDICTIONS_FILE, PredictionFiles
 from qa.report import final_report
 from qa.resume import describe_new_length, require_same_run, run_identity
 from qa.training_log import TrainingLog
-from qa.unanswerable import TUNE, has_unanswerable
 
 
 class Session:

@@ -24,8 +24,8 @@ from typing import Any
 from qa.arguments import parse_arguments
 from qa.cli.parser import Parser, run_command
 from qa.engine.errors import RunStopped, UserError, require
-from qa.output import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
-from qa.predictions import NBEST_FILE, PREDICTIONS_FILE
+from qa.outputs.directory import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
+from qa.outputs.prediction_files import NBEST_FILE, PREDICTIONS_FILE
 
 DEFAULT_STEPS = 20
 STARTED = "output: "  # what train.py prints when it has opened its output directory

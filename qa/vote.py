@@ -15,9 +15,9 @@ from pathlib import Path
 from qa.answering.nbest import Answer, null_odds
 from qa.cli.parser import Parser, run_command
 from qa.engine.errors import require
-from qa.nbest_file import NbestFile, nbest_path, open_nbest
-from qa.output import METRICS_FILE, check_not_a_run, check_output, make_output
-from qa.predictions import NBEST_FILE, PredictionFiles
+from qa.outputs.directory import METRICS_FILE, check_not_a_run, check_output, make_output
+from qa.outputs.nbest_file import NbestFile, nbest_path, open_nbest
+from qa.outputs.prediction_files import NBEST_FILE, PredictionFiles
 
 
 def make_parser() -> argparse.ArgumentParser:

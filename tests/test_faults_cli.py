@@ -364,7 +364,7 @@ MOMENTS = {
         "os.rename", "str(args[0]).endswith('.best.tmp') and step > 3"
     ),
     "between best model and predictions": kill_before(
-        "qa.predictions.PredictionFiles.commit", "step > 3"
+        "qa.outputs.prediction_files.PredictionFiles.commit", "step > 3"
     ),
     "between the two prediction files": kill_before(
         "os.replace", "step > 3 and str(args[1]).endswith('/nbest_predictions.json')"

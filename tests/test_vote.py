@@ -18,8 +18,13 @@ from support.articles import ARTICLES
 import qa.evaluate
 import qa.vote
 from qa.answering.nbest import NOTHING_FOUND, Answer, null_odds, rank_answers
-from qa.output import OUTPUTS
-from qa.predictions import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE, PredictionFiles
+from qa.outputs.directory import OUTPUTS
+from qa.outputs.prediction_files import (
+    NBEST_FILE,
+    NULL_ODDS_FILE,
+    PREDICTIONS_FILE,
+    PredictionFiles,
+)
 from qa.vote import merge_answers
 
 Run = Callable[..., tuple[int, str, str]]

@@ -24,12 +24,17 @@ from qa.data.batches.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.engine.errors import UserError
-from qa.evaluation import Evaluation, evaluate
+from qa.evaluation.evaluate import Evaluation, evaluate
+from qa.evaluation.null_threshold import TUNE, tune_threshold
 from qa.metrics import METRICS, Score, score_predictions, score_question
 from qa.models.span_reader import SpanReader
+from qa.outputs.prediction_files import (
+    NBEST_FILE,
+    NULL_ODDS_FILE,
+    PREDICTIONS_FILE,
+    PredictionFiles,
+)
 from qa.predict import Reader
-from qa.predictions import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE, PredictionFiles
-from qa.unanswerable import TUNE, tune_threshold
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

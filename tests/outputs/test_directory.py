@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import qa.output
+import qa.outputs.directory
 from qa.engine import UserError
-from qa.output import check_output, clear_output, make_output
+from qa.outputs.directory import check_output, clear_output, make_output
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_overwrite_removes_a_link_and_not_what_it_points_to(tmp_path: Path) -> N
 def test_overwrite_knows_every_name_that_a_run_writes() -> None:
     expected = {"config.json", "metrics.json", "predictions.json", "nbest_predictions.json"}
     expected |= {"null_odds.json", "trace.json"}
-    assert set(qa.output.OUTPUTS) == expected | {"checkpoints", "best", "tensorboard"}
+    assert set(qa.outputs.directory.OUTPUTS) == expected | {"checkpoints", "best", "tensorboard"}
 
 
 @pytest.mark.parametrize("below", ["", "run", "deep/er"])

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from qa.answering.nbest import NOTHING_FOUND, Answer
 from qa.data.examples import check_characters
 from qa.engine.errors import UserError, require
-from qa.predictions import NBEST_FILE, kind_of
+from qa.outputs.prediction_files import NBEST_FILE, kind_of
 
 
 def nbest_path(place: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from qa.engine.atomic_files import remove
 from qa.engine.errors import UserError, require
 from qa.engine.lock import LOCK_FILE
-from qa.predictions import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE
+from qa.outputs.prediction_files import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"

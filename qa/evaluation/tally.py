@@ -9,9 +9,9 @@ import numpy as np
 
 from qa.answering.nbest import Answer, null_odds
 from qa.data.examples import Example
+from qa.evaluation.null_threshold import TUNE, tune_threshold
 from qa.metrics import METRICS, Score
-from qa.predictions import PredictionFiles
-from qa.unanswerable import TUNE, tune_threshold
+from qa.outputs.prediction_files import PredictionFiles
 
 
 class Tally:
@@ -25,7 +25,7 @@ class Tally:
 
     @property
     def null_odds(self) -> np.ndarray:
-        """(Q,) see qa.unanswerable."""
+        """(Q,) see qa.evaluation.null_threshold."""
         return np.array(self._odds)
 
     @property

@@ -18,10 +18,10 @@ from qa.answering.answerer import Answerer, Window, blocks
 from qa.answering.nbest import Answer
 from qa.data.examples import Example
 from qa.engine.distributed import World
+from qa.evaluation.null_threshold import NO_ANSWER_METRICS, metrics_for
+from qa.evaluation.tally import Tally
 from qa.metrics import METRICS, Score
-from qa.predictions import PredictionFiles
-from qa.tally import Tally
-from qa.unanswerable import NO_ANSWER_METRICS, metrics_for
+from qa.outputs.prediction_files import PredictionFiles
 
 MAIN_SCORE = "korquad1"
 
@@ -37,7 +37,7 @@ class Evaluation:
     seconds: float
     decode_seconds: float  # part of `seconds`: decoding, merging, text, scores, files
     has_answer: np.ndarray  # (Q,) bool
-    null_odds: np.ndarray  # (Q,) see qa.unanswerable
+    null_odds: np.ndarray  # (Q,) see qa.evaluation.null_threshold
     threshold: float | None  # above these odds a question was left unanswered; None: never
 
     @property

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from qa.answering.nbest import Answer
-from qa.predictions import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE, PredictionFiles
+from qa.outputs.prediction_files import (
+    NBEST_FILE,
+    NULL_ODDS_FILE,
+    PREDICTIONS_FILE,
+    PredictionFiles,
+)
 
 ANSWERS = [Answer("먼 불빛", 3, 7, 4.5, 0.75), Answer("불빛", 5, 7, 3.5, 0.25)]
 ODD_IDS = ['a"b', "back\\slash", "new\nline", "\u2028", "강", "", "😀", "{", "\x00", "</script>"]
