@@ -43,9 +43,9 @@ def train(command: Command) -> None:
         use_caches_if_unreachable()
 
     with no_collection():
-        from qa.build import build_job
         from qa.engine.signals import StopSignals
-        from qa.session import Session
+        from qa.training.build import build_job
+        from qa.training.session import Session
 
         job = build_job(config, say)
     # The session is the output directory with its curves, checkpoints and best model.

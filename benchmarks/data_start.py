@@ -39,12 +39,12 @@ def start(options: argparse.Namespace) -> alternate.Run:
     import datasets  # noqa: F401
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer  # noqa: F401
 
-    from qa import build
     from qa.arguments import Command
     from qa.config import Config, DataConfig, ModelConfig, OutputConfig
     from qa.engine.config import TrainConfig
     from qa.engine.signals import StopSignals
-    from qa.session import Session
+    from qa.training import build
+    from qa.training.session import Session
 
     laps = alternate.Laps()
     laps.end("imports")

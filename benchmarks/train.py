@@ -107,12 +107,12 @@ def run(options: argparse.Namespace) -> alternate.Run:
 
 def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
     """Two epochs with TrainingRun; (seconds of the second, token positions computed, format)."""
-    from qa.build import reader_loss
     from qa.data.batches.collate import Collator
     from qa.data.batches.training_order import TrainingOrder
     from qa.engine.config import TrainConfig
     from qa.engine.loop import TrainingRun
     from qa.engine.rng import seed_everything
+    from qa.training.build import reader_loss
 
     seed_everything(42)
     reader = SpanReader.from_pretrained(

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from qa.build import reader_loss
 from qa.data.batches.collate import Collator
 from qa.data.batches.training_order import TrainingOrder
 from qa.data.examples import Example
 from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.engine import TrainConfig, TrainingRun
 from qa.models.span_reader import SpanReader
+from qa.training.build import reader_loss
 
 pytestmark = [
     pytest.mark.cuda,

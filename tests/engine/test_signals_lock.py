@@ -19,7 +19,7 @@ import pytest
 from qa.engine import UserError
 from qa.engine.lock import LOCK_FILE, RunLock
 from qa.engine.signals import STOP_SIGNALS, StopSignals
-from qa.session import Session
+from qa.training.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["SIGTERM", "SIGINT", "SIGUSR1"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from support.articles import ARTICLES
 
-import qa.build
+import qa.training.build
 from qa.answering.nbest import Answer
 from qa.config import config_from_flat
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
@@ -218,8 +218,8 @@ def test_training_takes_all_files_of_one_commit(
         publish(reader_dir, NEW)
         return tokenizer
 
-    monkeypatch.setattr(qa.build, "load_tokenizer", load_and_move_on)
+    monkeypatch.setattr(qa.training.build, "load_tokenizer", load_and_move_on)
     config = config_from_flat({"model": NAME, "train_data": "a.json"})
-    _, reader = qa.build.load_model(config, [])
+    _, reader = qa.training.build.load_model(config, [])
     assert reader.new_weights == []
     assert all(torch.equal(value, expected[key]) for key, value in reader.state_dict().items())

@@ -26,7 +26,7 @@ import json, os, signal, sys, time
 import torch
 torch.set_num_threads(1)
 import datasets, torch.utils.tensorboard, transformers.models.bert.modeling_bert
-import train, qa.build, qa.session
+import train, qa.training.build, qa.training.session
 
 def start(request):
     pid = os.fork()

@@ -10,7 +10,7 @@ from qa.engine.best_tracker import BestTracker
 from qa.engine.tensorboard import TensorBoard
 from qa.evaluation.evaluate import Evaluation
 from qa.outputs.directory import METRICS_FILE
-from qa.report import read_predictions, sample_answers, samples_as_markdown
+from qa.training.final_report import read_predictions, sample_answers, samples_as_markdown
 
 
 class EvaluationLog:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 HOOK = """
 import os, shutil, signal, time
 from pathlib import Path
-from qa.session import Session
+from qa.training.session import Session
 take = Session.take
 def take_with_hook(session, out):
     hook(session, out.global_step)
@@ -208,7 +208,7 @@ def test_a_signal_during_an_evaluation(
     directory = tmp_path / "run"
     prelude = f"""
 import os, signal
-from qa.session import Session
+from qa.training.session import Session
 must_abort = Session._must_abort
 def signal_and_ask(session):
     if session.run.global_step == {step}:
@@ -237,7 +237,7 @@ def test_an_evaluation_made_up_for_is_not_drawn_twice_if_the_run_is_killed_again
     directory = tmp_path / "run"
     abort = """
 import os, signal
-from qa.session import Session
+from qa.training.session import Session
 must_abort = Session._must_abort
 def signal_and_ask(session):
     if session.run.global_step == 6:
@@ -293,7 +293,7 @@ def test_a_signal_after_the_last_step_of_a_run_without_evaluation(
     directory = tmp_path / "run"
     prelude = """
 import os, signal
-from qa.session import Session
+from qa.training.session import Session
 save = Session.save
 def save_after_signal(session):
     if session.run.global_step == 12:
@@ -346,7 +346,7 @@ MOMENTS = {
     "before the folder of checkpoints is made": kill_before(
         "qa.engine.checkpoint_writer.CheckpointWriter.__init__", "step == 0"
     ),
-    "before the first checkpoint": kill_before("qa.session.Session.save", "step == 2"),
+    "before the first checkpoint": kill_before("qa.training.session.Session.save", "step == 2"),
     "while the first checkpoint is written": kill_before(
         "qa.engine.checkpoint.fingerprint", "step == 2"
     ),
@@ -370,9 +370,9 @@ MOMENTS = {
         "os.replace", "step > 3 and str(args[1]).endswith('/nbest_predictions.json')"
     ),
     "between an evaluation and its checkpoint": kill_before(
-        "qa.session.Session.save", "step == 12"
+        "qa.training.session.Session.save", "step == 12"
     ),
-    "after the last checkpoint": kill_before("qa.session.Session.finish", "step == 12"),
+    "after the last checkpoint": kill_before("qa.training.session.Session.finish", "step == 12"),
 }  # fmt: skip
 
 
@@ -652,14 +652,14 @@ def test_removing_old_checkpoints_spares_the_good_one_that_a_run_came_from(
     """Steps 8 and 10 are damaged, the run goes on from 4, and is killed after it saved 6."""
     directory = tmp_path / "run"
     own = [*flags, "--save-total-limit", "2", "--output-dir", str(directory)]
-    killed = launcher.run(own, kill_before("qa.session.Session.save", "step == 12"))
+    killed = launcher.run(own, kill_before("qa.training.session.Session.save", "step == 12"))
     assert killed.code == -signal.SIGKILL
     shutil.copytree(directory / "checkpoints" / "step-00000008", tmp_path / "good")
     for path in list_checkpoints(directory / "checkpoints")[-1:]:
         (path / "state.pt").write_bytes(b"")
     extra = ["--save-total-limit", "1"]
     arguments = ["--resume", *extra, "--save-steps", "1", "--output-dir", str(directory)]
-    again = launcher.run(arguments, kill_before("qa.session.Session.save", "step == 10"))
+    again = launcher.run(arguments, kill_before("qa.training.session.Session.save", "step == 10"))
     assert again.code == -signal.SIGKILL
     # Step 9 was saved after the damaged step 10, and is the newest good one.
     assert "step-00000009" in [path.name for path in list_checkpoints(directory / "checkpoints")]
@@ -772,7 +772,11 @@ def test_two_processes_resumed_are_bit_identical(
     """With dropout and bf16: every process's own random numbers are restored."""
     for name in ("whole", "killed"):
         own = ["--output-dir", str(tmp_path / name)]
-        kill = kill_before("qa.session.Session.evaluate", "step == 9") if name == "killed" else ""
+        kill = (
+            kill_before("qa.training.session.Session.evaluate", "step == 9")
+            if name == "killed"
+            else ""
+        )
         ranks = start_two(launcher, [*flags, *own], kill)
         codes = [rank.wait() for rank in ranks]
         if name == "killed":
@@ -820,7 +824,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(
     directory = tmp_path / "run"
     kill = """
 import os, signal
-from qa.session import Session
+from qa.training.session import Session
 Session.take = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
 """
     run = launcher.run([*flags, "--output-dir", str(directory)], kill)
@@ -840,7 +844,7 @@ def test_resuming_without_any_checkpoint_removes_no_model(
     (directory / "checkpoints").mkdir()
     stop = """
 import os, signal
-from qa.session import Session
+from qa.training.session import Session
 Session.take = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
 """
     run = launcher.run(["--resume", "--output-dir", str(directory)], stop)

@@ -23,7 +23,6 @@ import qa.evaluate
 import qa.predict
 import train
 from qa import verify_resume
-from qa.build import describe
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
@@ -32,6 +31,7 @@ from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
 from qa.models.span_reader import BOUNDARY_FILE
+from qa.training.build import describe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,7 +43,7 @@ QUESTION = "강나루가 태어난 해는?"
 # Kills itself, without any chance to tidy up, when it is to evaluate after step 9.
 KILL_AT_STEP_9 = """
 import os, signal, sys, train
-from qa.session import Session
+from qa.training.session import Session
 evaluate = Session.evaluate
 def evaluate_or_die(session):
     if session.run.global_step == 9:

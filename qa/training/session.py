@@ -14,7 +14,6 @@ import torch
 
 import qa
 from qa.arguments import Command
-from qa.build import Job
 from qa.cli.parser import say
 from qa.engine.atomic_files import remove, replace_directory, restore_directory, write_json
 from qa.engine.best_tracker import BestTracker
@@ -33,7 +32,6 @@ from qa.engine.step_trace import StepTrace
 from qa.engine.tensorboard import TensorBoard, has_point
 from qa.evaluation.evaluate import Evaluation, evaluate, iterate_rows
 from qa.evaluation.null_threshold import TUNE, has_unanswerable
-from qa.evaluation_log import EvaluationLog, describe_evaluation
 from qa.outputs.directory import (
     BEST,
     CHECKPOINTS,
@@ -44,9 +42,11 @@ from qa.outputs.directory import (
     make_output,
 )
 from qa.outputs.prediction_files import PREDICTIONS_FILE, PredictionFiles
-from qa.report import final_report
-from qa.resume import describe_new_length, require_same_run, run_identity
-from qa.training_log import TrainingLog
+from qa.training.build import Job
+from qa.training.curves import TrainingLog
+from qa.training.final_report import final_report
+from qa.training.resume import describe_new_length, require_same_run, run_identity
+from qa.training.validation import EvaluationLog, describe_evaluation
 
 
 class Session:

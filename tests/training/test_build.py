@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from qa.build import Job, build_job
 from qa.config import config_from_flat
+from qa.training.build import Job, build_job
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qa.engine.errors import UserError
-from qa.resume import require_same_run
+from qa.training.resume import require_same_run
 
 IDENTITY = {"model": "a1", "learning_rate": 1e-3, "character_boundaries": True}
 

@@ -6,10 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-from qa.build import Job
 from qa.config import Config
 from qa.engine.errors import UserError, require
 from qa.engine.loop import TrainingRun
+from qa.training.build import Job
 
 SAME_SETTINGS = (
     "max_seq_length",
