@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 import time
 
-from qa.arguments import Command, parse_arguments
 from qa.cli.parser import run_command, say
+from qa.cli.startup import no_collection
+from qa.cli.train_flags import Command, parse_arguments
 from qa.hub import use_caches_if_unreachable
 from qa.outputs.directory import check_output
 from qa.recipes import RECIPES
-from qa.start import no_collection
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -45,11 +45,11 @@ def prepare_epoch(options: argparse.Namespace) -> alternate.Run:
     import datasets  # noqa: F401
     from torch.utils.data import DataLoader
 
+    from qa.cli.startup import no_collection
     from qa.data.batches.collate import Collator
     from qa.data.batches.training_order import TrainingOrder
     from qa.data.windows.cache import cached_windows
     from qa.models.pretrained import load_tokenizer
-    from qa.start import no_collection
 
     laps = alternate.Laps()
     memory = AnonymousMemory()

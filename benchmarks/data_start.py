@@ -39,7 +39,7 @@ def start(options: argparse.Namespace) -> alternate.Run:
     import datasets  # noqa: F401
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer  # noqa: F401
 
-    from qa.arguments import Command
+    from qa.cli.train_flags import Command
     from qa.config import Config, DataConfig, ModelConfig, OutputConfig
     from qa.engine.config import TrainConfig
     from qa.engine.signals import StopSignals

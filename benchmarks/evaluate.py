@@ -9,7 +9,7 @@ decode, write predictions and score. A model without a span head gets a new one,
 usual  Trainer.predict as the usual script calls it: fp32, every window padded to max_seq_length,
        batches of 8, and n-best post-processing in Python
 best   Trainer.predict at its best: bf16, padded per batch, batches of 32; the same post-processing
-qa     what `python -m qa.evaluate` does
+qa     what `python -m qa evaluate` does
 
 The time is the whole process's, and its parts: load (imports, data, model), windows, model, post
 (decoding, text, files, scores). windows_per_s is of the model's part; qa's has the windows in it,
@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 from benchmarks import alternate, material
+from qa.cli.predict import SETTINGS_FILE
 from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.examples import Example
 from qa.engine.atomic_files import write_json
-from qa.predict import SETTINGS_FILE
 
 RUN = "benchmarks.evaluation_run"
 CONTESTANTS = ("usual", "best", "qa")

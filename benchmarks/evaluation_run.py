@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> alternate.Run:
 def evaluate_with_qa(
     options: argparse.Namespace, folder: Path, laps: alternate.Laps
 ) -> alternate.Run:
-    """As `qa.evaluate.evaluate_model` does it."""
+    """As `qa.cli.evaluate.evaluate_model` does it."""
     from qa import evaluate
 
     line = [options.model, "--data", options.data, "--precision", options.precision]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.soak [--kills 13]
 
-Runs `qa.verify_resume` on the embedded data for data workers 0 and 2 and accumulation 1 and 3, in
+Runs `qa verify-resume` on the embedded data for data workers 0 and 2 and accumulation 1 and 3, in
 bf16 with dropout on: 52 SIGKILLs by default. Exit code 1 at the first difference.
 """
 
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from qa import verify_resume
+from qa.cli import verify_resume
 from qa.data.examples import Example
 from qa.data.quickstart.passages import make_quickstart
 from qa.data.quickstart.tokenizer import train_tokenizer

@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 import torch
 from support.articles import squad_json
+from support.runs import ROOT
 
-import qa.evaluate
-import qa.predict
+import qa.cli.evaluate
+import qa.cli.predict
 import train
-from qa import verify_resume
+from qa.cli import verify_resume
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
@@ -35,7 +36,6 @@ from qa.training.build import describe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-ROOT = Path(train.__file__).resolve().parent
 HOLDOUT = 0.34  # every 3rd: articles 0 and 3 of the 6
 CONTEXT = "강나루는 1921년에 푸른골에서 태어난 화가이다."
 QUESTION = "강나루가 태어난 해는?"
@@ -198,7 +198,7 @@ def test_run_ends_with_where_everything_is(trained: Path) -> None:
     assert "8 questions" in output
     assert "4 questions" in output
     assert f"output: {trained}" in output
-    assert f"python -m qa.predict {trained / 'best'}" in output
+    assert f"python -m qa predict {trained / 'best'}" in output
     assert "KorQuAD 1.0" in output
     assert "SQuAD v1.1" in output
 
@@ -409,7 +409,7 @@ def test_resumed_without_the_best_model(
     if train.main([*arguments, "--resume", "--output-dir", str(moved)]) == 2:
         assert capsys.readouterr().err.startswith("error: ")
     else:
-        qa.predict.Reader.from_pretrained(moved / "best")
+        qa.cli.predict.Reader.from_pretrained(moved / "best")
 
 
 def test_resuming_a_finished_run_changes_no_result(
@@ -458,7 +458,7 @@ def test_run_without_evaluation_saves_the_last_model(
     arguments = flags[:index] + flags[index + 2 :]
     assert train.main([*arguments, "--max-steps", "2", "--output-dir", str(tmp_path / "run")]) == 0
     assert "not scored" in capsys.readouterr().out
-    answers = qa.predict.Reader.from_pretrained(tmp_path / "run" / "best").answer(
+    answers = qa.cli.predict.Reader.from_pretrained(tmp_path / "run" / "best").answer(
         question=QUESTION, context=CONTEXT
     )
     assert len(answers) == 1
@@ -762,7 +762,7 @@ def test_refusal_of_a_real_process(tmp_path: Path, flags: list[str]) -> None:
 
 def test_predict_prints_the_answer(trained: Path) -> None:
     arguments = ["--context", CONTEXT, "--question", QUESTION, "--top-k", "3", "--device", "cpu"]
-    result = run_python("-m", "qa.predict", str(trained / "best"), *arguments)
+    result = run_python("-m", "qa", "predict", str(trained / "best"), *arguments)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     lines = [line.split("\t") for line in result.stdout.splitlines()]
@@ -777,7 +777,7 @@ def test_predict_answers_a_file_as_the_training_did(
     trained: Path, data_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [str(trained / "best"), "--data", str(data_file), "--json", "--top-k", "20"]
-    assert qa.predict.main([*arguments, "--device", "cpu", "--precision", "fp32"]) == 0
+    assert qa.cli.predict.main([*arguments, "--device", "cpu", "--precision", "fp32"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
     rows = {row["id"]: row for row in map(json.loads, captured.out.splitlines())}
@@ -791,7 +791,7 @@ def test_predict_answers_a_file_as_the_training_did(
 def test_predict_prints_a_file_for_people(
     trained: Path, data_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert qa.predict.main([str(trained / "best"), "--data", str(data_file)]) == 0
+    assert qa.cli.predict.main([str(trained / "best"), "--data", str(data_file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 24
     assert lines[0] == "0-0\t강나루가 태어난 해는?"
@@ -802,7 +802,7 @@ def test_evaluate_repeats_the_best_evaluation(
 ) -> None:
     arguments = ["--data", str(data_file), "--output-dir", str(tmp_path / "scores")]
     arguments += ["--holdout", str(HOLDOUT), "--device", "cpu", "--precision", "fp32"]
-    result = run_python("-m", "qa.evaluate", str(trained / "best"), *arguments)
+    result = run_python("-m", "qa", "evaluate", str(trained / "best"), *arguments)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert "4 questions" in result.stdout
@@ -822,7 +822,7 @@ def test_evaluate_scores_a_whole_file(
 ) -> None:
     output = tmp_path / "deep" / "scores"
     arguments = [str(trained / "best"), "--data", str(data_file), "--output-dir", str(output)]
-    assert qa.evaluate.main([*arguments, "--batch-size", "3"]) == 0
+    assert qa.cli.evaluate.main([*arguments, "--batch-size", "3"]) == 0
     assert "12 questions" in capsys.readouterr().out
     golds = {example.id: example.answers for example in read_examples(str(data_file))}
     predictions = read_json(output / "predictions.json")
@@ -848,7 +848,7 @@ def test_evaluate_scores_a_whole_file(
 def test_predict_refuses(
     extra: list[str], expected: str, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert expected in refusal(capsys, [str(trained / "best"), *extra], qa.predict.main)
+    assert expected in refusal(capsys, [str(trained / "best"), *extra], qa.cli.predict.main)
 
 
 @pytest.mark.parametrize(
@@ -869,7 +869,7 @@ def test_evaluate_refuses(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = [str(trained / "best"), "--data", str(data_file), *extra]
-    assert expected in refusal(capsys, arguments, qa.evaluate.main)
+    assert expected in refusal(capsys, arguments, qa.cli.evaluate.main)
 
 
 @pytest.mark.parametrize("extra", [[], ["--overwrite"]])
@@ -878,11 +878,11 @@ def test_evaluate_leaves_the_files_of_a_run_alone(
 ) -> None:
     before = snapshot(trained)
     arguments = [str(trained / "best"), "--data", str(data_file), "--output-dir", str(trained)]
-    assert str(trained) in refusal(capsys, [*arguments, *extra], qa.evaluate.main)
+    assert str(trained) in refusal(capsys, [*arguments, *extra], qa.cli.evaluate.main)
     assert snapshot(trained) == before
 
 
-@pytest.mark.parametrize("main", [qa.predict.main, qa.evaluate.main])
+@pytest.mark.parametrize("main", [qa.cli.predict.main, qa.cli.evaluate.main])
 def test_encoder_that_was_not_trained_is_refused(
     main: Callable[..., int],
     encoder_dir: Path,

@@ -1,7 +1,7 @@
 """Examine a data set before training: what is wrong with it, and what a tokenizer can reach on it.
 
-python -m qa.cli.doctor FILE --model DIR_OR_HUB_ID
-python -m qa.cli.doctor FILE --write-fixed FIXED.json
+python -m qa doctor FILE --model DIR_OR_HUB_ID
+python -m qa doctor FILE --write-fixed FIXED.json
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa.cli.doctor`."""
+    """The command line of `python -m qa doctor`."""
     parser = Parser(
-        prog="python -m qa.cli.doctor",
+        prog="python -m qa doctor",
         description="What a data set and a tokenizer allow: counts, lengths, broken offsets and how"
         " to mend them, ceilings of the score, windows.",
     )
@@ -115,7 +114,3 @@ def make_report(options: argparse.Namespace, mended: Any, tokenizer: Any) -> dic
         "same_question_twice": mended.same_question_twice,
         "parts": profiles,
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

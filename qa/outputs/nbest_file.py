@@ -21,7 +21,7 @@ def nbest_path(place: str) -> Path:
         path /= NBEST_FILE
         require(
             path.is_file(),
-            f"{place}: holds no {NBEST_FILE}; pass a directory that train.py or qa.evaluate wrote,"
+            f"{place}: holds no {NBEST_FILE}; pass a directory that train.py or qa evaluate wrote,"
             " or the file itself",
         )
     return path
@@ -89,7 +89,7 @@ class NbestFile:
 
     def _expected(self, number: int) -> str:
         return (
-            f"{self.path}: line {number} is not as train.py and qa.evaluate write {NBEST_FILE}:"
+            f"{self.path}: line {number} is not as train.py and qa evaluate write {NBEST_FILE}:"
             " { and } on lines of their own, one question with its answers a line between them"
         )
 
@@ -104,7 +104,7 @@ def check_answers(answers: Any, where: str) -> None:
         require(
             is_answer(answer),
             f"{where}: answer {number} is not a text with start, end, score and a probability from"
-            f" 0 to 1; pass {NBEST_FILE} as train.py and qa.evaluate write it",
+            f" 0 to 1; pass {NBEST_FILE} as train.py and qa evaluate write it",
         )
         check_characters(answer["text"], f"{where}: answer {number}")
 

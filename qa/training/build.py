@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from qa.answering.answerer import Answerer, DecodeOptions
+from qa.cli.predict import SETTINGS_FILE
 from qa.config import EMBEDDED, Config
 from qa.data.batches.collate import Collator
 from qa.data.batches.training_order import TrainingOrder
@@ -37,7 +38,6 @@ from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.r_drop import r_drop_loss
 from qa.models.small_bert import small_bert_config
 from qa.models.span_reader import SpanReader, model_inputs
-from qa.predict import SETTINGS_FILE
 
 
 @dataclass

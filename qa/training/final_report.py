@@ -66,7 +66,7 @@ def final_report(
         lines.append(score_table(scores))
     model = shlex.quote(str(directory / BEST))
     lines.append("")
-    lines.append(f"ask it:  python -m qa.predict {model} --context '...' --question '...'")
+    lines.append(f"ask it:  python -m qa predict {model} --context '...' --question '...'")
     lines.append(f"curves:  tensorboard --logdir {shlex.quote(str(directory.parent))}")
     if recipe == "quickstart":
         lines.append(

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 import qa
-from qa.arguments import Command
 from qa.cli.parser import say
+from qa.cli.train_flags import Command
 from qa.engine.atomic_files import remove, replace_directory, restore_directory, write_json
 from qa.engine.best_tracker import BestTracker
 from qa.engine.checkpoint import (

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from support.articles import ARTICLES
 from support.tokenizers import train_byte_bpe, word_tokenizer
 
-import qa.predict
+import qa.cli.predict
 from qa.answering.answerer import Answerer, DecodeOptions
 from qa.answering.nbest import Answer
+from qa.cli.predict import Reader
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader
-from qa.predict import Reader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,7 +155,7 @@ def test_directory_without_the_file_answers_by_whole_tokens(directory: Path) -> 
 
 def test_predict_uses_the_head(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(directory), "--context", CONTEXT, "--question", QUESTION, "--device", "cpu"]
-    assert qa.predict.main(arguments) == 0
+    assert qa.cli.predict.main(arguments) == 0
     start = CONTEXT.index("먼 불빛")
     place = f"characters {start}-{start + 4}"
     assert capsys.readouterr().out.split("\t")[::2] == ["먼 불빛", f"{place}\n"]
@@ -166,7 +166,7 @@ def test_damaged_file_ends_predict_with_one_line(
 ) -> None:
     (directory / BOUNDARY_FILE).write_bytes(b"\0" * 50)
     arguments = [str(directory), "--context", CONTEXT, "--question", QUESTION]
-    assert qa.predict.main(arguments) == 2
+    assert qa.cli.predict.main(arguments) == 2
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert line.startswith(f"error: {directory}")

@@ -13,12 +13,12 @@ import torch
 from support.articles import ARTICLES
 
 from qa.answering.nbest import Answer
+from qa.cli.predict import Reader, main
 from qa.data.examples import Example
 from qa.data.nfc import compose_example
 from qa.data.windows.iterate import WindowOptions
 from qa.engine.errors import UserError
 from qa.models.span_reader import SpanReader
-from qa.predict import Reader, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,7 +146,7 @@ def test_nfc_composes_a_block_at_a_time(reader: Reader, monkeypatch: pytest.Monk
     pairs = [(q, context) for _, context, questions in ARTICLES for q, _ in questions]
     decomposed = [tuple(unicodedata.normalize("NFD", text) for text in pair) for pair in pairs]
     expected = [found[0].score for found in reader.answer_many(pairs)]
-    monkeypatch.setattr("qa.predict.compose_example", recorded)
+    monkeypatch.setattr("qa.cli.predict.compose_example", recorded)
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
     examples = [Example(str(i), question, text) for i, (question, text) in enumerate(decomposed)]
     answered = reader.iterate_answers(examples, nfc=True)

@@ -94,7 +94,7 @@ def test_the_unit_of_a_file_is_named(unit: str, context: str, tmp_path: Path) ->
         read_examples(str(path))
     assert str(caught.value) == (
         f"{path}: 1 answers do not stand in their context at answer_start (first: 1); answer_start"
-        f" counts {unit}, not characters: mend it (python -m qa.cli.doctor FILE --write-fixed OUT)"
+        f" counts {unit}, not characters: mend it (python -m qa doctor FILE --write-fixed OUT)"
     )
 
 

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from support.runs import ROOT
 
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "data.md"
+DOCS = ROOT / "docs" / "data.md"
 EXAMPLES = dict(
     re.findall(r"`(\w+\.\w+)`:\n\n```\w*\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
 )

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.runs import ROOT
 
 import qa.engine
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "qa" / "engine").glob("*.py"))
 ALLOWED = {"torch", "numpy", "tqdm", "tensorboard", "qa", "__future__"}
 TASK_WORD = re.compile(r"(?<![a-z])(span|answer|tokenizer|question)s?(?![a-z])", re.IGNORECASE)

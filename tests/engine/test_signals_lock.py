@@ -15,13 +15,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.runs import ROOT
 
 from qa.engine import UserError
 from qa.engine.lock import LOCK_FILE, RunLock
 from qa.engine.signals import STOP_SIGNALS, StopSignals
 from qa.training.session import Session
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["SIGTERM", "SIGINT", "SIGUSR1"]
 
 

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.articles import ARTICLES, squad_json
 
-import qa.evaluate
+import qa.cli.evaluate
 import train
 from qa.answering.answerer import Answerer, DecodeOptions
 from qa.answering.nbest import NOTHING_FOUND, Answer, null_odds
+from qa.cli.predict import Reader
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows.iterate import WindowOptions, iterate_windows
@@ -34,7 +35,6 @@ from qa.outputs.prediction_files import (
     PREDICTIONS_FILE,
     PredictionFiles,
 )
-from qa.predict import Reader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -497,7 +497,7 @@ def test_evaluating_the_saved_model_repeats_it(
     output = tmp_path / "scores"
     arguments = ["--data", str(data_file), "--output-dir", str(output)]
     arguments += ["--device", "cpu", "--precision", "fp32"]
-    assert qa.evaluate.main([str(trained / "best"), *arguments]) == 0
+    assert qa.cli.evaluate.main([str(trained / "best"), *arguments]) == 0
     best = read_json(trained / "metrics.json")["best"]
     assert read_json(output / "metrics.json")["squad2"]["f1"] == pytest.approx(best["squad2_f1"])
     assert read_json(output / PREDICTIONS_FILE) == read_json(trained / PREDICTIONS_FILE)

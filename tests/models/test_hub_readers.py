@@ -14,10 +14,10 @@ from support.articles import ARTICLES
 
 import qa.training.build
 from qa.answering.nbest import Answer
+from qa.cli.predict import Reader, main
 from qa.config import config_from_flat
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader
-from qa.predict import Reader, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

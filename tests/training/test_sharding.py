@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.runs import ROOT
 
 import train
+from qa.cli.verify_resume import state_differences
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.models.span_reader import BOUNDARY_FILE
-from qa.verify_resume import state_differences
-
-ROOT = Path(train.__file__).resolve().parent
 
 
 def flags(squad_file: Path, encoder_dir: Path, dropout: str) -> list[str]:

@@ -39,7 +39,7 @@ def check_examples(examples: list[Example], source: str) -> None:
     require(
         not wrong,
         f"{source}: {len(wrong)} answers do not stand in their context at answer_start (first:"
-        f" {first}); {_explanation(wrong)} (python -m qa.cli.doctor FILE --write-fixed OUT)",
+        f" {first}); {_explanation(wrong)} (python -m qa doctor FILE --write-fixed OUT)",
     )
 
 

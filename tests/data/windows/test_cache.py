@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.articles import ARTICLES
+from support.runs import ROOT
 from support.tokenizers import train_byte_bpe, training_texts
 
 from qa.data.examples import Example
@@ -314,7 +315,7 @@ def test_fingerprint_is_the_same_in_another_process(tokenizer: Any, tmp_path: Pa
     )
     result = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": "1"},
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
 """Score prediction files offline; no model is loaded.
 
-python -m qa.evaluate --predictions predictions.json --data FILE.json --metric korquad1
+python -m qa evaluate --predictions predictions.json --data FILE.json --metric korquad1
 """
 
 from __future__ import annotations

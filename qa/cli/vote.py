@@ -1,6 +1,6 @@
 """Merge the n-best predictions of several readers, such as one training with several seeds.
 
-python -m qa.vote runs/a runs/b runs/c --output-dir runs/vote
+python -m qa vote runs/a runs/b runs/c --output-dir runs/vote
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from qa.outputs.prediction_files import NBEST_FILE, PredictionFiles
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa.vote`."""
+    """The command line of `python -m qa vote`."""
     parser = Parser(
-        prog="python -m qa.vote",
+        prog="python -m qa vote",
         description="One prediction a question from those of several readers: the answer text with"
         " the largest sum of their probabilities. Texts are compared as they are. Writes the"
-        " prediction files of qa.evaluate, which scores them with --predictions.",
+        " prediction files of `qa evaluate`, which scores them with --predictions.",
     )
     parser.add_argument(
         "inputs",
         nargs="*",
         metavar="RUN_OR_FILE",
-        help=f"directory that train.py or qa.evaluate wrote, or its {NBEST_FILE}; two or more, of"
+        help=f"directory that train.py or `qa evaluate` wrote, or its {NBEST_FILE}; two or more, of"
         " the same questions; of equal answers the first input's order decides",
     )
     parser.add_argument(
@@ -148,7 +148,3 @@ def merge_answers(candidates: Sequence[Sequence[Answer]]) -> list[Answer]:
 def log(probability: float) -> float:
     """The logarithm; finite also where the probability is too small for a float and thus 0."""
     return math.log(max(probability, sys.float_info.min))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

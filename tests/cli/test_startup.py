@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from qa.start import no_collection
+from qa.cli.startup import no_collection
 
 
 @pytest.mark.parametrize("is_on", [True, False])

@@ -1,38 +1,37 @@
 """The official scores of a reader, or of prediction files.
 
-python -m qa.evaluate runs/korquad/best --data FILE.json
-python -m qa.evaluate --predictions predictions.json --data FILE.json    (score_files.py)
+python -m qa evaluate runs/korquad/best --data FILE.json
+python -m qa evaluate --predictions predictions.json --data FILE.json    (score_files.py)
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qa.cli.parser import Parser, run_command
+from qa.cli.startup import no_collection
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.errors import require
 from qa.evaluation.null_threshold import DEFAULT_THRESHOLD, TUNE, has_unanswerable, metrics_for
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 from qa.metrics import DEFAULT_METRICS, METRICS, Score
 from qa.metrics.table import ranking_note, score_table
-from qa.start import no_collection
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from qa.cli.predict import Reader
     from qa.data.examples import Example
     from qa.evaluation.evaluate import Evaluation
-    from qa.predict import Reader
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa.evaluate`."""
+    """The command line of `python -m qa evaluate`."""
     parser = Parser(
-        prog="python -m qa.evaluate",
+        prog="python -m qa evaluate",
         description="Official scores of a trained reader, which writes its prediction files, or of"
         " prediction files alone.",
     )
@@ -119,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def evaluate_or_score(options: argparse.Namespace) -> None:
     """Evaluate a model, or score prediction files if they are given instead."""
-    from qa.score_files import score_files
+    from qa.cli.score import score_files
 
     require(
         bool(options.model) != bool(options.predictions),
@@ -170,9 +169,9 @@ def evaluate_model(options: argparse.Namespace) -> None:
 @no_collection()
 def load(options: argparse.Namespace) -> tuple[list[Example], Reader]:
     """The questions and the reader that is to answer them."""
+    from qa.cli.predict import Reader
     from qa.data.formats import read_examples, require_answers
     from qa.data.holdout import split_holdout
-    from qa.predict import Reader
 
     examples = read_examples(options.data, split="validation", nfc=options.nfc)
     if options.holdout is not None:
@@ -233,7 +232,3 @@ def report(
     share = 100 * result.decode_seconds / result.seconds
     print(f"{result.seconds:.1f} s, of which decoding and scoring {share:.1f} %")
     print(f"output: {directory}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m qa.vote`: sums of probabilities against exact fractions, files in and out, errors."""
+"""`python -m qa vote`: sums of probabilities against exact fractions, files in and out, errors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.articles import ARTICLES
 
-import qa.evaluate
-import qa.vote
+import qa.cli.evaluate
+import qa.cli.vote
 from qa.answering.nbest import NOTHING_FOUND, Answer, null_odds, rank_answers
+from qa.cli.vote import merge_answers
 from qa.outputs.directory import OUTPUTS
 from qa.outputs.prediction_files import (
     NBEST_FILE,
@@ -25,7 +26,6 @@ from qa.outputs.prediction_files import (
     PREDICTIONS_FILE,
     PredictionFiles,
 )
-from qa.vote import merge_answers
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -113,7 +113,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the command with the output directory `out`: exit code, stdout, stderr."""
 
     def vote(*arguments: str | Path) -> tuple[int, str, str]:
-        code = qa.vote.main([*map(str, arguments), "--output-dir", str(tmp_path / "out")])
+        code = qa.cli.vote.main([*map(str, arguments), "--output-dir", str(tmp_path / "out")])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -148,14 +148,16 @@ def test_from_readers_to_a_score(
     assert list(read(output / NULL_ODDS_FILE).values()) == pytest.approx([-7 / 3] * 12)
     for path, exact_match in ((wrong, "0.00"), (unsure, "0.00"), (output, "100.00")):
         arguments = ["--predictions", str(path / PREDICTIONS_FILE), "--metric", "korquad1"]
-        assert qa.evaluate.main([*arguments, "--data", str(squad_file)]) == 0
+        assert qa.cli.evaluate.main([*arguments, "--data", str(squad_file)]) == 0
         assert f"exact_match {exact_match:>6}" in capsys.readouterr().out
 
 
 def test_a_vote_can_vote(run: Run, tmp_path: Path) -> None:
     readers = [write_reader(tmp_path / str(right), right) for right in (1.0, 2.0, 60.0)]
     assert run(*readers)[0] == 0
-    assert qa.vote.main([*map(str, [tmp_path / "out"] * 2), "--output-dir", f"{tmp_path}/2"]) == 0
+    assert (
+        qa.cli.vote.main([*map(str, [tmp_path / "out"] * 2), "--output-dir", f"{tmp_path}/2"]) == 0
+    )
     first, second = (read(tmp_path / name / NBEST_FILE) for name in ("out", "2"))
     for example_id, answers in first.items():
         for one, other in zip(answers, second[example_id], strict=True):
@@ -311,6 +313,6 @@ def test_output_directories_that_are_refused(
     (tmp_path / "run" / "config.json").write_text("{}", encoding="utf-8")
     before = (a / NBEST_FILE).read_bytes()
     output = str(tmp_path / directory)
-    assert qa.vote.main([str(a), str(a), "--overwrite", "--output-dir", output]) == 2
+    assert qa.cli.vote.main([str(a), str(a), "--overwrite", "--output-dir", output]) == 2
     assert expected in capsys.readouterr().err
     assert (a / NBEST_FILE).read_bytes() == before

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.runs import ROOT
 
-import qa.evaluate
+import qa.cli.evaluate
 import train
-from qa.arguments import Command, parse_arguments
 from qa.cli.parser import Parser
+from qa.cli.train_flags import Command, parse_arguments
 from qa.config import Config, config_fields
 from qa.engine import UserError
 from qa.recipes import RECIPES
 
-ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ["recipe", "list-recipes", "config", "resume", "overwrite"]
 SETTINGS = """
     train-data eval-data holdout nfc max-seq-length window-overlap max-question-length
@@ -132,7 +132,7 @@ def test_negative_numbers_in_any_notation(flag: str, text: str) -> None:
     for flags in ([flag, text], [f"{flag}={text}"]):
         config = parse(*flags, *OWN_DATA)
         assert config.evaluation.null_score_diff_threshold == float(text)
-        options = qa.evaluate.make_parser().parse_args(["m", *flags, "--data", "d.json"])
+        options = qa.cli.evaluate.make_parser().parse_args(["m", *flags, "--data", "d.json"])
         assert options.null_score_diff_threshold == float(text)
         assert (options.model, options.data) == ("m", "d.json")
     # verify_resume hands on the flags that it does not know.
@@ -150,7 +150,7 @@ def test_what_is_no_negative_number_stays_apart() -> None:
         parser.parse_args(["--yes", "-5"])
     for text in ("-inf", "-nan", "-x"):
         with pytest.raises(UserError, match="null-score-diff-threshold"):
-            qa.evaluate.make_parser().parse_args(
+            qa.cli.evaluate.make_parser().parse_args(
                 ["m", "--data", "d", "--null-score-diff-threshold", text]
             )
     message = error_of("--null-score-diff-threshold", "-1e10", *OWN_DATA)
@@ -370,7 +370,7 @@ def run_train(flag: str) -> subprocess.CompletedProcess[str]:
         check=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "qa.arguments" in imported  # so the trace is read aright
+    assert "qa.cli.train_flags" in imported  # so the trace is read aright
     heavy = {"torch", "numpy", "transformers", "datasets", "tqdm", "tensorboard"}
     assert not heavy & {name.partition(".")[0] for name in imported}
     return done

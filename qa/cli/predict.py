@@ -1,6 +1,6 @@
 """Use a trained reader.
 
-python -m qa.predict runs/korquad/best --context "..." --question "..."
+python -m qa predict runs/korquad/best --context "..." --question "..."
 
 reader = Reader.from_pretrained("runs/korquad/best")
 reader.answer(question="...", context="...")[0].text
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.cli.parser import Parser, run_command
+from qa.cli.startup import no_collection
 from qa.data.examples import Example, check_text
 from qa.data.nfc import compose_example, count_decomposed, original_spans
 from qa.engine.errors import UserError, require
 from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
-from qa.start import no_collection
 
 if TYPE_CHECKING:
     from qa.answering.answerer import Answerer
@@ -205,9 +205,9 @@ def read_settings(path: Path | None) -> dict[str, float]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa.predict`."""
+    """The command line of `python -m qa predict`."""
     parser = Parser(
-        prog="python -m qa.predict", description="Answer questions with a trained reader."
+        prog="python -m qa predict", description="Answer questions with a trained reader."
     )
     parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
     parser.add_argument("--context", help="the text to read")
@@ -269,7 +269,3 @@ def _examples(options: argparse.Namespace) -> list[Example]:
     check_text(options.question.strip(), "--question")
     check_text(options.context, "--context")
     return [Example(id="0", question=options.question.strip(), context=options.context)]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

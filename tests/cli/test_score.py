@@ -1,4 +1,4 @@
-"""`python -m qa.evaluate --predictions`: scores of files, the comparison of two, wrong input."""
+"""`python -m qa evaluate --predictions`: scores of files, the comparison of two, wrong input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.articles import ARTICLES
 
-import qa.evaluate
+import qa.cli.evaluate
 from qa.data.formats import read_examples
 from qa.metrics import METRICS, score_predictions
 
@@ -43,7 +43,7 @@ def run(squad_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the command on the small data set: exit code, stdout, stderr."""
 
     def evaluate(*arguments: str, data: str | None = None) -> tuple[int, str, str]:
-        code = qa.evaluate.main(["--data", data or str(squad_file), *arguments])
+        code = qa.cli.evaluate.main(["--data", data or str(squad_file), *arguments])
         out, err = capsys.readouterr()
         return code, out, err
 

@@ -1,6 +1,6 @@
 """Prove, on your own configuration, that a run which is killed and resumed is the same run.
 
-    python -m qa.verify_resume [--kills 10] [the flags of train.py]
+    python -m qa verify-resume [--kills 10] [the flags of train.py]
 
 It runs a short reference without interruption, runs the same again with SIGKILLs at random moments
 and --resume, and compares every tensor, every random generator's state, the logged curves (speeds
@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qa.arguments import parse_arguments
 from qa.cli.parser import Parser, run_command
+from qa.cli.train_flags import parse_arguments
 from qa.engine.errors import RunStopped, UserError, require
 from qa.outputs.directory import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
 from qa.outputs.prediction_files import NBEST_FILE, PREDICTIONS_FILE
@@ -35,7 +35,7 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 if the runs are the same, 1 if not."""
     parser = Parser(
-        prog="python -m qa.verify_resume",
+        prog="python -m qa verify-resume",
         description="Prove that a killed and resumed run equals an uninterrupted one. All other"
         " flags are those of train.py; --output-dir names where the two runs are kept.",
     )
@@ -211,7 +211,3 @@ def read_curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
     events.Reload()
     tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("speed/")]
     return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in sorted(tags)}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

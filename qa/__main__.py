@@ -1,0 +1,40 @@
+"""The command `qa`, also `python -m qa`: one command per file of `qa/cli`."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from qa.cli.parser import run_command
+from qa.engine.errors import UserError
+
+COMMANDS = {
+    "predict": "answer questions with a trained reader",
+    "evaluate": "official scores of a trained reader",
+    "vote": "one prediction a question from those of several readers",
+    "doctor": "examine a data set, and what a tokenizer can reach on it",
+    "verify-resume": "prove that a killed and resumed run equals an uninterrupted one",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command that the first argument names; returns the exit code."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in COMMANDS:
+        # Only now, since most commands import torch sooner or later.
+        code: int = import_module(f"qa.cli.{name.replace('-', '_')}").main(rest)
+        return code
+    return run_command(lambda: show_help(name))
+
+
+def show_help(name: str) -> None:
+    """Print the list of commands; UserError if something else than help was asked for."""
+    if name not in ("-h", "--help", "help"):
+        raise UserError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
+    print("usage: qa COMMAND ...        (qa COMMAND --help says more; also python -m qa COMMAND)\n")
+    for command, line in COMMANDS.items():
+        print(f"  {command:<15}{line}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
