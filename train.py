@@ -9,9 +9,8 @@ import sys
 import time
 
 from qa.cli.parser import run_command, say
-from qa.cli.startup import no_collection
+from qa.cli.startup import no_collection, prepare_hub
 from qa.cli.train_flags import Command, parse_arguments
-from qa.hub import use_caches_if_unreachable
 from qa.outputs.directory import check_output
 from qa.recipes import RECIPES
 
@@ -39,8 +38,7 @@ def train(command: Command) -> None:
     say(f"qa: recipe {config.recipe}: {description}")
 
     check_output(config.output.output_dir, command.resume, command.overwrite)
-    if config.needs_hub:
-        use_caches_if_unreachable()
+    prepare_hub(config.model.model, config.data.train_data, config.data.eval_data)
 
     with no_collection():
         from qa.engine.signals import StopSignals

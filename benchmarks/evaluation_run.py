@@ -42,14 +42,14 @@ def evaluate_with_qa(
     options: argparse.Namespace, folder: Path, laps: alternate.Laps
 ) -> alternate.Run:
     """As `qa.cli.evaluate.evaluate_model` does it."""
-    from qa import evaluate
+    from qa.cli import evaluate
 
     line = [options.model, "--data", options.data, "--precision", options.precision]
     line += ["--device", "cpu", "--batch-size", str(options.batch_size)]
     examples, reader = evaluate.load(evaluate.make_parser().parse_args(line))
     laps.end("load")
     scores = [Score(name) for name in DEFAULT_METRICS]
-    result = evaluate.score_reader(reader, examples, folder, scores, None)
+    result = evaluate.score_reader(reader, examples, folder, scores, None, tunes=False)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluate.report(result, examples, folder, scores)
     laps.end("model")

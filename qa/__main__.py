@@ -9,8 +9,10 @@ from qa.cli.parser import run_command
 from qa.engine.errors import UserError
 
 COMMANDS = {
+    "train": "train a reader, as train.py does",
     "predict": "answer questions with a trained reader",
     "evaluate": "official scores of a trained reader",
+    "score": "official scores of prediction files; two are compared",
     "vote": "one prediction a question from those of several readers",
     "doctor": "examine a data set, and what a tokenizer can reach on it",
     "verify-resume": "prove that a killed and resumed run equals an uninterrupted one",

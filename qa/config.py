@@ -14,7 +14,6 @@ from typing import Any
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.config import TrainConfig, option, require_at_least, require_choice
 from qa.engine.errors import UserError, require
-from qa.hub import is_on_hub, names_hub_data
 
 METRICS_FOR_BEST = ("f1", "exact_match", "eval_loss")
 EMBEDDED = "embedded"
@@ -194,13 +193,6 @@ class Config:
                 "attention_dropout, hidden_dropout, head_learning_rate and holdout do not apply to"
                 " the embedded job, which makes its own model and held-out part",
             )
-
-    @property
-    def needs_hub(self) -> bool:
-        """Whether a model or a data set is named that is not on this machine."""
-        sources = (self.data.train_data, self.data.eval_data)
-        on_hub = [s for s in sources if s is not None and names_hub_data(s)]
-        return bool(on_hub) or (self.model.model != EMBEDDED and is_on_hub(self.model.model))
 
     def flat(self) -> dict[str, Any]:
         """Every value by its field name, as config.json holds them."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from qa.cli.parser import Parser, run_command
+from qa.cli.startup import prepare_hub
 from qa.data.doctor.report import report_lines
 from qa.engine.errors import require
-from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -52,8 +52,7 @@ def examine(options: argparse.Namespace) -> None:
     out = None if options.write_fixed is None else Path(options.write_fixed)
     if out is not None:
         check_output_file(out)
-    if names_hub_data(options.file) or (options.model and is_on_hub(options.model)):
-        use_caches_if_unreachable()
+    prepare_hub(options.model, options.file)
     tokenizer = None
     if options.model is not None:
         from qa.models.pretrained import load_tokenizer  # here, since qa.data knows no models

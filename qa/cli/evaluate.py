@@ -1,7 +1,6 @@
-"""The official scores of a reader, or of prediction files.
+"""The official scores of a trained reader.
 
 python -m qa evaluate runs/korquad/best --data FILE.json
-python -m qa evaluate --predictions predictions.json --data FILE.json    (score_files.py)
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qa.cli.parser import Parser, run_command
-from qa.cli.startup import no_collection
+from qa.cli.scored_data import add_flags, read_questions
+from qa.cli.startup import no_collection, prepare_hub
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.errors import require
-from qa.evaluation.null_threshold import DEFAULT_THRESHOLD, TUNE, has_unanswerable, metrics_for
-from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
-from qa.metrics import DEFAULT_METRICS, METRICS, Score
+from qa.evaluation.null_threshold import DEFAULT_THRESHOLD, has_unanswerable, metrics_for
+from qa.metrics import METRICS, Score
 from qa.metrics.table import ranking_note, score_table
 
 if TYPE_CHECKING:
@@ -27,55 +26,21 @@ if TYPE_CHECKING:
     from qa.data.examples import Example
     from qa.evaluation.evaluate import Evaluation
 
+TUNE = "tune"
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line of `python -m qa evaluate`."""
     parser = Parser(
         prog="python -m qa evaluate",
-        description="Official scores of a trained reader, which writes its prediction files, or of"
-        " prediction files alone.",
+        description="Official scores of a trained reader, which writes its prediction files."
+        " `qa score` scores prediction files alone.",
     )
-    parser.add_argument(
-        "model", nargs="?", help="directory of a trained reader, e.g. runs/korquad/best"
-    )
-    parser.add_argument("--data", required=True, help="as for train.py --eval-data")
-    parser.add_argument(
-        "--nfc",
-        action="store_true",
-        help="compose decomposed Hangul (NFD), as train.py --nfc, in --predictions too; places in"
-        " nbest_predictions.json are those in the composed text",
-    )
-    parser.add_argument(
-        "--metric",
-        action="append",
-        choices=list(METRICS),
-        help=f"official score, may be repeated (default {' and '.join(DEFAULT_METRICS)}, and with"
-        " questions that have no answer squad2 and klue-mrc)",
-    )
-    parser.add_argument(
-        "--predictions",
-        action="append",
-        metavar="FILE",
-        help="score this {id: text} instead of a model's answers; given twice: compare two readers",
-    )
-    parser.add_argument(
-        "--na-probs",
-        action="append",
-        metavar="FILE",
-        help="squad2: {id: number} that grows with the chance that a question has no answer, one"
-        " file for each of --predictions",
-    )
-    parser.add_argument(
-        "--na-prob-threshold",
-        type=float,
-        default=1.0,
-        help="squad2: above it a question counts as unanswered (default 1, as the official script)",
-    )
-    parser.add_argument(
-        "--holdout",
-        type=float,
-        default=None,
-        help="score only the articles that train.py --holdout with this value holds out",
+    parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
+    add_flags(
+        parser,
+        nfc_help="places in nbest_predictions.json are those in the composed text",
+        default_metrics=", and with questions that have no answer squad2 and klue-mrc",
     )
     parser.add_argument(
         "--output-dir",
@@ -113,32 +78,7 @@ def threshold_value(text: str) -> float | str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    return run_command(lambda: evaluate_or_score(make_parser().parse_args(arguments)))
-
-
-def evaluate_or_score(options: argparse.Namespace) -> None:
-    """Evaluate a model, or score prediction files if they are given instead."""
-    from qa.cli.score import score_files
-
-    require(
-        bool(options.model) != bool(options.predictions),
-        "pass either a model or --predictions FILE",
-    )
-    parser = make_parser()
-    if options.predictions:
-        others = ["batch_size", "device", "precision", "null_score_diff_threshold"]
-        place = "a model, not with --predictions"
-    else:
-        others, place = ["na_probs", "na_prob_threshold"], "--predictions"
-    for name in others:
-        require(
-            getattr(options, name) == parser.get_default(name),
-            f"--{name.replace('_', '-')} goes with {place}",
-        )
-    if options.predictions:
-        score_files(options)
-    else:
-        evaluate_model(options)
+    return run_command(lambda: evaluate_model(make_parser().parse_args(arguments)))
 
 
 def evaluate_model(options: argparse.Namespace) -> None:
@@ -148,21 +88,22 @@ def evaluate_model(options: argparse.Namespace) -> None:
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
     check_output(options.output_dir, resume=False, overwrite=options.overwrite)
     check_not_a_run(options.output_dir)
-    if is_on_hub(options.model) or names_hub_data(options.data):
-        use_caches_if_unreachable()
+    prepare_hub(options.model, options.data)
     examples, reader = load(options)
     scores = [Score(name) for name in dict.fromkeys(options.metric or metrics_for(examples))]
-    threshold = options.null_score_diff_threshold
-    if threshold is None:
+    threshold, tunes = options.null_score_diff_threshold, False
+    if threshold == TUNE:
+        require(
+            any(METRICS[score.name].knows_no_answer for score in scores),
+            "--null-score-diff-threshold tune needs a --metric that knows of questions without an"
+            " answer: squad2 or klue-mrc",
+        )
+        threshold, tunes = None, True
+    elif threshold is None:
         stored = reader.null_score_diff_threshold
         threshold = DEFAULT_THRESHOLD if stored is None and has_unanswerable(examples) else stored
-    require(
-        threshold != TUNE or any(METRICS[score.name].knows_no_answer for score in scores),
-        "--null-score-diff-threshold tune needs a --metric that knows of questions without an"
-        " answer: squad2 or klue-mrc",
-    )
     directory = make_output(options.output_dir, "evaluation")
-    result = score_reader(reader, examples, directory, scores, threshold)
+    result = score_reader(reader, examples, directory, scores, threshold, tunes)
     report(result, examples, directory, scores)
 
 
@@ -170,13 +111,8 @@ def evaluate_model(options: argparse.Namespace) -> None:
 def load(options: argparse.Namespace) -> tuple[list[Example], Reader]:
     """The questions and the reader that is to answer them."""
     from qa.cli.predict import Reader
-    from qa.data.formats import read_examples, require_answers
-    from qa.data.holdout import split_holdout
 
-    examples = read_examples(options.data, split="validation", nfc=options.nfc)
-    if options.holdout is not None:
-        _, examples = split_holdout(examples, options.holdout)
-    require_answers(examples, options.data)
+    examples = read_questions(options)
     reader = Reader.from_pretrained(
         options.model, options.device, options.precision, batch_size=options.batch_size
     )
@@ -188,9 +124,19 @@ def score_reader(
     examples: list[Example],
     directory: Path,
     scores: Sequence[Score],
-    threshold: float | str | None,
+    threshold: float | None,
+    tunes: bool,
 ) -> Evaluation:
-    """Answer and score the questions; writes the prediction files."""
+    """Answer and score the questions, and write the prediction files.
+
+    Args:
+        reader: Answers the questions.
+        examples: The questions.
+        directory: Gets the prediction files.
+        scores: New ones, to count in.
+        threshold: Null odds above which a question is left unanswered; None: never.
+        tunes: Take the best threshold on these questions instead.
+    """
     from qa.data.windows.iterate import iterate_windows
     from qa.evaluation.evaluate import evaluate
     from qa.outputs.prediction_files import PredictionFiles
@@ -199,7 +145,13 @@ def score_reader(
     windows = iterate_windows(examples, reader.tokenizer, reader.windows)
     with PredictionFiles(directory) as files:
         result = evaluate(
-            reader.answerer, examples, windows, files, scores=scores, threshold=threshold
+            reader.answerer,
+            examples,
+            windows,
+            files=files,
+            scores=scores,
+            threshold=threshold,
+            tunes=tunes,
         )
         assert result is not None  # nothing aborts it
         files.commit()

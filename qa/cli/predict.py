@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.cli.parser import Parser, run_command
-from qa.cli.startup import no_collection
+from qa.cli.startup import no_collection, prepare_hub
 from qa.data.examples import Example, check_text
 from qa.data.nfc import compose_example, count_decomposed, original_spans
 from qa.engine.errors import UserError, require
-from qa.hub import is_on_hub, names_hub_data, use_caches_if_unreachable
 
 if TYPE_CHECKING:
     from qa.answering.answerer import Answerer
@@ -233,8 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def predict(options: argparse.Namespace) -> None:
     """Answer the question, or the file's questions, and print the answers."""
-    if is_on_hub(options.model) or names_hub_data(options.data or ""):
-        use_caches_if_unreachable()
+    prepare_hub(options.model, options.data)
     examples = _examples(options)
     if not options.nfc and count_decomposed(examples):
         print("note: there is decomposed Hangul (NFD), --nfc composes it", file=sys.stderr)

@@ -1,6 +1,7 @@
-"""Score prediction files offline; no model is loaded.
+"""The official scores of prediction files, of whatever program; no model is loaded.
 
-python -m qa evaluate --predictions predictions.json --data FILE.json --metric korquad1
+python -m qa score predictions.json --data FILE.json --metric korquad1
+python -m qa score a.json b.json --data FILE.json
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
+from qa.cli.parser import Parser, run_command
+from qa.cli.scored_data import add_flags, read_questions
+from qa.cli.startup import prepare_hub
 from qa.engine.errors import require
 from qa.metrics import DEFAULT_METRICS, Score
 from qa.metrics.compare import Difference, compare
@@ -40,6 +44,40 @@ class ScoredFile:
         return {"predictions": self.path, **self.results, "intervals": self.intervals}
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """The command line of `python -m qa score`."""
+    parser = Parser(
+        prog="python -m qa score",
+        description="Official scores of prediction files, of whatever program. Two files are"
+        " compared by a paired test.",
+    )
+    parser.add_argument(
+        "predictions", nargs="+", metavar="FILE", help="{id: text} as predictions.json; one or two"
+    )
+    add_flags(parser, nfc_help="and the predictions", default_metrics="")
+    parser.add_argument(
+        "--na-probs",
+        action="append",
+        metavar="FILE",
+        help="squad2: {id: number} that grows with the chance that a question has no answer, one"
+        " file for each prediction file",
+    )
+    parser.add_argument(
+        "--na-prob-threshold",
+        type=float,
+        default=1.0,
+        help="squad2: above it a question counts as unanswered (default 1, as the official script)",
+    )
+    parser.add_argument("--output-dir", help="directory of metrics.json; written only if named")
+    parser.add_argument("--overwrite", action="store_true", help="replace metrics.json")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    return run_command(lambda: score_files(make_parser().parse_args(arguments)))
+
+
 def score_files(options: argparse.Namespace) -> None:
     """Score one prediction file or compare two: print, and write metrics.json if asked to."""
     names = tuple(dict.fromkeys(options.metric or DEFAULT_METRICS))
@@ -48,7 +86,8 @@ def score_files(options: argparse.Namespace) -> None:
     if options.nfc:
         predictions = [{i: normalize("NFC", text) for i, text in p.items()} for p in predictions]
     na_probs = [read_na_probs(path) for path in options.na_probs or ()]
-    examples = read_data(options)
+    prepare_hub(None, options.data)
+    examples = read_questions(options)
     for path, texts in zip(options.predictions, predictions, strict=True):
         check_ids(path, texts, examples, names)
     for path, probs, texts in zip(options.na_probs or (), na_probs, predictions, strict=False):
@@ -82,31 +121,16 @@ def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
     from qa.outputs.directory import check_not_a_run, check_output
 
     files, na_files = len(options.predictions), len(options.na_probs or ())
-    require(files <= 2, f"--predictions takes one file, or two to compare, not {files}")
+    require(files <= 2, f"pass one prediction file, or two to compare, not {files}")
     if na_files:
         require("squad2" in names, "--na-probs belongs to --metric squad2")
         require(
             na_files == files,
-            f"--na-probs needs a file for each of --predictions: {na_files} for {files}",
+            f"--na-probs needs one for each prediction file: {na_files} for {files}",
         )
     if options.output_dir is not None:
         check_output(options.output_dir, resume=False, overwrite=options.overwrite)
         check_not_a_run(options.output_dir)
-
-
-def read_data(options: argparse.Namespace) -> list[Example]:
-    """The questions to score on."""
-    from qa.data.formats import read_examples, require_answers
-    from qa.data.holdout import split_holdout
-    from qa.hub import names_hub_data, use_caches_if_unreachable
-
-    if names_hub_data(options.data):
-        use_caches_if_unreachable()
-    examples = read_examples(options.data, split="validation", nfc=options.nfc)
-    if options.holdout is not None:
-        _, examples = split_holdout(examples, options.holdout)
-    require_answers(examples, options.data)
-    return examples
 
 
 def score_file(

@@ -1,10 +1,18 @@
-"""A quicker start."""
+"""What a command does before its heavy imports: a quicker start, also without a network."""
 
 from __future__ import annotations
 
 import gc
+import logging
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlparse
+
+from qa.config import EMBEDDED
+
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 @contextmanager
@@ -21,3 +29,31 @@ def no_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def prepare_hub(model: str | None, *data: str | None) -> None:
+    """Let the hub libraries use only what they have on disk if the hub's host has no address.
+
+    Otherwise they try again and again for a minute before they say so. To be called before
+    transformers and datasets are imported, since they read the variable once. Behind a proxy
+    nothing is assumed: there a host need not have an address to be reached.
+
+    Args:
+        model: Directory or hub id; None if no model is loaded.
+        data: Data sources as `train.py` takes them; None for one that is not given. If neither
+            model nor data can be on the hub, nothing is done.
+    """
+    from qa.data.formats.hub import names_hub_data
+
+    model_is_local = model in (None, EMBEDDED) or os.path.exists(str(model))
+    if model_is_local and not any(map(names_hub_data, filter(None, data))):
+        return
+    # Five warnings for each file it cannot reach, before the error that says it all.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    if "HF_HUB_OFFLINE" in os.environ or any(name in os.environ for name in PROXY_VARIABLES):
+        return
+    host = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        os.environ["HF_HUB_OFFLINE"] = "1"

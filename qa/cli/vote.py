@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m qa vote",
         description="One prediction a question from those of several readers: the answer text with"
         " the largest sum of their probabilities. Texts are compared as they are. Writes the"
-        " prediction files of `qa evaluate`, which scores them with --predictions.",
+        " prediction files of `qa evaluate`; `qa score` scores them.",
     )
     parser.add_argument(
         "inputs",
@@ -117,7 +117,7 @@ def write_merged(
         agreed += len({answers[0].text if answers else "" for answers in candidates}) == 1
         withheld.append(null_odds(merged) > threshold)
     if any(withheld):
-        files.withhold(withheld)
+        files.blank(withheld)
     return agreed, withheld
 
 

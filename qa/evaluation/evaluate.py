@@ -60,23 +60,31 @@ def evaluate(
     answerer: Answerer,
     examples: Sequence[Example],
     windows: Iterable[Window],
+    *,
     files: PredictionFiles | None = None,
     world: World | None = None,
     should_abort: Callable[[], bool] = lambda: False,
-    deals_blocks: bool = True,
+    shards_blocks: bool = True,
     scores: Sequence[Score] | None = None,
-    threshold: float | str | None = None,
+    threshold: float | None = None,
+    tunes: bool = False,
 ) -> Evaluation | None:
-    """Answer and score `examples`, whose windows are `windows`, in order.
+    """Answer and score examples; None if it was aborted.
 
-    windows: of `iterate_windows`, or read from disk by `iterate_rows`. files: takes each example's
-    answers. world: processes that deal the blocks out among them; the main one scores and writes,
-    in order, what one process alone would, and all return its result. should_abort: asked, in all
-    processes alike, between blocks; None is returned if it says so. deals_blocks: false if all
-    processes must answer every block together. scores: new ones to count in, which the caller can
-    ask for more than their means; those of `metrics_for` if None. threshold: null odds above which
-    a question is left unanswered, or "tune" for the best one on these examples under the first
-    score that knows of questions without an answer.
+    Args:
+        answerer: Reads windows on its device.
+        examples: The questions, with gold answers.
+        windows: Theirs, in order: of `iterate_windows`, or read from disk by `iterate_rows`.
+        files: Take each example's answers; written by the main process.
+        world: Processes that share the blocks. The main one scores and writes, in order, what one
+            process alone would, and all return its result.
+        should_abort: Asked in all processes alike between blocks; true ends the evaluation.
+        shards_blocks: False if all processes must answer every block together.
+        scores: New ones to count in, which the caller can ask for more than their means; those of
+            `metrics_for` by default.
+        threshold: Null odds above which a question is left unanswered; None: never.
+        tunes: Take the threshold that is best on these examples instead, under the first score
+            that knows of questions without an answer.
     """
     world = world or World()
     started = time.perf_counter()
@@ -85,11 +93,12 @@ def evaluate(
     tally = Tally(scores or [Score(name) for name in metrics_for(examples)], files)
     loss_sum, num_windows, scoring_seconds = 0.0, 0, 0.0
     remaining = blocks(iter(windows))
-    lanes, lane = (world.size, world.rank) if deals_blocks else (1, 0)
-    while deal := list(islice(remaining, lanes)):
+    num_workers, worker = (world.size, world.rank) if shards_blocks else (1, 0)
+    while next_blocks := list(islice(remaining, num_workers)):
         if should_abort():
             return None
-        for answered in world.gather(answer_dealt(answerer, examples, deal, lane))[:lanes]:
+        own = answer_own_block(answerer, examples, next_blocks, worker)
+        for answered in world.gather(own)[:num_workers]:
             if answered is None:
                 continue
             scoring = time.perf_counter()
@@ -98,7 +107,10 @@ def evaluate(
             loss_sum += answered.loss_sum
             num_windows += answered.num_windows
             scoring_seconds += time.perf_counter() - scoring
-    threshold = tally.withhold(threshold)
+    if tunes:
+        threshold = tally.best_threshold()
+    if threshold is not None:
+        tally.apply_threshold(threshold)
     result = Evaluation(
         scores={score.name: score.compute() for score in tally.scores},
         eval_loss=loss_sum / max(1, num_windows),
@@ -108,7 +120,7 @@ def evaluate(
         decode_seconds=answerer.decode_seconds + scoring_seconds,
         has_answer=tally.has_answer,
         null_odds=tally.null_odds,
-        threshold=threshold,
+        threshold=None if threshold is None else float(threshold),  # JSON may have an integer
     )
     shared: Evaluation = world.from_main(result)
     return shared
@@ -124,13 +136,16 @@ class AnsweredBlock:
     num_windows: int
 
 
-def answer_dealt(
-    answerer: Answerer, examples: Sequence[Example], deal: list[list[Any]], rank: int
+def answer_own_block(
+    answerer: Answerer,
+    examples: Sequence[Example],
+    next_blocks: list[list[Any]],
+    worker: int,
 ) -> AnsweredBlock | None:
-    """Answer the block that is dealt to process `rank`; None if there is none left for it."""
-    if rank >= len(deal):
+    """Answer the block of process `worker` among the next ones; None if there is none for it."""
+    if worker >= len(next_blocks):
         return None
-    block = deal[rank]
+    block = next_blocks[worker]
     first, last = int(block[0]["example_index"]), int(block[-1]["example_index"])
     answers = answerer.answer_block(examples[first : last + 1], block, first)
     loss_sum, num_windows = answerer.take_loss()

@@ -14,7 +14,6 @@ import numpy as np
 from qa.data.examples import Example
 from qa.metrics import DEFAULT_METRICS
 
-TUNE = "tune"
 NO_ANSWER_METRICS = ("squad2", "klue-mrc")
 DEFAULT_THRESHOLD = 0.0  # as likely as not
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from qa.answering.nbest import Answer, null_odds
 from qa.data.examples import Example
-from qa.evaluation.null_threshold import TUNE, tune_threshold
+from qa.evaluation.null_threshold import tune_threshold
 from qa.metrics import METRICS, Score
 from qa.outputs.prediction_files import PredictionFiles
 
@@ -43,23 +43,20 @@ class Tally:
         if self._files is not None:
             self._files.write(example.id, answers)
 
-    def withhold(self, threshold: float | str | None) -> float | None:
-        """Count questions above a threshold as left unanswered; returns the threshold.
+    def best_threshold(self) -> float | None:
+        """The threshold on null odds with the best mean of the first score that knows no answer.
 
-        threshold: on null odds; "tune": the best one under the first score that knows of questions
-        without an answer; None: there is none. Without any question there is none to tune.
+        None if no question was counted, so that there is nothing to tune on.
         """
-        if isinstance(threshold, str):
-            assert threshold == TUNE
-            if not self._odds:
-                return None
-            judge = next(score for score in self.scores if METRICS[score.name].knows_no_answer)
-            threshold = tune_threshold(judge.values[:, 1], self.has_answer, self.null_odds)
-        if threshold is None:
+        if not self._odds:
             return None
-        is_withheld = self.null_odds > threshold
+        tuning_score = next(score for score in self.scores if METRICS[score.name].knows_no_answer)
+        return tune_threshold(tuning_score.values[:, 1], self.has_answer, self.null_odds)
+
+    def apply_threshold(self, threshold: float) -> None:
+        """Count questions whose null odds exceed the threshold as left unanswered."""
+        is_above = self.null_odds > threshold
         for score in self.scores:
-            score.withhold(is_withheld)
+            score.leave_unanswered(is_above)
         if self._files is not None:
-            self._files.withhold(is_withheld.tolist())
-        return float(threshold)  # JSON may have it as an integer
+            self._files.blank(is_above.tolist())

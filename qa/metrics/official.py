@@ -119,7 +119,7 @@ class Score:
             self._values.extend((nothing, nothing))
         self._has_answer.append(bool(golds))
 
-    def withhold(self, mask: np.ndarray) -> None:
+    def leave_unanswered(self, mask: np.ndarray) -> None:
         """Count the questions of `mask` (Q,) bool as if they had been left unanswered."""
         for i in np.flatnonzero(mask):
             is_right = METRICS[self.name].knows_no_answer and not self._has_answer[i]

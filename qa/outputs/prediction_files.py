@@ -85,7 +85,7 @@ class PredictionFiles:
         nbest.add(example_id, [vars(answer) for answer in answers])
         odds.add(example_id, null_odds(answers))
 
-    def withhold(self, mask: Sequence[bool]) -> None:
+    def blank(self, mask: Sequence[bool]) -> None:
         """Make the prediction "" for the examples of `mask`, in the order they were written."""
         self._files[0].replace(mask, "")
 

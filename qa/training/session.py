@@ -31,7 +31,7 @@ from qa.engine.signals import STOP_SIGNALS, StopSignals
 from qa.engine.step_trace import StepTrace
 from qa.engine.tensorboard import TensorBoard, has_point
 from qa.evaluation.evaluate import Evaluation, evaluate, iterate_rows
-from qa.evaluation.null_threshold import TUNE, has_unanswerable
+from qa.evaluation.null_threshold import has_unanswerable
 from qa.outputs.directory import (
     BEST,
     CHECKPOINTS,
@@ -280,19 +280,18 @@ class Session:
 
     def _evaluate(self, files: PredictionFiles | None) -> Evaluation | None:
         job = self.job
-        threshold: float | str | None = self.config.evaluation.null_score_diff_threshold
-        if threshold is None and has_unanswerable(job.eval_examples):
-            threshold = TUNE
+        threshold = self.config.evaluation.null_score_diff_threshold
         return evaluate(
             job.answerer,
             job.eval_examples,
             iterate_rows(job.eval_windows),
-            files,
-            self.world,
-            self._must_abort,
+            files=files,
+            world=self.world,
+            should_abort=self._must_abort,
             # A sharded model runs in all processes at once, so all answer the same block.
-            deals_blocks=self.config.train.sharding == "none",
+            shards_blocks=self.config.train.sharding == "none",
             threshold=threshold,
+            tunes=threshold is None and has_unanswerable(job.eval_examples),
         )
 
     def _check_health(self) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.articles import ARTICLES
 
-import qa.cli.evaluate
+import qa.cli.score
 import qa.cli.vote
 from qa.answering.nbest import NOTHING_FOUND, Answer, null_odds, rank_answers
 from qa.cli.vote import merge_answers
@@ -147,8 +147,8 @@ def test_from_readers_to_a_score(
     # Best scores are 2, 2 and 6 - 3.
     assert list(read(output / NULL_ODDS_FILE).values()) == pytest.approx([-7 / 3] * 12)
     for path, exact_match in ((wrong, "0.00"), (unsure, "0.00"), (output, "100.00")):
-        arguments = ["--predictions", str(path / PREDICTIONS_FILE), "--metric", "korquad1"]
-        assert qa.cli.evaluate.main([*arguments, "--data", str(squad_file)]) == 0
+        arguments = [str(path / PREDICTIONS_FILE), "--metric", "korquad1"]
+        assert qa.cli.score.main([*arguments, "--data", str(squad_file)]) == 0
         assert f"exact_match {exact_match:>6}" in capsys.readouterr().out
 
 

@@ -26,7 +26,7 @@ from qa.data.examples import Example
 from qa.data.windows.iterate import WindowOptions, iterate_windows
 from qa.engine.errors import UserError
 from qa.evaluation.evaluate import Evaluation, evaluate
-from qa.evaluation.null_threshold import TUNE, tune_threshold
+from qa.evaluation.null_threshold import tune_threshold
 from qa.metrics import METRICS, Score, score_predictions, score_question
 from qa.models.span_reader import SpanReader
 from qa.outputs.prediction_files import (
@@ -154,7 +154,7 @@ def test_withholding_rewrites_the_predictions_only(
         with PredictionFiles(directory) as files:
             for example_id, text, score, _ in rows:
                 files.write(example_id, [Answer(text, 0, len(text), score, 1.0)] if text else [])
-            files.withhold([is_withheld for *_, is_withheld in rows])
+            files.blank([is_withheld for *_, is_withheld in rows])
             files.commit()
         assert sorted(path.name for path in directory.iterdir()) == sorted(
             [PREDICTIONS_FILE, NBEST_FILE, NULL_ODDS_FILE]
@@ -180,7 +180,7 @@ def read_json(path: Path) -> Any:
 def test_withheld_files_are_thrown_away_whole(tmp_path: Path) -> None:
     with PredictionFiles(tmp_path) as files:
         files.write("q", [Answer("가", 0, 1, 1.0, 1.0)])
-        files.withhold([True])
+        files.blank([True])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,7 +192,7 @@ def test_withheld_question_scores_as_an_empty_prediction(name: str) -> None:
     for prediction, golds in asked:
         score.add(prediction, golds)
     before = score.values
-    score.withhold(np.array([True, True, False, False]))
+    score.leave_unanswered(np.array([True, True, False, False]))
     is_right = 1.0 if METRICS[name].knows_no_answer else 0.0
     assert score.values[:2].tolist() == [[0.0, 0.0], [is_right, is_right]]
     assert score.values[2:].tolist() == before[2:].tolist()
@@ -250,10 +250,12 @@ def answers(answerer: Answerer, rows: Rows) -> list[list[Answer]]:
 
 
 def run(
-    answerer: Answerer, rows: Rows, directory: Path, threshold: float | str | None
+    answerer: Answerer, rows: Rows, directory: Path, threshold: float | None, tunes: bool
 ) -> tuple[Evaluation, dict[str, str]]:
     with PredictionFiles(directory) as files:
-        result = evaluate(answerer, make_examples(), rows, files, threshold=threshold)
+        result = evaluate(
+            answerer, make_examples(), rows, files=files, threshold=threshold, tunes=tunes
+        )
         files.commit()
     assert result is not None
     return result, read_json(directory / PREDICTIONS_FILE)
@@ -276,15 +278,15 @@ def test_evaluation_with_threshold(
     tmp_path: Path,
 ) -> None:
     odds = np.array([-found[0].score if found else NOTHING_FOUND for found in answers])
-    thresholds: dict[str, float | str | None] = {
+    thresholds: dict[str, float | None] = {
         "never": None,
         "number": median(odds),
         "integer": round(median(odds)),
         "all": -1e8,
         "none": 1e8,
-        "tune": TUNE,
+        "tune": None,
     }
-    result, predictions = run(answerer, rows, tmp_path, thresholds[kind])
+    result, predictions = run(answerer, rows, tmp_path, thresholds[kind], kind == "tune")
     assert result.null_odds == pytest.approx(odds, abs=1e-6)
     assert result.has_answer.tolist() == [bool(answers) for answers in golds().values()]
     stored = read_json(tmp_path / NULL_ODDS_FILE)
@@ -338,7 +340,7 @@ def test_tuned_threshold_is_the_best_of_all(
         else example
         for example, found, own_odds in zip(make_examples(), answers, odds, strict=True)
     ]
-    result = evaluate(answerer, examples, rows, threshold=TUNE)
+    result = evaluate(answerer, examples, rows, tunes=True)
     assert result is not None
     texts_of = {e.id: e.answers for e in examples}
     scores = []
@@ -355,7 +357,7 @@ def test_tuned_threshold_is_the_best_of_all(
 
 def test_tuning_on_no_questions(answerer: Answerer) -> None:
     scores = [Score("squad2")]
-    result = evaluate(answerer, [], Rows(), scores=scores, threshold=TUNE)
+    result = evaluate(answerer, [], Rows(), scores=scores, tunes=True)
     assert result is not None
     assert result.threshold is None
     assert result.null_odds.shape == (0,)

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 
 from qa.data.formats.json_rows import Row, flatten
 from qa.engine.errors import UserError, require
-from qa.hub import HUB_PREFIX
+
+HUB_PREFIX = "hub:"
+
+
+def names_hub_data(sources: str) -> bool:
+    """Whether one of the data sources in `a.json,hub:NAME` is on the hub."""
+    return any(source.strip().startswith(HUB_PREFIX) for source in sources.split(","))
 
 
 def parse_source(source: str, split: str) -> tuple[str, str | None, str]:

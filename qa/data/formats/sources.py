@@ -11,13 +11,12 @@ from pathlib import Path
 from qa.data.examples import Example
 from qa.data.formats.checks import check_examples
 from qa.data.formats.files import open_files
-from qa.data.formats.hub import hub_rows
+from qa.data.formats.hub import HUB_PREFIX, hub_rows
 from qa.data.formats.json_rows import Row, json_lines_rows, json_rows
 from qa.data.formats.row_to_example import to_example
 from qa.data.formats.tables import csv_rows, parquet_rows
 from qa.data.nfc import compose_example
 from qa.engine.errors import require
-from qa.hub import HUB_PREFIX
 
 MOST_REPEATS = 100
 

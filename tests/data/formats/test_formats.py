@@ -15,7 +15,7 @@ from unicodedata import normalize
 import pytest
 from support.articles import ARTICLES, squad_json
 
-import qa.cli.evaluate
+import qa.cli.score
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.engine.errors import UserError
@@ -308,8 +308,8 @@ def test_mrqa_scores_count_the_answers_list(tmp_path: Path, capsys: Any) -> None
     predictions = tmp_path / "p.json"
     predictions.write_text(json.dumps({"1": "fourteen years", "2": "red car", "3": "U.S.A"}))
     output = tmp_path / "scores"
-    flags = ["--predictions", str(predictions), "--metric", "mrqa", "--output-dir", str(output)]
-    assert qa.cli.evaluate.main(["--data", str(path), *flags]) == 0
+    flags = [str(predictions), "--metric", "mrqa", "--output-dir", str(output)]
+    assert qa.cli.score.main([*flags, "--data", str(path)]) == 0
     scores = json.loads((output / "metrics.json").read_text())["mrqa"]
     assert scores == pytest.approx({"exact_match": 200 / 3, "f1": 280 / 3})
 

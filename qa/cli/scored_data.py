@@ -1,0 +1,52 @@
+"""The questions with gold answers that `evaluate` and `score` are given."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from qa.metrics import DEFAULT_METRICS, METRICS
+
+if TYPE_CHECKING:
+    from qa.data.examples import Example
+
+
+def add_flags(parser: argparse.ArgumentParser, nfc_help: str, default_metrics: str) -> None:
+    """Add the flags that say what is scored, how, and where the scores go.
+
+    Args:
+        parser: Gets the flags.
+        nfc_help: What --nfc does besides composing the data.
+        default_metrics: Which scores there are without --metric, beyond the usual two.
+    """
+    parser.add_argument("--data", required=True, help="as for train.py --eval-data")
+    parser.add_argument(
+        "--nfc",
+        action="store_true",
+        help=f"compose decomposed Hangul (NFD), as train.py --nfc, {nfc_help}",
+    )
+    parser.add_argument(
+        "--metric",
+        action="append",
+        choices=list(METRICS),
+        help="official score, may be repeated (default"
+        f" {' and '.join(DEFAULT_METRICS)}{default_metrics})",
+    )
+    parser.add_argument(
+        "--holdout",
+        type=float,
+        default=None,
+        help="score only the articles that train.py --holdout with this value holds out",
+    )
+
+
+def read_questions(options: argparse.Namespace) -> list[Example]:
+    """Read what `add_flags` names; UserError if there is nothing to score on."""
+    from qa.data.formats import read_examples, require_answers
+    from qa.data.holdout import split_holdout
+
+    examples = read_examples(options.data, split="validation", nfc=options.nfc)
+    if options.holdout is not None:
+        _, examples = split_holdout(examples, options.holdout)
+    require_answers(examples, options.data)
+    return examples
