@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import torch
 
 from qa.answering.nbest import Answer, CharacterScores, add_spans, rank_answers
-from qa.data.batches.collate import Collator
+from qa.data.batches.collate import Collator, pack_offsets
 from qa.data.batches.evaluation_batches import (
     BATCH_SIZE,
     CPU_BATCH_TOKENS,
@@ -27,7 +27,7 @@ from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast
 from qa.models.loss import window_loss
 from qa.models.packing.segments import round_coarsely, to_rows
-from qa.models.span_decode import Spans, best_spans
+from qa.models.span_decode import Offsets, Spans, best_spans
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs
 
 WINDOWS_PER_BLOCK = 256  # within which batches are made; a last one need not be full
@@ -104,12 +104,12 @@ class Answerer:
         with torch.no_grad(), autocast(self.device, self.precision):
             for indices in self._batches([int(window["length"]) for window in windows]):
                 batch = [windows[index] for index in indices]
-                scores, num_characters = self._scores(batch)
+                scores, offsets = self._scores(batch)
                 if self.device.type == "cuda":
                     # Not to count the model's time as decoding; `tolist` below would wait anyway.
                     torch.cuda.synchronize(self.device)
                 started = time.perf_counter()
-                spans = self._decode(scores, num_characters, n_best_size)
+                spans = self._decode(scores, offsets, n_best_size)
                 # One copy to the host for each matrix, not one for each number.
                 columns = zip(*(matrix.tolist() for matrix in spans), strict=True)
                 for window, found in zip(batch, columns, strict=True):
@@ -134,20 +134,25 @@ class Answerer:
         # What the reader would round a full batch up to can as well be filled.
         return filled_batches(lengths, round_coarsely(max_tokens))
 
-    def _scores(self, windows: Sequence[Window]) -> tuple[SpanScores, torch.Tensor]:
-        """The windows' scores, and the characters each token covers, (B, T); counts their loss."""
-        batch = move_to_device(self.collator(windows), self.device)
+    def _scores(self, windows: Sequence[Window]) -> tuple[SpanScores, Offsets]:
+        """The windows' scores, and the characters that their tokens cover; counts their loss."""
+        host_batch = {**self.collator(windows), **pack_offsets(windows)}
+        batch = move_to_device(host_batch, self.device)
         scores = self.reader(**model_inputs(batch))
         self.loss_sum += window_loss(scores, batch)
         self.num_windows += len(windows)
-        return scores, to_rows(batch["num_characters"], batch["slots"], batch["shape"], 0)
+        starts, ends = (
+            to_rows(batch[name], batch["slots"], batch["shape"], 0)
+            for name in ("offset_starts", "offset_ends")
+        )
+        return scores, Offsets(starts, ends, batch["reach"])
 
-    def _decode(self, scores: SpanScores, num_characters: torch.Tensor, n_best_size: int) -> Spans:
+    def _decode(self, scores: SpanScores, offsets: Offsets, n_best_size: int) -> Spans:
         """The best spans of each window, on the device."""
         spans = best_spans(
             scores.start_logits,
             scores.end_logits,
-            num_characters,
+            offsets,
             n_best_size,
             self.options.max_answer_length,
             scores.trims,

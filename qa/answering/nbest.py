@@ -34,7 +34,7 @@ def add_spans(
     start_trims: list[int],
     end_trims: list[int],
 ) -> None:
-    """Add one window's spans, best first, to an example's: a span found twice counts once.
+    """Add one window's spans, best first, to an example's: one of several windows counts once.
 
     firsts, lasts: token indices in the window. start_trims, end_trims: characters of these tokens
     that the answer leaves out at its front and at its end. Overlapping windows see a span in
@@ -46,8 +46,7 @@ def add_spans(
         if score == -math.inf:
             break  # only impossible pairs follow
         key = (int(starts[first]) + start_trim, int(ends[last]) - end_trim)
-        # Two tokens may cover the same characters, of which both trims leave none.
-        if key[0] < key[1] and score > merged.get(key, -math.inf):
+        if score > merged.get(key, -math.inf):
             merged[key] = score
 
 

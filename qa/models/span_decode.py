@@ -1,14 +1,32 @@
 """Exact n-best decoding: the best spans over the whole matrix of starts and ends.
 
+A tokenizer may cut a character into several tokens. A span of characters then still stands for one
+pair of tokens, the one that it would have as a label, so that the n best are n different ones.
+
 B: windows, T: tokens, W: widest answer in tokens, N: n-best, K: choices of characters to drop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
+
+BEHIND = 2**31  # all characters; exact even as a float, which F.pad takes
+
+
+class Offsets(NamedTuple):
+    """The characters of the context that each token covers.
+
+    In a token that covers none, start == end, no answer begins or ends. Of the others, neither
+    starts nor ends decrease from token to token.
+    """
+
+    starts: torch.Tensor  # (B, T)
+    ends: torch.Tensor  # (B, T)
+    reach: int  # how far apart two tokens that share a character can be; 0 if none do
 
 
 class Spans(NamedTuple):
@@ -24,67 +42,111 @@ class Spans(NamedTuple):
 def best_spans(
     start_logits: torch.Tensor,
     end_logits: torch.Tensor,
-    num_characters: torch.Tensor,
+    offsets: Offsets,
     n_best_size: int,
     max_answer_length: int,
     trims: torch.Tensor | None = None,
 ) -> Spans:
-    """The `n_best_size` best spans start <= end of at most `max_answer_length` tokens.
+    """The `n_best_size` best spans of characters, of at most `max_answer_length` tokens.
 
-    start_logits, end_logits: (B, T). num_characters: (B, T) characters of the context that a token
-    covers; an answer neither begins nor ends in a token with 0. trims: (B, T, 2, K) log-probability
-    of dropping so many characters at the front of a first token and at the end of a last one; whole
-    tokens if None. All spans are compared, on the device, without a sync.
+    start_logits, end_logits: (B, T). trims: (B, T, 2, K) log-probability of dropping so many
+    characters at the front of a first token and at the end of a last one; whole tokens if None.
+    All spans are compared, on the device, without a sync; none comes twice.
     """
     if trims is None:
         trims = start_logits.new_zeros(*start_logits.shape, 2, 1)
-    trims = trims.float()
-    allowed = num_characters > 0
+    front, back = trims.float().unbind(2)  # (B, T, K)
+    if offsets.reach:
+        front, back = without_shared(front, back, offsets)
+    allowed = offsets.starts < offsets.ends
     starts = start_logits.float().masked_fill(~allowed, float("-inf"))  # (B, T)
     ends = end_logits.float().masked_fill(~allowed, float("-inf"))  # (B, T)
     # First the best pairs of tokens, each with its best trims: no other pair can hold one of the
     # n best spans, since n pairs would come before it.
-    front, back = trims[:, :, 0], trims[:, :, 1]  # (B, T, K)
-    within = one_token_trims(front, back, num_characters)  # (B, T, K, K)
+    width = min(max_answer_length, starts.shape[1])
+    near = [
+        near_pairs(starts, ends, front, back, offsets, distance)
+        for distance in range(min(offsets.reach + 1, width))
+    ]
     pair_scores, first, last = best_pairs(
-        starts + front.amax(2),
-        ends + back.amax(2),
-        starts + ends + within.flatten(2).amax(2),
-        n_best_size,
-        max_answer_length,
+        starts + front.amax(2), ends + back.amax(2), near, n_best_size, width
     )
     # Then the best trims of these pairs.
     rows = torch.arange(len(starts), device=starts.device).unsqueeze(1)  # (B, 1)
-    both = front[rows, first].unsqueeze(3) + back[rows, last].unsqueeze(2)  # (B, N, K, K)
-    both = torch.where((first == last)[..., None, None], within[rows, first], both)
+    room = offsets.ends[rows, last] - offsets.starts[rows, first]  # (B, N)
+    both = both_trims(front[rows, first], back[rows, last], room)  # (B, N, K, K)
     spans = (starts[rows, first] + ends[rows, last])[..., None, None] + both
     spans = spans.masked_fill((pair_scores == float("-inf"))[..., None, None], float("-inf"))
-    choices = trims.shape[3]
-    flat_spans = without_nan(spans).flatten(1)  # (B, N * K * K)
-    scores, flat = flat_spans.topk(min(n_best_size, flat_spans.shape[1]), dim=1)  # (B, N)
-    pair, trim = flat // choices**2, flat % choices**2
-    return Spans(
-        scores, first.gather(1, pair), last.gather(1, pair), trim // choices, trim % choices
-    )
+    return best_of_pairs(spans, first, last, n_best_size)
+
+
+def without_shared(
+    front: torch.Tensor, back: torch.Tensor, offsets: Offsets
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """front and back, (B, T, K), with -inf where another token stands for that character.
+
+    As labels have it, an answer begins in the first token that covers its first character and ends
+    in the last one that covers its last.
+    """
+    covers = offsets.starts < offsets.ends  # (B, T)
+    end_so_far = offsets.ends.masked_fill(~covers, 0).cummax(1).values
+    start_from_here = offsets.starts.masked_fill(~covers, BEHIND).flip(1).cummin(1).values.flip(1)
+    end_before = F.pad(end_so_far[:, :-1], (1, 0))
+    start_behind = F.pad(start_from_here[:, 1:], (0, 1), value=BEHIND)
+    choice = torch.arange(front.shape[2], device=front.device)
+    is_earlier = offsets.starts.unsqueeze(2) + choice < end_before.unsqueeze(2)  # (B, T, K)
+    is_later = offsets.ends.unsqueeze(2) - choice > start_behind.unsqueeze(2)
+    never = float("-inf")
+    return front.masked_fill(is_earlier, never), back.masked_fill(is_later, never)
+
+
+def near_pairs(
+    starts: torch.Tensor,
+    ends: torch.Tensor,
+    front: torch.Tensor,
+    back: torch.Tensor,
+    offsets: Offsets,
+    distance: int,
+) -> torch.Tensor:
+    """(B, T - distance) scores of the pairs so far apart, with trims that leave a character.
+
+    starts, ends: (B, T). front, back: (B, T, K).
+    """
+    count = starts.shape[1] - distance
+    room = offsets.ends[:, distance:] - offsets.starts[:, :count]
+    both = both_trims(front[:, :count], back[:, distance:], room)
+    return starts[:, :count] + ends[:, distance:] + both.flatten(2).amax(2)
+
+
+def both_trims(front: torch.Tensor, back: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
+    """(B, _, K, K) both trims of pairs, -inf where they leave no character.
+
+    front, back: (B, _, K) of a first and a last token. room: (B, _) characters before trimming.
+    """
+    choice = torch.arange(front.shape[2], device=front.device)
+    dropped = choice.unsqueeze(1) + choice  # (K, K)
+    both = front.unsqueeze(3) + back.unsqueeze(2)
+    return both.masked_fill_(dropped >= room[..., None, None], float("-inf"))
 
 
 def best_pairs(
     starts: torch.Tensor,
     ends: torch.Tensor,
-    within: torch.Tensor,
+    near: Sequence[torch.Tensor],
     n_best_size: int,
-    max_answer_length: int,
+    width: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The best pairs of a first and a last token: scores, first, last, (B, N) each.
 
-    starts, ends: (B, T) scores of a first and of a last token. within: (B, T) of one that is both.
+    starts, ends: (B, T) scores of a first and of a last token. near: (B, T - w) scores of the pairs
+    w tokens apart, for w = 0, 1, ..., that are not such sums.
     """
     num_tokens = starts.shape[1]
-    width = min(max_answer_length, num_tokens)
     # band[b, i, w] is the end score of token i + w
     band = F.pad(ends, (0, width - 1), value=float("-inf")).unfold(1, width, 1)  # (B, T, W)
     pairs = starts.unsqueeze(2) + band
-    pairs[:, :, 0] = within
+    for distance, scores in enumerate(near):
+        pairs[:, : num_tokens - distance, distance] = scores
     n_best = min(n_best_size, num_tokens * width)
     scores, flat = without_nan(pairs).flatten(1).topk(n_best, dim=1)  # (B, N)
     first = flat // width
@@ -92,14 +154,17 @@ def best_pairs(
     return scores, first, (first + flat % width).clamp(max=num_tokens - 1)
 
 
-def one_token_trims(
-    front: torch.Tensor, back: torch.Tensor, num_characters: torch.Tensor
-) -> torch.Tensor:
-    """(B, T, K, K) both trims of an answer inside one token, which must leave a character."""
-    choice = torch.arange(front.shape[2], device=front.device)
-    dropped = choice.unsqueeze(1) + choice  # (K, K)
-    both = front.unsqueeze(3) + back.unsqueeze(2)
-    return both.masked_fill(dropped >= num_characters[..., None, None], float("-inf"))
+def best_of_pairs(
+    spans: torch.Tensor, first: torch.Tensor, last: torch.Tensor, n_best_size: int
+) -> Spans:
+    """The best of all spans (B, N, K, K), pairs with their trims. first, last: (B, N)."""
+    choices = spans.shape[3]
+    flat_spans = without_nan(spans).flatten(1)  # (B, N * K * K)
+    scores, flat = flat_spans.topk(min(n_best_size, flat_spans.shape[1]), dim=1)  # (B, N)
+    pair, trim = flat // choices**2, flat % choices**2
+    return Spans(
+        scores, first.gather(1, pair), last.gather(1, pair), trim // choices, trim % choices
+    )
 
 
 def without_nan(scores: torch.Tensor) -> torch.Tensor:

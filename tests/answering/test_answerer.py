@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import unicodedata
@@ -31,8 +32,10 @@ QUESTION = "다리는"
 WINDOWS = WindowOptions(max_seq_length=40, window_overlap=4, max_question_length=8)
 
 
-def make_answerer(reader: SpanReader, windows: WindowOptions, n_best: int = 20) -> Answerer:
-    options = DecodeOptions(n_best_size=n_best, max_answer_length=4, batch_size=3)
+def make_answerer(
+    reader: SpanReader, windows: WindowOptions, n_best: int = 20, longest: int = 4
+) -> Answerer:
+    options = DecodeOptions(n_best_size=n_best, max_answer_length=longest, batch_size=3)
     collator = Collator(windows.max_seq_length, pads=not reader.is_packed)
     return Answerer(reader, collator, options, torch.device("cpu"), "fp32")
 
@@ -198,37 +201,48 @@ def make_reader(tokenizer: Any, boundaries: bool = True) -> SpanReader:
 
 
 @torch.no_grad()
-def answers_one_by_one(reader: SpanReader, windows: list[Any]) -> dict[tuple[int, int], float]:
-    """Oracle: every pair of tokens with every pair of trims, by loops, window by window."""
+def answers_one_by_one(
+    reader: SpanReader, windows: list[Any], longest: int = 4
+) -> dict[tuple[int, int], float]:
+    """Oracle: every span of characters, by loops, window by window.
+
+    It begins in the first token that covers its first character and ends in the last that covers
+    its last one.
+    """
     best: dict[tuple[int, int], float] = {}
     for window in windows:
         starts, ends = window["offset_starts"].tolist(), window["offset_ends"].tolist()
-        length = window["length"]
-        batch = {
-            "input_ids": torch.tensor(window["input_ids"].tolist()),
-            "slots": torch.arange(length),
-            "lengths": [length],
-            "shape": (1, length),
-            "num_characters": torch.tensor([b - a for a, b in zip(starts, ends, strict=True)]),
-        }
-        if "token_type_ids" in window:
-            batch["token_type_ids"] = torch.tensor(window["token_type_ids"].tolist())
-        scores = reader(**batch)
-        begin, end = scores.start_logits[0].tolist(), scores.end_logits[0].tolist()
-        trims = torch.zeros(length, 2, 1) if scores.trims is None else scores.trims[0]
-        front, back = trims[:, 0].tolist(), trims[:, 1].tolist()
-        for i in range(length):
-            for j in range(i, min(i + 4, length)):
-                if starts[i] == ends[i] or starts[j] == ends[j]:
-                    continue
-                for dropped, p in enumerate(front[i]):
-                    for cut, q in enumerate(back[j]):
-                        key = (starts[i] + dropped, ends[j] - cut)
-                        if (i == j and key[0] >= key[1]) or p + q == -math.inf:
-                            continue
-                        score = begin[i] + end[j] + p + q - begin[0] - end[0]
-                        best[key] = max(score, best.get(key, -math.inf))
+        begin, end, front, back = scores_of(reader, window)
+        covering: dict[int, list[int]] = {}
+        for token, (a, b) in enumerate(zip(starts, ends, strict=True)):
+            for place in range(a, b):
+                covering.setdefault(place, []).append(token)
+        for a, b in itertools.combinations_with_replacement(sorted(covering), 2):
+            i, j = covering[a][0], covering[b][-1]
+            dropped, cut = a - starts[i], ends[j] - b - 1
+            if j - i < longest and dropped < len(front[i]) and cut < len(back[j]):
+                score = begin[i] + end[j] + front[i][dropped] + back[j][cut] - begin[0] - end[0]
+                best[a, b + 1] = max(score, best.get((a, b + 1), -math.inf))
     return best
+
+
+def scores_of(reader: SpanReader, window: Any) -> tuple[list[Any], ...]:
+    """The logits of starts and of ends, and the trims at the front and at the back."""
+    length = window["length"]
+    characters = window["offset_ends"] - window["offset_starts"]
+    batch = {
+        "input_ids": torch.tensor(window["input_ids"].tolist()),
+        "slots": torch.arange(length),
+        "lengths": [length],
+        "shape": (1, length),
+        "num_characters": torch.tensor(characters.tolist()),
+    }
+    if "token_type_ids" in window:
+        batch["token_type_ids"] = torch.tensor(window["token_type_ids"].tolist())
+    scores = reader(**batch)
+    trims = torch.zeros(length, 2, 1) if scores.trims is None else scores.trims[0]
+    parts = (scores.start_logits[0], scores.end_logits[0], trims[:, 0], trims[:, 1])
+    return tuple(part.tolist() for part in parts)
 
 
 @pytest.mark.parametrize("boundaries", [True, False])
@@ -244,24 +258,11 @@ def test_answers_equal_those_found_one_by_one(boundaries: bool, any_tokenizer: A
         expected = answers_one_by_one(reader, own)
         ranked = sorted(expected, key=lambda key: -expected[key])[:15]
         keys = [(answer.start, answer.end) for answer in answers]
-        scores = [(answer.score, expected[key]) for answer, key in zip(answers, keys, strict=True)]
-        assert (scores[0][0], keys[0]) == (pytest.approx(scores[0][1], abs=1e-3), ranked[0])
-        if any(map(overlaps, own)):
-            # Spans of the same characters share the places of a window's n best.
-            assert all(score < best + 1e-3 for score, best in scores)
-        else:
-            assert keys == ranked
-            assert all(score == pytest.approx(best, abs=1e-3) for score, best in scores)
+        assert keys == ranked
+        assert [a.score for a in answers] == pytest.approx([expected[k] for k in keys], abs=1e-3)
         assert [answer.text for answer in answers] == [
             examples[index].context[a:b] for a, b in keys
         ]
-
-
-def overlaps(window: Any) -> bool:
-    """Whether two tokens of a window cover the same character, as bytes or jamo of it do."""
-    spans = zip(window["offset_starts"].tolist(), window["offset_ends"].tolist(), strict=True)
-    covering = [(start, end) for start, end in spans if start < end]
-    return any(b[0] < a[1] for a, b in zip(covering, covering[1:], strict=False))
 
 
 @pytest.fixture(scope="module")
@@ -310,22 +311,27 @@ def test_answers_in_decomposed_syllables() -> None:
     context = unicodedata.normalize("NFD", "뷁쫑 강나루는 뷁이다")
     assert len(tokenizer.tokenize(context)) > 11
     windows = WindowOptions(max_seq_length=60, window_overlap=6, max_question_length=12)
-    reader = Reader(make_answerer(make_reader(tokenizer), windows), tokenizer, windows)
+    answerer = make_answerer(make_reader(tokenizer), windows, longest=12)
+    reader = Reader(answerer, tokenizer, windows)
     answers = reader.answer(question="누구?", context=context, top_k=500)
     assert len(answers) > 50
     assert_pieces(answers, context)
 
 
-def test_short_context_gives_all_that_is_in_it(tokenizer: Any) -> None:
-    """As many answers as there are spans, if so many are asked for."""
-    windows = WindowOptions(max_seq_length=40, window_overlap=6, max_question_length=12)
-    model = make_reader(tokenizer)
-    reader = Reader(make_answerer(model, windows), tokenizer, windows)
-    context = "강나루는 1921년에"
+@pytest.mark.parametrize("boundaries", [True, False])
+def test_short_context_gives_all_that_is_in_it(boundaries: bool, any_tokenizer: Any) -> None:
+    """As many answers as there are spans, if so many are asked for; bytes take no places."""
+    windows = WindowOptions(max_seq_length=60, window_overlap=6, max_question_length=12)
+    model = make_reader(any_tokenizer, boundaries)
+    answerer = make_answerer(model, windows, longest=12)
+    reader = Reader(answerer, any_tokenizer, windows)
+    context = "뷁쫑은 (1921) 년에 e\u0301ﬁ㎏ - 다"
     example = Example("0", "누구?", context)
-    expected = answers_one_by_one(model, list(iterate_windows([example], tokenizer, windows)))
+    cut = list(iterate_windows([example], any_tokenizer, windows))
+    expected = answers_one_by_one(model, cut, longest=12)
     assert len(expected) > 20
     for top_k in (len(expected) - 5, len(expected), 10_000):
         answers = reader.answer(question="누구?", context=context, top_k=top_k)
         assert len(answers) == min(top_k, len(expected))
         assert_pieces(answers, context)
+        assert {(answer.start, answer.end) for answer in answers} <= expected.keys()

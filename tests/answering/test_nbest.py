@@ -70,14 +70,6 @@ def test_impossible_spans_are_left_out() -> None:
     assert rank_answers(CONTEXT, {}, 5) == []
 
 
-def test_tokens_of_the_same_characters_are_one_answer() -> None:
-    """A syllable of three bytes: three tokens, one character."""
-    window = {"offset_starts": np.array([-1, 2, 2, 2]), "offset_ends": np.array([-1, 3, 3, 3])}
-    merged: CharacterScores = {}
-    add_spans(merged, window, [5.0, 4.0, 3.0], [1, 2, 3], [3, 3, 3], [0, 0, 0], [0, 0, 0])
-    assert merged == {(2, 3): 5.0}
-
-
 def test_trims_cut_characters_off_both_ends() -> None:
     window = {"offset_starts": np.array([-1, 0, 4]), "offset_ends": np.array([-1, 4, 10])}
     merged: CharacterScores = {}

@@ -52,6 +52,25 @@ class Collator:
         return batch
 
 
+def pack_offsets(windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What decoding takes beside the batch of these windows, and training has no use for.
+
+    offset_starts, offset_ends: (N,) int64 characters of the context that each token covers.
+    reach: an int, how far apart two tokens that share a character can be; 0 if none do.
+    """
+    names = ("offset_starts", "offset_ends")
+    reach = max(find_reach(*(window[name] for name in names)) for window in windows)
+    return {**{name: pack([w[name] for w in windows]) for name in names}, "reach": reach}
+
+
+def find_reach(starts: np.ndarray, ends: np.ndarray) -> int:
+    """How far apart two tokens of a window that share a character can be; 0 if none do."""
+    covering = np.flatnonzero(starts < ends)
+    end_so_far = np.maximum.accumulate(np.where(starts < ends, ends, 0))
+    earliest = np.searchsorted(end_so_far, starts[covering], side="right")
+    return int((covering - earliest).max(initial=0))
+
+
 def pack(rows: Sequence[np.ndarray]) -> torch.Tensor:
     """Rows of different lengths, end to end, (N,) int64."""
     return torch.from_numpy(np.concatenate(rows).astype(np.int64))
