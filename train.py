@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 import time
 
-from qa.cli.parser import run_command, say
+from qa.cli.parser import run_command
 from qa.cli.startup import no_collection, prepare_hub
 from qa.cli.train_flags import Command, parse_arguments
+from qa.engine.console import print_main
 from qa.outputs.directory import check_output
 from qa.recipes import RECIPES
 
@@ -35,7 +36,7 @@ def train(command: Command) -> None:
     started = time.perf_counter()
     config = command.config
     description = RECIPES[config.recipe][0] if config.recipe in RECIPES else "your own settings"
-    say(f"qa: recipe {config.recipe}: {description}")
+    print_main(f"qa: recipe {config.recipe}: {description}")
 
     check_output(config.output.output_dir, command.resume, command.overwrite)
     prepare_hub(config.model.model, config.data.train_data, config.data.eval_data)
@@ -45,7 +46,7 @@ def train(command: Command) -> None:
         from qa.training.build import build_job
         from qa.training.session import Session
 
-        job = build_job(config, say)
+        job = build_job(config, report=print_main)
     # The session is the output directory with its curves, checkpoints and best model.
     with StopSignals() as signals, Session(job, command, signals) as session:
         session.catch_up()

@@ -11,7 +11,7 @@ from typing import Any
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
-from qa.data.windows.iterate import WindowOptions
+from qa.data.windows.options import WindowOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

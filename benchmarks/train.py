@@ -112,7 +112,7 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
     from qa.engine.config import TrainConfig
     from qa.engine.loop import TrainingRun
     from qa.engine.rng import seed_everything
-    from qa.training.build import reader_loss
+    from qa.models.loss import reader_loss
 
     seed_everything(42)
     reader = SpanReader.from_pretrained(

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qa.answering.options import DecodeOptions
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
-from qa.engine.config import TrainConfig, option, require_at_least, require_choice
+from qa.data.windows.options import WindowOptions
+from qa.engine.config import TrainConfig, option, require_at_least, require_choices
 from qa.engine.errors import UserError, require
 
 METRICS_FOR_BEST = ("f1", "exact_match", "eval_loss")
@@ -21,38 +23,39 @@ EMBEDDED = "embedded"
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is read and how it is cut into windows."""
+    """What is read, and how it is put into batches."""
 
+    # What a resumed run must share is what the data comes to: texts, gold answers, windows.
     train_data: str | None = option(
         None,
         "JSON, JSONL, CSV or Parquet file, folder or .zip of them, hub:NAME[:[CONFIG:]SPLIT], or"
         " 'embedded'; several: a.json,b.csv@2 (@2: an epoch shows b twice); docs/data.md says more",
+        resume="free",
     )
-    eval_data: str | None = option(None, "data to evaluate on, in the same forms")
+    eval_data: str | None = option(None, "data to evaluate on, in the same forms", resume="free")
     holdout: float | None = option(
-        None, "instead of eval_data: share of the articles to hold out; 0.2 is every 5th"
+        None,
+        "instead of eval_data: share of the articles to hold out; 0.2 is every 5th",
+        resume="free",
     )
     nfc: bool = option(
-        False, "compose all text to Unicode NFC (Korean from macOS is decomposed), mend offsets"
+        False,
+        "compose all text to Unicode NFC (Korean from macOS is decomposed), mend offsets",
+        resume="free",
     )
-    max_seq_length: int = option(384, "tokens of a window, question and special tokens included")
-    window_overlap: int = option(
-        128,
-        "tokens that neighbouring windows share (transformers: stride; the doc_stride of Google's"
-        " and NVIDIA's scripts is the room for context minus this)",
-    )
-    max_question_length: int = option(64, "tokens; longer questions are cut and counted")
-    per_device_train_batch_size: int = option(16, "windows per micro-batch")
+    per_device_train_batch_size: int = option(16, "windows per micro-batch", resume="same")
     negative_window_ratio: float = option(
-        1.0, "share of the windows without the answer that an epoch trains on"
+        1.0, "share of the windows without the answer that an epoch trains on", resume="same"
     )
-    max_train_examples: int | None = option(None, "train on the first so many questions")
-    max_eval_examples: int | None = option(None, "evaluate on the first so many questions")
+    max_train_examples: int | None = option(
+        None, "train on the first so many questions", resume="free"
+    )
+    max_eval_examples: int | None = option(
+        None, "evaluate on the first so many questions", resume="free"
+    )
 
     def __post_init__(self) -> None:
-        for name in ("max_seq_length", "max_question_length", "per_device_train_batch_size"):
-            require_at_least(self, name, 1)
-        require_at_least(self, "window_overlap", 0)
+        require_at_least(self, "per_device_train_batch_size", 1)
         for name in ("train_data", "eval_data"):
             require(getattr(self, name) != "", f"{name} is empty")
         for name in ("max_train_examples", "max_eval_examples"):
@@ -76,21 +79,33 @@ class DataConfig:
 class ModelConfig:
     """Which model is trained, and what its parts learn from."""
 
-    model: str = option("klue/bert-base", "directory or hub id of an encoder, or 'embedded'")
-    attention_dropout: float | None = option(
-        None, "dropout of attention probabilities; the model's own if not given"
+    # What a resumed run must share is the model's configuration, wherever it lies.
+    model: str = option(
+        "klue/bert-base", "directory or hub id of an encoder, or 'embedded'", resume="free"
     )
-    hidden_dropout: float | None = option(None, "dropout of hidden states; likewise")
+    attention_dropout: float | None = option(
+        None,
+        "dropout of attention probabilities; the model's own if not given",
+        resume="same",
+    )
+    hidden_dropout: float | None = option(
+        None, "dropout of hidden states; the model's own if not given", resume="same"
+    )
     character_boundaries: bool = option(
-        True, "place both ends of an answer at characters inside their tokens, with a learned head"
+        True,
+        "place both ends of an answer at characters inside their tokens, with a learned head",
+        resume="same",
     )
     head_learning_rate: float = option(
-        1.5e-3, "peak learning rate of heads that are new; loaded ones learn at learning_rate"
+        1.5e-3,
+        "peak learning rate of heads that are new; loaded ones learn at learning_rate",
+        resume="same",
     )
     r_drop: float = option(
         0.0,
         "weight of the agreement of two passes (R-Drop), e.g. 1; a step then takes twice the time"
         " and, for activations, twice the memory",
+        resume="same",
     )
 
     def __post_init__(self) -> None:
@@ -106,38 +121,30 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """When and how the reader is evaluated."""
+    """When the reader is evaluated, and what its best is."""
 
-    eval_steps: int | str = option("epoch", "evaluate every so many steps, or every 'epoch'")
+    eval_steps: int | str = option(
+        "epoch", "evaluate every so many steps, or every 'epoch'", resume="free"
+    )
     per_device_eval_batch_size: int = option(
         BATCH_SIZE,
         "windows of full length per batch of an evaluation; shorter ones share their room, and a"
         f" CPU takes at most {CPU_BATCH_TOKENS} tokens",
+        resume="free",
     )
-    metric_for_best_model: str = option("f1", "what best/ is chosen by", METRICS_FOR_BEST)
+    metric_for_best_model: str = option(
+        "f1", "what best/ is chosen by", METRICS_FOR_BEST, resume="same"
+    )
     early_stopping_patience: int | None = option(
-        None, "stop after so many evaluations without improvement"
-    )
-    n_best_size: int = option(20, "candidate answers kept per question")
-    max_answer_length: int = option(30, "longest answer, in tokens")
-    null_score_diff_threshold: float | None = option(
-        None,
-        "leave questions unanswered whose null odds exceed it; tuned on the held-out part if"
-        " there are such questions",
+        None, "stop after so many evaluations without improvement", resume="free"
     )
 
     def __post_init__(self) -> None:
         require_steps(self, "eval_steps")
-        for name in ("per_device_eval_batch_size", "n_best_size", "max_answer_length"):
-            require_at_least(self, name, 1)
+        require_at_least(self, "per_device_eval_batch_size", 1)
         if self.early_stopping_patience is not None:
             require_at_least(self, "early_stopping_patience", 1)
-        require_choice(self, "metric_for_best_model", METRICS_FOR_BEST)
-        threshold = self.null_score_diff_threshold
-        require(
-            threshold is None or -1e9 < threshold < 1e9,
-            f"null_score_diff_threshold must be between -1e9 and 1e9, not {threshold}",
-        )
+        require_choices(self)
 
 
 @dataclass(frozen=True)
@@ -145,15 +152,23 @@ class OutputConfig:
     """What is written, where and how often."""
 
     output_dir: str | None = option(
-        None, "directory of the run; runs/RECIPE-001, -002, ... if none"
+        None, "directory of the run; runs/RECIPE-001, -002, ... if none", resume="free"
     )
-    logging_steps: int = option(10, "write the curves every so many steps")
-    save_steps: int | str = option("epoch", "checkpoint every so many steps, or every 'epoch'")
-    async_save: bool = option(False, "write checkpoints in the background while training goes on")
+    logging_steps: int = option(10, "write the curves every so many steps", resume="free")
+    save_steps: int | str = option(
+        "epoch", "checkpoint every so many steps, or every 'epoch'", resume="free"
+    )
+    async_save: bool = option(
+        False, "write checkpoints in the background while training goes on", resume="free"
+    )
     profile: bool = option(
-        False, "write trace.json, what the steps 3 to 5 do, for a trace viewer such as Perfetto"
+        False,
+        "write trace.json, what the steps 3 to 5 do, for a trace viewer such as Perfetto",
+        resume="free",
     )
-    save_total_limit: int | None = option(2, "checkpoints kept, the newest; 'none' keeps all")
+    save_total_limit: int | None = option(
+        2, "checkpoints kept, the newest; 'none' keeps all", resume="free"
+    )
 
     def __post_init__(self) -> None:
         require(self.output_dir != "", "output_dir is empty")
@@ -169,9 +184,11 @@ class Config:
 
     recipe: str = "custom"
     data: DataConfig = field(default_factory=DataConfig)
+    windows: WindowOptions = field(default_factory=WindowOptions)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
+    decoding: DecodeOptions = field(default_factory=DecodeOptions)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self) -> None:
@@ -204,9 +221,11 @@ class Config:
 
 SECTIONS: dict[str, type] = {
     "data": DataConfig,
+    "windows": WindowOptions,
     "model": ModelConfig,
     "train": TrainConfig,
     "evaluation": EvalConfig,
+    "decoding": DecodeOptions,
     "output": OutputConfig,
 }
 

@@ -20,6 +20,7 @@ import torch
 from support.articles import squad_json
 from support.runs import ROOT
 
+import qa
 import qa.cli.evaluate
 import qa.cli.predict
 import train
@@ -28,11 +29,12 @@ from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
 from qa.data.windows.cache import cached_windows
-from qa.data.windows.iterate import WindowOptions, iterate_windows
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
 from qa.models.span_reader import BOUNDARY_FILE
-from qa.training.build import describe
+from qa.training.load import describe_data
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -409,7 +411,7 @@ def test_resumed_without_the_best_model(
     if train.main([*arguments, "--resume", "--output-dir", str(moved)]) == 2:
         assert capsys.readouterr().err.startswith("error: ")
     else:
-        qa.cli.predict.Reader.from_pretrained(moved / "best")
+        qa.Reader.from_pretrained(moved / "best")
 
 
 def test_resuming_a_finished_run_changes_no_result(
@@ -458,7 +460,7 @@ def test_run_without_evaluation_saves_the_last_model(
     arguments = flags[:index] + flags[index + 2 :]
     assert train.main([*arguments, "--max-steps", "2", "--output-dir", str(tmp_path / "run")]) == 0
     assert "not scored" in capsys.readouterr().out
-    answers = qa.cli.predict.Reader.from_pretrained(tmp_path / "run" / "best").answer(
+    answers = qa.Reader.from_pretrained(tmp_path / "run" / "best").answer(
         question=QUESTION, context=CONTEXT
     )
     assert len(answers) == 1
@@ -702,7 +704,7 @@ def test_decomposed_questions_are_counted(tokenizer: Any) -> None:
 
     def line(some: list[Example]) -> str:
         windows = cached_windows(some, tokenizer, WindowOptions(32, 6, 16))
-        return describe("held out", some, windows, 1.0)
+        return describe_data("held out", some, windows, 1.0)
 
     assert line(examples).endswith("; 2 texts are decomposed Hangul (NFD), --nfc composes them")
     assert "NFD" not in line(examples[2:])

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import torch
 
 from qa.answering.nbest import Answer, CharacterScores, add_spans, rank_answers
+from qa.answering.options import DecodeOptions
 from qa.data.batches.collate import Collator, pack_offsets
 from qa.data.batches.evaluation_batches import (
     BATCH_SIZE,
@@ -22,7 +23,7 @@ from qa.data.batches.evaluation_batches import (
 )
 from qa.data.examples import Example
 from qa.data.windows.cut import NO_ANSWER_POSITION
-from qa.engine.config import require_at_least
+from qa.engine.errors import require
 from qa.engine.loop import move_to_device
 from qa.engine.precision import autocast
 from qa.models.loss import window_loss
@@ -36,55 +37,49 @@ Window: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class DecodeOptions:
-    """How answers are chosen, and how many windows are read at once.
+class BlockAnswers:
+    """What was found for the examples of a block.
 
-    max_answer_length: in tokens. batch_size: in windows of full length; a batch has room for the
-    tokens of so many (on a CPU for 2,048 at most), and shorter windows share it.
+    answers: each example's, best first; [] if nothing can be an answer. loss_sum: the windows'
+    summed loss, 0 if it was not asked for. decode_seconds: time spent after the logits: decoding,
+    merging, cutting text.
     """
 
-    n_best_size: int = 20
-    max_answer_length: int = 30
-    batch_size: int = BATCH_SIZE
-
-    def __post_init__(self) -> None:
-        for name in ("n_best_size", "max_answer_length", "batch_size"):
-            require_at_least(self, name, 1)
+    answers: list[list[Answer]]
+    loss_sum: float
+    num_windows: int
+    decode_seconds: float
 
 
 class Answerer:
-    """Runs a reader over windows and decodes them; counts loss and time on the way.
+    """Runs a model over windows and decodes them.
 
-    loss_sum: () the windows' summed loss, on the device. decode_seconds: time spent after the
-    logits: decoding, merging, cutting text.
+    Args:
+        model: On `device`; in evaluation mode when it is asked.
+        collator: Makes batches for this model.
+        options: How answers are chosen.
+        device: Where the model lies.
+        precision: "fp32", "bf16" or "fp16".
+        batch_size: In windows of full length; a batch has room for the tokens of so many (on a CPU
+            for 2,048 at most), and shorter windows share it.
     """
 
     def __init__(
         self,
-        reader: SpanReader,
+        model: SpanReader,
         collator: Collator,
         options: DecodeOptions,
         device: torch.device,
         precision: str,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
-        self.reader = reader
+        require(batch_size >= 1, f"batch_size must be at least 1, not {batch_size}")
+        self.model = model
         self.collator = collator
         self.options = options
         self.device = device
         self.precision = precision
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was counted."""
-        self.loss_sum = torch.zeros((), device=self.device)
-        self.num_windows = 0
-        self.decode_seconds = 0.0
-
-    def take_loss(self) -> tuple[float, int]:
-        """Summed loss and number of windows since the last call. This is a host sync."""
-        taken = float(self.loss_sum), self.num_windows
-        self.loss_sum, self.num_windows = torch.zeros((), device=self.device), 0
-        return taken
+        self.batch_size = batch_size
 
     def answer_block(
         self,
@@ -92,41 +87,53 @@ class Answerer:
         windows: Sequence[Window],
         first_index: int,
         n_best_size: int | None = None,
-    ) -> list[list[Answer]]:
-        """The n-best answers of each example, best first; [] if nothing can be an answer.
+        computes_loss: bool = False,
+    ) -> BlockAnswers:
+        """Answer examples from their windows.
 
-        windows: all windows of these examples, their example_index counting from `first_index`.
-        n_best_size: instead of the options' one.
+        Args:
+            examples: The questions.
+            windows: All windows of these examples, labelled if the loss is asked for.
+            first_index: `example_index` of the first example in the windows.
+            n_best_size: Candidates for each example, instead of the options' number.
+            computes_loss: Also sum the windows' loss; reading it is a host sync.
         """
         n_best_size = n_best_size or self.options.n_best_size
         merged: list[CharacterScores] = [{} for _ in examples]
+        loss_sum = torch.zeros((), device=self.device)
+        decode_seconds = 0.0
         # Here, so that weights are cast once and not for every batch.
         with torch.no_grad(), autocast(self.device, self.precision):
             for indices in self._batches([int(window["length"]) for window in windows]):
-                batch = [windows[index] for index in indices]
-                scores, offsets = self._scores(batch)
+                host_batch = [windows[index] for index in indices]
+                batch = move_to_device(
+                    {**self.collator(host_batch), **pack_offsets(host_batch)}, self.device
+                )
+                scores = self.model(**model_inputs(batch))
+                if computes_loss:
+                    loss_sum += window_loss(scores, batch)
                 if self.device.type == "cuda":
                     # Not to count the model's time as decoding; `tolist` below would wait anyway.
                     torch.cuda.synchronize(self.device)
                 started = time.perf_counter()
-                spans = self._decode(scores, offsets, n_best_size)
+                spans = self._decode(scores, batch, n_best_size)
                 # One copy to the host for each matrix, not one for each number.
                 columns = zip(*(matrix.tolist() for matrix in spans), strict=True)
-                for window, found in zip(batch, columns, strict=True):
+                for window, found in zip(host_batch, columns, strict=True):
                     example = int(window["example_index"]) - first_index
                     add_spans(merged[example], window, *found)
-                self.decode_seconds += time.perf_counter() - started
+                decode_seconds += time.perf_counter() - started
         started = time.perf_counter()
         answers = [
             rank_answers(example.context, spans_found, n_best_size)
             for example, spans_found in zip(examples, merged, strict=True)
         ]
-        self.decode_seconds += time.perf_counter() - started
-        return answers
+        decode_seconds += time.perf_counter() - started
+        return BlockAnswers(answers, float(loss_sum), len(windows), decode_seconds)
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
         """Indices of windows that are read at once."""
-        max_tokens = self.options.batch_size * self.collator.max_length
+        max_tokens = self.batch_size * self.collator.max_length
         if self.device.type == "cpu":
             max_tokens = min(max_tokens, CPU_BATCH_TOKENS)
         if self.collator.pads:
@@ -134,25 +141,16 @@ class Answerer:
         # What the reader would round a full batch up to can as well be filled.
         return filled_batches(lengths, round_coarsely(max_tokens))
 
-    def _scores(self, windows: Sequence[Window]) -> tuple[SpanScores, Offsets]:
-        """The windows' scores, and the characters that their tokens cover; counts their loss."""
-        host_batch = {**self.collator(windows), **pack_offsets(windows)}
-        batch = move_to_device(host_batch, self.device)
-        scores = self.reader(**model_inputs(batch))
-        self.loss_sum += window_loss(scores, batch)
-        self.num_windows += len(windows)
+    def _decode(self, scores: SpanScores, batch: Mapping[str, Any], n_best_size: int) -> Spans:
+        """The best spans of each window, on the device."""
         starts, ends = (
             to_rows(batch[name], batch["slots"], batch["shape"], 0)
             for name in ("offset_starts", "offset_ends")
-        )
-        return scores, Offsets(starts, ends, batch["reach"])
-
-    def _decode(self, scores: SpanScores, offsets: Offsets, n_best_size: int) -> Spans:
-        """The best spans of each window, on the device."""
+        )  # (B, T) each
         spans = best_spans(
             scores.start_logits,
             scores.end_logits,
-            offsets,
+            Offsets(starts, ends, batch["reach"]),
             n_best_size,
             self.options.max_answer_length,
             scores.trims,

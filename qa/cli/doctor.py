@@ -86,7 +86,7 @@ def make_report(options: argparse.Namespace, mended: Any, tokenizer: Any) -> dic
     """
     from qa.data.doctor.profile import profile_texts, profile_tokens
     from qa.data.holdout import split_holdout
-    from qa.data.windows.iterate import WindowOptions
+    from qa.data.windows.options import WindowOptions
 
     parts = {"all questions": mended.examples}
     if options.holdout is not None:

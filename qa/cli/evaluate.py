@@ -22,7 +22,7 @@ from qa.metrics.table import ranking_note, score_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qa.cli.predict import Reader
+    from qa.answering.reader import Reader
     from qa.data.examples import Example
     from qa.evaluation.evaluate import Evaluation
 
@@ -110,7 +110,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
 @no_collection()
 def load(options: argparse.Namespace) -> tuple[list[Example], Reader]:
     """The questions and the reader that is to answer them."""
-    from qa.cli.predict import Reader
+    from qa.answering.reader import Reader
 
     examples = read_questions(options)
     reader = Reader.from_pretrained(

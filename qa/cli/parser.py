@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from qa.engine.errors import RunStopped, UserError
-
-
-def say(line: str) -> None:
-    """Print a line at once; under torchrun only the first process does."""
-    if os.environ.get("RANK", "0") == "0":
-        print(line, flush=True)
 
 
 def run_command(command: Callable[[], None]) -> int:

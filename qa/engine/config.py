@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from qa.engine.errors import require
 
@@ -12,36 +12,68 @@ SHARDINGS = ("none", "fsdp")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
-    """A dataclass field with its help text, and its choices, beside it."""
-    return field(default=default, metadata={"help": help, "choices": choices})
+def option(
+    default: Any,
+    help: str,
+    choices: tuple[str, ...] | None = None,
+    *,
+    resume: Literal["same", "free"],
+) -> Any:
+    """A dataclass field with what a command line needs to know beside it.
+
+    Args:
+        default: The field's default.
+        help: Help text of its flag.
+        choices: The values it may have, if they can be listed; see `require_choices`.
+        resume: "same" if a resumed run must share the value with the run it continues, since it
+            decides what is learned or how evaluations compare; "free" if it may change.
+    """
+    return field(default=default, metadata={"help": help, "choices": choices, "resume": resume})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """What the training loop needs to know; checked once, when it is made."""
 
-    learning_rate: float = option(3e-5, "peak learning rate of AdamW")
-    weight_decay: float = option(0.01, "AdamW weight decay, applied to matrices only")
-    num_train_epochs: int = option(2, "passes over the training data")
-    max_steps: int | None = option(
-        None, "stop after this many optimizer steps, whatever the epochs"
+    learning_rate: float = option(3e-5, "peak learning rate of AdamW", resume="same")
+    weight_decay: float = option(
+        0.01, "AdamW weight decay, applied to matrices only", resume="same"
     )
-    warmup_ratio: float = option(0.1, "share of all steps over which the learning rate rises")
-    lr_scheduler: str = option("cosine", "shape of the decay after the warm-up", LR_SCHEDULERS)
-    max_grad_norm: float = option(1.0, "clip the gradient to this norm; 0: do not clip")
-    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step")
+    num_train_epochs: int = option(2, "passes over the training data", resume="free")
+    max_steps: int | None = option(
+        None, "stop after this many optimizer steps, whatever the epochs", resume="free"
+    )
+    warmup_ratio: float = option(
+        0.1, "share of all steps over which the learning rate rises", resume="same"
+    )
+    lr_scheduler: str = option(
+        "cosine", "shape of the decay after the warm-up", LR_SCHEDULERS, resume="same"
+    )
+    max_grad_norm: float = option(
+        1.0, "clip the gradient to this norm; 0: do not clip", resume="same"
+    )
+    # What a resumed run must share is its product with the number of processes.
+    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step", resume="free")
+    # What a resumed run must share is what "auto" comes to.
     precision: str = option(
         "auto",
         "auto: bf16 where the hardware multiplies it natively, else fp16 on CUDA, else fp32",
         PRECISIONS,
+        resume="free",
     )
-    device: str = option("auto", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, ...")
-    seed: int = option(42, "seed of new weights, dropout and data order")
+    device: str = option(
+        "auto", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:1, ...", resume="free"
+    )
+    seed: int = option(42, "seed of new weights, dropout and data order", resume="same")
     sharding: str = option(
-        "none", "fsdp: split weights and optimizer among torchrun's processes (FSDP2)", SHARDINGS
+        "none",
+        "fsdp: split weights and optimizer among torchrun's processes (FSDP2)",
+        SHARDINGS,
+        resume="same",
     )
-    num_workers: int = option(0, "processes that prepare batches; 0: the training process itself")
+    num_workers: int = option(
+        0, "processes that prepare batches; 0: the training process itself", resume="free"
+    )
 
     def __post_init__(self) -> None:
         for name in ("num_train_epochs", "gradient_accumulation_steps"):
@@ -58,9 +90,7 @@ class TrainConfig:
         require(
             0 <= self.warmup_ratio <= 1, f"warmup_ratio must be 0 to 1, not {self.warmup_ratio}"
         )
-        require_choice(self, "lr_scheduler", LR_SCHEDULERS)
-        require_choice(self, "precision", PRECISIONS)
-        require_choice(self, "sharding", SHARDINGS)
+        require_choices(self)
         require(
             self.sharding == "none" or self.precision != "fp16",
             "sharding fsdp does not go with precision fp16, whose loss scaling it lacks; use bf16",
@@ -74,7 +104,11 @@ def require_at_least(config: object, name: str, minimum: float) -> None:
     require(minimum <= value < float("inf"), f"{name} must be at least {minimum}, not {value}")
 
 
-def require_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
-    """Raise UserError unless the field is one of `choices`."""
-    value = getattr(config, name)
-    require(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+def require_choices(config: Any) -> None:
+    """Raise UserError unless every field that lists its choices has one of them."""
+    for each in fields(config):
+        choices, value = each.metadata["choices"], getattr(config, each.name)
+        require(
+            choices is None or value in choices,
+            f"{each.name} must be one of {', '.join(choices or ())}, not {value!r}",
+        )

@@ -108,13 +108,6 @@ def join_world(device: torch.device) -> World:
     return World(dist.get_rank(), size, dist.new_group(backend="gloo"))
 
 
-def local_device(name: str) -> str:
-    """The name of this process's device: its own GPU where the setting leaves the choice."""
-    if name in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
-        return f"cuda:{os.environ['LOCAL_RANK']}"
-    return name
-
-
 def shard(model: nn.Module, device: torch.device, size: int) -> None:
     """Apply FSDP2 to the members of every ModuleList (a transformer's layers) and to the rest."""
     mesh = init_device_mesh(device.type, (size,))

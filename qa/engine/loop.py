@@ -14,12 +14,13 @@ from torch.utils.data import DataLoader
 
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
-from qa.engine.distributed import World, local_device
+from qa.engine.device import local_device, resolve_device
+from qa.engine.distributed import World
 from qa.engine.errors import require
 from qa.engine.full_state import load_state, model_state, optimizer_state
 from qa.engine.optim import make_optimizer
 from qa.engine.phase_clock import PhaseClock
-from qa.engine.precision import make_scaler, resolve_device, resolve_precision
+from qa.engine.precision import make_scaler, resolve_precision
 from qa.engine.rng import rng_state, seed_everything, set_rng_state
 from qa.engine.schedule import lr_factor, warmup_steps
 from qa.engine.signals import ignore_stop_signals

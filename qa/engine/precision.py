@@ -7,25 +7,9 @@ from contextlib import AbstractContextManager
 import torch
 
 from qa.engine.config import PRECISIONS
-from qa.engine.errors import UserError, require
+from qa.engine.errors import require
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes cuda, then mps, then cpu. UserError if it is absent."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    # torch reports an absent device by RuntimeError, or AssertionError in a CPU-only build.
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
-    return device
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from qa.answering.answerer import Answerer, Window, blocks
-from qa.answering.nbest import Answer
+from qa.answering.answerer import Answerer, BlockAnswers, Window, blocks
 from qa.data.examples import Example
 from qa.engine.distributed import World
 from qa.evaluation.null_threshold import NO_ANSWER_METRICS, metrics_for
@@ -88,25 +87,27 @@ def evaluate(
     """
     world = world or World()
     started = time.perf_counter()
-    answerer.reader.eval()
-    answerer.reset()
+    answerer.model.eval()
     tally = Tally(scores or [Score(name) for name in metrics_for(examples)], files)
-    loss_sum, num_windows, scoring_seconds = 0.0, 0, 0.0
+    loss_sum, num_windows, decode_seconds = 0.0, 0, 0.0
     remaining = blocks(iter(windows))
     num_workers, worker = (world.size, world.rank) if shards_blocks else (1, 0)
     while next_blocks := list(islice(remaining, num_workers)):
         if should_abort():
             return None
         own = answer_own_block(answerer, examples, next_blocks, worker)
-        for answered in world.gather(own)[:num_workers]:
+        for index, answered in enumerate(world.gather(own)[:num_workers]):
             if answered is None:
                 continue
             scoring = time.perf_counter()
-            for example, n_best in zip(examples[answered.examples], answered.answers, strict=True):
+            part, found = answered
+            for example, n_best in zip(examples[part], found.answers, strict=True):
                 tally.add(example, n_best)
-            loss_sum += answered.loss_sum
-            num_windows += answered.num_windows
-            scoring_seconds += time.perf_counter() - scoring
+            loss_sum += found.loss_sum
+            num_windows += found.num_windows
+            decode_seconds += time.perf_counter() - scoring
+            if index == worker:  # the others decode at the same time
+                decode_seconds += found.decode_seconds
     if tunes:
         threshold = tally.best_threshold()
     if threshold is not None:
@@ -117,7 +118,7 @@ def evaluate(
         num_examples=len(examples),
         num_windows=num_windows,
         seconds=time.perf_counter() - started,
-        decode_seconds=answerer.decode_seconds + scoring_seconds,
+        decode_seconds=decode_seconds,
         has_answer=tally.has_answer,
         null_odds=tally.null_odds,
         threshold=None if threshold is None else float(threshold),  # JSON may have an integer
@@ -126,30 +127,22 @@ def evaluate(
     return shared
 
 
-@dataclass(frozen=True)
-class AnsweredBlock:
-    """What one process found for its block."""
-
-    examples: slice
-    answers: list[list[Answer]]
-    loss_sum: float
-    num_windows: int
-
-
 def answer_own_block(
     answerer: Answerer,
     examples: Sequence[Example],
     next_blocks: list[list[Any]],
     worker: int,
-) -> AnsweredBlock | None:
-    """Answer the block of process `worker` among the next ones; None if there is none for it."""
+) -> tuple[slice, BlockAnswers] | None:
+    """Answer the block of process `worker` among the next ones; None if there is none for it.
+
+    The slice says which examples are answered.
+    """
     if worker >= len(next_blocks):
         return None
     block = next_blocks[worker]
     first, last = int(block[0]["example_index"]), int(block[-1]["example_index"])
-    answers = answerer.answer_block(examples[first : last + 1], block, first)
-    loss_sum, num_windows = answerer.take_loss()
-    return AnsweredBlock(slice(first, last + 1), answers, loss_sum, num_windows)
+    part = slice(first, last + 1)
+    return part, answerer.answer_block(examples[part], block, first, computes_loss=True)
 
 
 def iterate_rows(dataset: Any, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:

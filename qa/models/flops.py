@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from torch.utils.flop_counter import FlopCounterMode
 
+from qa.models.packing.probe import evaluating, two_windows
 from qa.models.packing.segments import ROUND_TOTAL, ROUND_WIDTH, round_up
-from qa.models.span_reader import SpanReader, evaluating, two_windows
+from qa.models.span_reader import SpanReader
 
 
 class ModelFlops(NamedTuple):

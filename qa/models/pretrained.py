@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,41 +143,35 @@ def check_directory(name: str) -> None:
         require(not looks_local and not os.path.exists(name), f"{name}: no such model directory")
 
 
-class user_errors:
-    """Turns what transformers raises for a name that it cannot load into a UserError."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        # Any Exception: there is no end to what transformers raises for a malformed directory.
-        if not isinstance(error, Exception) or isinstance(error, UserError):
-            return
+@contextmanager
+def user_errors(name: str) -> Iterator[None]:
+    """Turn what transformers raises for a name that it cannot load into a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    # Any Exception: there is no end to what transformers raises for a malformed directory.
+    except Exception as error:
         reason = " ".join(str(error).split())[:160]
-        if os.path.isdir(self.name):
-            raise UserError(f"{self.name}: cannot be loaded as a model ({reason})") from error
+        if os.path.isdir(name):
+            raise UserError(f"{name}: cannot be loaded as a model ({reason})") from error
         raise UserError(
-            f"{self.name}: is no local directory and cannot be had from the hub; check the id and"
-            f" the network, or pass a local directory instead ({reason})"
+            f"{name}: is no local directory and cannot be had from the hub; check the id and the"
+            f" network, or pass a local directory instead ({reason})"
         ) from error
 
 
-class quiet_transformers:
-    """Silences transformers' progress bars and its report of the head it made, for a while."""
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' progress bars and its report of the head it made, for a while."""
+    from transformers.utils import logging
 
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self.logging = logging
-        self.verbosity = logging.get_verbosity()
-        self.shows_bars = logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        self.logging.set_verbosity(self.verbosity)
-        if self.shows_bars:
-            self.logging.enable_progress_bar()
+    verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_bars:
+            logging.enable_progress_bar()

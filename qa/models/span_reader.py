@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +17,8 @@ from torch.nn import functional as F
 
 from qa.engine.errors import UserError, require
 from qa.models.boundary_head import BoundaryHead
-from qa.models.packing import attention
 from qa.models.packing.byte_dropout import use_byte_dropout
+from qa.models.packing.probe import exchange_attention, require_standard_forward
 from qa.models.packing.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
 from qa.models.pretrained import (
     load_boundary_head,
@@ -29,8 +30,6 @@ from qa.models.pretrained import (
 )
 
 BOUNDARY_FILE = "boundary_head.safetensors"  # beside the weights that transformers reads
-# Rounding makes up to 4e-6 (BERT-large), another window's tokens in sight 5e-4 and more.
-PACKED_TOLERANCE = 5e-5
 
 
 class SpanScores(NamedTuple):
@@ -64,9 +63,11 @@ class SpanReader(nn.Module):
                 f"{type(model).__name__} has no linear span head (qa_outputs with 2 outputs); use"
                 " an encoder such as BERT, RoBERTa, ELECTRA or DistilBERT",
             )
-        self.is_packed = False
-        self._require_standard_forward()
-        self.is_packed = self._can_pack()
+        # Four small forwards: two tell whether this model is what it is taken for, two whether
+        # its windows can be packed.
+        padded, packed = partial(self._logits, False), partial(self._logits, True)
+        require_standard_forward(model, padded, self.padding_id)
+        self.is_packed = exchange_attention(model, padded, packed)
         use_byte_dropout(self.model)
         if boundaries:
             embedding_size = model.get_input_embeddings().weight.shape[1]
@@ -146,52 +147,10 @@ class SpanReader(nn.Module):
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
         return segments.from_rows(encoder(**inputs, attention_mask=segments.mask.long())[0])
 
-    @torch.no_grad()
-    def _require_standard_forward(self) -> None:
-        """Raise UserError unless transformers' own forward gives the same scores.
-
-        Some models do more than encoder and head (Longformer adds global attention on the
-        question); trained here, they would be saved as another model than the one that was scored.
-        """
-        batch = two_windows(self.model)
-        segments = Segments(batch["lengths"], batch["slots"], batch["shape"], self._scratch)
-        ids = segments.to_rows(batch["input_ids"], self.padding_id)
-        mask = segments.mask.long()
-        with evaluating(self.model):
-            theirs = self.model(input_ids=ids, attention_mask=mask)
-            ours = self(**batch)
-        real = mask == 1
-        require(
-            torch.equal(ours.start_logits[real], theirs.start_logits[real])
-            and torch.equal(ours.end_logits[real], theirs.end_logits[real]),
-            f"{type(self.model).__name__} is more than an encoder with a span head, which is all"
-            " that qa can train",
-        )
-
-    @torch.no_grad()
-    def _can_pack(self) -> bool:
-        """Exchange the encoder's attention; true if packed windows then give the same scores."""
-        batch = two_windows(self.model)
-        ordinary = self.model.config._attn_implementation
-        attention.register()
-        with evaluating(self.model), quiet_transformers():
-            padded = torch.stack(self(**batch)[:2])
-            self.model.set_attn_implementation(attention.NAME)
-            # A model with an attention of its own warns and leaves it as it is.
-            if self.model.config._attn_implementation != attention.NAME:
-                return False
-            self.is_packed = True
-            try:
-                packed = torch.stack(self(**batch)[:2])
-            # Positions or further arguments are not taken, or keys have fewer heads than queries.
-            except (TypeError, RuntimeError):
-                packed = torch.full_like(padded, float("nan"))
-            finite = padded.isfinite()
-            difference = (packed - padded)[finite].abs().max()
-            if difference < PACKED_TOLERANCE * padded[finite].abs().max():
-                return True
-            self.model.set_attn_implementation(ordinary)
-        return False
+    def _logits(self, packs: bool, **batch: Any) -> torch.Tensor:
+        """(2, B, T) start and end logits of windows that the encoder sees packed, or padded."""
+        self.is_packed = packs
+        return torch.stack(self(**batch)[:2])
 
     def save_pretrained(
         self, directory: Path, weights: dict[str, torch.Tensor] | None = None
@@ -267,31 +226,3 @@ def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
 def part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """The weights whose name begins so, without that beginning."""
     return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
-
-
-def two_windows(model: Any) -> dict[str, Any]:
-    """A batch of two windows of different lengths, to try a model on, where it lies."""
-    config, device = model.config, model.device
-    # Not the padding token: RoBERTa's own forward gives it no position.
-    ids = [i for i in range(min(getattr(config, "vocab_size", 9), 9)) if i != config.pad_token_id]
-    return {
-        "input_ids": torch.tensor((ids * 8)[:8], device=device),
-        "slots": torch.arange(8, device=device),
-        "lengths": [5, 3],
-        "shape": (2, 5),
-        "num_characters": torch.ones(8, dtype=torch.long, device=device),
-    }
-
-
-class evaluating:
-    """Puts a module into evaluation mode for a while."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.was_training = module.training
-
-    def __enter__(self) -> None:
-        self.module.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.module.train(self.was_training)

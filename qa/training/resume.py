@@ -6,41 +6,16 @@ import hashlib
 import json
 from typing import Any
 
-from qa.config import Config
+from qa.config import Config, config_fields
 from qa.engine.errors import UserError, require
 from qa.engine.loop import TrainingRun
 from qa.training.build import Job
-
-SAME_SETTINGS = (
-    "max_seq_length",
-    "window_overlap",
-    "max_question_length",
-    "negative_window_ratio",
-    "learning_rate",
-    "weight_decay",
-    "warmup_ratio",
-    "lr_scheduler",
-    "max_grad_norm",
-    "per_device_train_batch_size",
-    "sharding",
-    "attention_dropout",
-    "hidden_dropout",
-    "character_boundaries",
-    "head_learning_rate",
-    "r_drop",
-    "metric_for_best_model",
-    "n_best_size",
-    "max_answer_length",
-    "null_score_diff_threshold",
-    "seed",
-)
-"""Settings that decide what is learned, or how evaluations compare. Steps and epochs may change."""
 
 
 def run_identity(job: Job, config: Config) -> dict[str, Any]:
     """What makes a run this run, as flat plain values."""
     values = config.flat()
-    model = job.reader.model.config.to_dict()
+    model = job.reader.model.model.config.to_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
         model.pop(name, None)
     identity = {
@@ -49,11 +24,12 @@ def run_identity(job: Job, config: Config) -> dict[str, Any]:
         # The windows do not depend on them where the data lists them apart.
         "held-out gold answers": digest([e.gold_answers for e in job.eval_examples]),
         "precision": job.run.precision,
-        "packed windows": job.reader.is_packed,
-        "new heads": ", ".join(name.strip(".") for name in job.reader.new_weights),
+        "packed windows": job.reader.model.is_packed,
+        "new heads": ", ".join(name.strip(".") for name in job.reader.model.new_weights),
         "global batch (micro-batches per step)": job.run.micro_batches_per_step,
     }
-    return {**identity, **{name: values[name] for name in SAME_SETTINGS}}
+    same = [n for n, field in config_fields().items() if field.metadata["resume"] == "same"]
+    return {**identity, **{name: values[name] for name in same}}
 
 
 def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:

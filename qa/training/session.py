@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 import qa
-from qa.cli.parser import say
 from qa.cli.train_flags import Command
 from qa.engine.atomic_files import remove, replace_directory, restore_directory, write_json
 from qa.engine.best_tracker import BestTracker
@@ -23,6 +22,7 @@ from qa.engine.checkpoint import (
     restore_checkpoints,
 )
 from qa.engine.checkpoint_writer import CheckpointWriter
+from qa.engine.console import print_main
 from qa.engine.errors import RunStopped, require
 from qa.engine.lock import RunLock
 from qa.engine.loop import StepOutput
@@ -222,7 +222,7 @@ class Session:
             self.world.leave()
             raise RunStopped(line if self.world.is_main else "", 128 + self.stop_signal)
         if not self.evaluates:
-            self._save_best(self.config.evaluation.null_score_diff_threshold)
+            self._save_best(self.config.decoding.null_score_diff_threshold)
         self.world.leave()
         if not self.world.is_main:
             return
@@ -248,11 +248,11 @@ class Session:
         with self.world.main_first():  # it may have to restore one
             checkpoints = restore_checkpoints(directory)
         if not self.world.from_main(checkpoints):
-            say(f"{directory}: no checkpoint yet, starting from the beginning")
+            print_main(f"{directory}: no checkpoint yet, starting from the beginning")
             if self.world.is_main:
                 remove(self.directory / TENSORBOARD)  # its points come again
             return None
-        path, state = load_newest_checkpoint(directory, report=say)
+        path, state = load_newest_checkpoint(directory, report=print_main)
         require("identity" in state, f"{path}: is not a checkpoint of train.py")
         require_same_run(state["identity"], self.identity)
         self.run.load_state_dict(state["run"])
@@ -267,9 +267,9 @@ class Session:
                     f"{self.directory / name}: is missing, though step {self.tracker.best['step']}"
                     " was the best; put it back, or start again with --overwrite",
                 )
-        say(f"resuming from {path}")
+        print_main(f"resuming from {path}")
         if statement := describe_new_length(state["total_steps"], self.run):
-            say(statement)
+            print_main(statement)
         return state
 
     def _agree_on_signals(self) -> None:
@@ -280,9 +280,9 @@ class Session:
 
     def _evaluate(self, files: PredictionFiles | None) -> Evaluation | None:
         job = self.job
-        threshold = self.config.evaluation.null_score_diff_threshold
+        threshold = self.config.decoding.null_score_diff_threshold
         return evaluate(
-            job.answerer,
+            job.reader.answerer,
             job.eval_examples,
             iterate_rows(job.eval_windows),
             files=files,
@@ -307,7 +307,8 @@ class Session:
                     errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory)
                 )
             with replace_directory(self.directory / BEST) as directory:
-                self.job.save_reader(directory, weights, threshold)
+                self.job.reader.null_score_diff_threshold = threshold
+                self.job.reader.save_pretrained(directory, weights)
 
     def _must_abort(self) -> bool:
         self._agree_on_signals()

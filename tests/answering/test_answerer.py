@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import unicodedata
 from pathlib import Path
@@ -17,12 +16,14 @@ from support.articles import ARTICLES
 from support.tokenizers import train_byte_bpe, word_tokenizer
 
 import qa.cli.predict
-from qa.answering.answerer import Answerer, DecodeOptions
+from qa.answering.answerer import Answerer
 from qa.answering.nbest import Answer
-from qa.cli.predict import Reader
+from qa.answering.options import DecodeOptions
+from qa.answering.reader import Reader
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example
-from qa.data.windows.iterate import WindowOptions, iterate_windows
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,9 +36,9 @@ WINDOWS = WindowOptions(max_seq_length=40, window_overlap=4, max_question_length
 def make_answerer(
     reader: SpanReader, windows: WindowOptions, n_best: int = 20, longest: int = 4
 ) -> Answerer:
-    options = DecodeOptions(n_best_size=n_best, max_answer_length=longest, batch_size=3)
+    options = DecodeOptions(n_best_size=n_best, max_answer_length=longest)
     collator = Collator(windows.max_seq_length, pads=not reader.is_packed)
-    return Answerer(reader, collator, options, torch.device("cpu"), "fp32")
+    return Answerer(reader, collator, options, torch.device("cpu"), "fp32", 3)
 
 
 # A reader made by hand
@@ -133,12 +134,7 @@ def reader() -> Reader:
 @pytest.fixture
 def directory(reader: Reader, tmp_path: Path) -> Path:
     """That reader, saved as train.py does."""
-    reader.answerer.reader.save_pretrained(tmp_path / "reader")
-    reader.tokenizer.save_pretrained(tmp_path / "reader")
-    names = ("max_seq_length", "window_overlap", "max_question_length")
-    values = {name: getattr(WINDOWS, name) for name in names}
-    values |= {"n_best_size": 20, "max_answer_length": 4}
-    (tmp_path / "reader" / "reader.json").write_text(json.dumps(values))
+    reader.save_pretrained(tmp_path / "reader")
     return tmp_path / "reader"
 
 
@@ -253,7 +249,7 @@ def test_answers_equal_those_found_one_by_one(boundaries: bool, any_tokenizer: A
     windows = list(iterate_windows(examples, any_tokenizer, options))
     assert len(windows) > len(examples)
     answerer = make_answerer(reader, options, n_best=15)
-    for index, answers in enumerate(answerer.answer_block(examples, windows, 0)):
+    for index, answers in enumerate(answerer.answer_block(examples, windows, 0).answers):
         own = [window for window in windows if window["example_index"] == index]
         expected = answers_one_by_one(reader, own)
         ranked = sorted(expected, key=lambda key: -expected[key])[:15]

@@ -11,12 +11,14 @@ import pytest
 import torch
 from support.articles import ARTICLES
 
-from qa.answering.answerer import Answerer, DecodeOptions, blocks
+from qa.answering.answerer import Answerer, blocks
 from qa.answering.nbest import CharacterScores, add_spans, rank_answers
+from qa.answering.options import DecodeOptions
 from qa.data.batches.collate import Collator
 from qa.data.batches.evaluation_batches import CPU_BATCH_TOKENS
 from qa.data.examples import Example
-from qa.data.windows.iterate import WindowOptions, iterate_windows
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
 from qa.models.span_reader import SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -123,9 +125,10 @@ def make_answerer(reader: SpanReader, batch_size: int) -> Answerer:
     return Answerer(
         reader,
         Collator(WINDOWS.max_seq_length),
-        DecodeOptions(n_best_size=7, max_answer_length=4, batch_size=batch_size),
+        DecodeOptions(n_best_size=7, max_answer_length=4),
         torch.device("cpu"),
         "fp32",
+        batch_size,
     )
 
 
@@ -170,8 +173,8 @@ def test_answers_equal_those_found_one_by_one(
     windows = list(iterate_windows(examples, tokenizer, WINDOWS))
     answerer = make_answerer(reader, batch_size)
     found = answerer.answer_block(examples, windows, 0)
-    assert answerer.num_windows == len(windows) > 2 * len(examples)
-    for example, answers in zip(examples, found, strict=True):
+    assert found.num_windows == len(windows) > 2 * len(examples)
+    for example, answers in zip(examples, found.answers, strict=True):
         expected = answers_one_by_one(model, tokenizer, example)
         assert [a.score for a in answers] == pytest.approx([e[3] for e in expected], abs=1e-4)
         assert [(a.text, a.start, a.end) for a in answers] == [e[:3] for e in expected]
@@ -202,17 +205,15 @@ def test_a_model_that_pads_gives_the_same_answers(
     windows = list(iterate_windows(examples, tokenizer, WINDOWS))
     packed = make_answerer(make_reader(encoder_dir), 8)
     padding = make_answerer(make_reader(encoder_dir), batch_size)
-    padding.reader.model.set_attn_implementation("sdpa")
-    padding.reader.is_packed, padding.collator.pads = False, True
-    for expected, answers in zip(
-        packed.answer_block(examples, windows, 0),
-        padding.answer_block(examples, windows, 0),
-        strict=True,
-    ):
+    padding.model.model.set_attn_implementation("sdpa")
+    padding.model.is_packed, padding.collator.pads = False, True
+    of_packed = packed.answer_block(examples, windows, 0, computes_loss=True)
+    of_padding = padding.answer_block(examples, windows, 0, computes_loss=True)
+    for expected, answers in zip(of_packed.answers, of_padding.answers, strict=True):
         assert [(a.start, a.end) for a in answers] == [(a.start, a.end) for a in expected]
         scores = [a.score for a in expected]
         assert [a.score for a in answers] == pytest.approx(scores, abs=1e-4)
-    assert float(padding.loss_sum) == pytest.approx(float(packed.loss_sum), rel=1e-5)
+    assert of_padding.loss_sum == pytest.approx(of_packed.loss_sum, rel=1e-5)
 
 
 def test_blocks_may_start_anywhere(encoder_dir: Path, tokenizer: Any) -> None:
@@ -220,11 +221,11 @@ def test_blocks_may_start_anywhere(encoder_dir: Path, tokenizer: Any) -> None:
     examples = make_examples()
     windows = list(iterate_windows(examples, tokenizer, WINDOWS))
     answerer = make_answerer(make_reader(encoder_dir), 4)
-    whole = answerer.answer_block(examples, windows, 0)
+    whole = answerer.answer_block(examples, windows, 0).answers
     later = answerer.answer_block(
         examples[5:], [window for window in windows if window["example_index"] >= 5], 5
     )
-    assert [[(a.start, a.end) for a in answers] for answers in later] == [
+    assert [[(a.start, a.end) for a in answers] for answers in later.answers] == [
         [(a.start, a.end) for a in answers] for answers in whole[5:]
     ]
 
@@ -234,7 +235,7 @@ def test_loss_is_that_of_each_window(encoder_dir: Path, tokenizer: Any) -> None:
     reader = make_reader(encoder_dir)
     windows = list(iterate_windows(make_examples(), tokenizer, WINDOWS))
     answerer = make_answerer(reader, 5)
-    answerer.answer_block(make_examples(), windows, 0)
+    found = answerer.answer_block(make_examples(), windows, 0, computes_loss=True)
     expected = 0.0
     with torch.no_grad():
         for window in windows:
@@ -245,16 +246,15 @@ def test_loss_is_that_of_each_window(encoder_dir: Path, tokenizer: Any) -> None:
                 end_positions=torch.tensor([window["end_position"]]),
             )
             expected += float(out.loss)
-    assert float(answerer.loss_sum) == pytest.approx(expected, rel=1e-5)
-    answerer.reset()
-    assert (float(answerer.loss_sum), answerer.num_windows) == (0.0, 0)
+    assert found.loss_sum == pytest.approx(expected, rel=1e-5)
+    assert answerer.answer_block(make_examples(), windows, 0).loss_sum == 0.0  # not asked for
 
 
 def test_context_that_no_token_covers_has_no_answer(encoder_dir: Path, tokenizer: Any) -> None:
     example = Example("0", "누구?", "\u3000 ")
     windows = list(iterate_windows([example], tokenizer, WINDOWS))
     answerer = make_answerer(make_reader(encoder_dir), 4)
-    assert answerer.answer_block([example], windows, 0) == [[]]
+    assert answerer.answer_block([example], windows, 0).answers == [[]]
 
 
 def test_blocks_hold_whole_examples(monkeypatch: pytest.MonkeyPatch) -> None:

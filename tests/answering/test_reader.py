@@ -12,11 +12,13 @@ import pytest
 import torch
 from support.articles import ARTICLES
 
+from qa.answering.answerer import BlockAnswers
 from qa.answering.nbest import Answer
-from qa.cli.predict import Reader, main
+from qa.answering.reader import Reader
+from qa.cli.predict import main
 from qa.data.examples import Example
 from qa.data.nfc import compose_example
-from qa.data.windows.iterate import WindowOptions
+from qa.data.windows.options import WindowOptions
 from qa.engine.errors import UserError
 from qa.models.span_reader import SpanReader
 
@@ -62,15 +64,17 @@ def test_settings_of_the_directory_and_of_the_call(reader: Reader, reader_dir: P
     assert vars_of(reader.answerer.options) == {
         "n_best_size": 6,
         "max_answer_length": 5,
-        "batch_size": 32,
+        "null_score_diff_threshold": None,
     }
+    assert reader.answerer.batch_size == 32
     other = Reader.from_pretrained(reader_dir, max_answer_length=1, window_overlap=3, batch_size=2)
     assert vars_of(other.windows) == {**SMALL, "window_overlap": 3}
     assert vars_of(other.answerer.options) == {
         "n_best_size": 6,
         "max_answer_length": 1,
-        "batch_size": 2,
+        "null_score_diff_threshold": None,
     }
+    assert other.answerer.batch_size == 2
     lengths = {
         len(other.tokenizer(answer.text, add_special_tokens=False)["input_ids"])
         for answer in other.answer(question=QUESTION, context=CONTEXT, top_k=6)
@@ -146,7 +150,7 @@ def test_nfc_composes_a_block_at_a_time(reader: Reader, monkeypatch: pytest.Monk
     pairs = [(q, context) for _, context, questions in ARTICLES for q, _ in questions]
     decomposed = [tuple(unicodedata.normalize("NFD", text) for text in pair) for pair in pairs]
     expected = [found[0].score for found in reader.answer_many(pairs)]
-    monkeypatch.setattr("qa.cli.predict.compose_example", recorded)
+    monkeypatch.setattr("qa.answering.reader.compose_example", recorded)
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
     examples = [Example(str(i), question, text) for i, (question, text) in enumerate(decomposed)]
     answered = reader.iterate_answers(examples, nfc=True)
@@ -165,7 +169,9 @@ def test_pieces_that_nfc_widens_to_one_are_one_answer(
     (text,) = {unicodedata.normalize("NFC", context)}
     spans_found = {(2, 3): 0.4, (0, 1): 0.3, (1, 2): 0.2, (1, 3): 0.1}
     candidates = [Answer(text[s:e], s, e, math.log(p), p) for (s, e), p in spans_found.items()]
-    monkeypatch.setattr(reader.answerer, "answer_block", lambda *_: [candidates])
+    monkeypatch.setattr(
+        reader.answerer, "answer_block", lambda *_: BlockAnswers([candidates], 0.0, 1, 0.0)
+    )
     found = reader.answer(question="?", context=context, top_k=2, nfc=True)
     assert spans(found) == [(0, 3), (3, 4)]
     assert [answer.text for answer in found] == ["e\u0301\u0327", "x"]

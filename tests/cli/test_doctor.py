@@ -18,7 +18,7 @@ from qa.data.doctor.report import table
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
-from qa.data.windows.iterate import WindowOptions
+from qa.data.windows.options import WindowOptions
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ def test_dashes_and_underscores_are_the_same() -> None:
     underscores = parse("--max_seq_length", "99", "--output_dir=my_dir", *OWN_DATA)
     mixed = parse("--max_seq-length=99", "--output_dir", "my_dir", *OWN_DATA)
     assert dashes == underscores == mixed
-    assert dashes.data.max_seq_length == 99
+    assert dashes.windows.max_seq_length == 99
     assert dashes.output.output_dir == "my_dir"
 
 
@@ -108,7 +108,7 @@ def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default() -> None:
     flagged = parse(*recipe, "--per-device-train-batch-size", "4")
     sizes = [c.data.per_device_train_batch_size for c in (default, named, flagged)]
     assert sizes == [16, 8, 4]
-    assert flagged.data.max_seq_length == named.data.max_seq_length == 512
+    assert flagged.windows.max_seq_length == named.windows.max_seq_length == 512
 
 
 def test_a_flag_wins_over_the_config_file_and_the_file_over_the_default(tmp_path: Path) -> None:
@@ -131,13 +131,13 @@ def test_negative_numbers_in_any_notation(flag: str, text: str) -> None:
     """argparse alone takes some of them for flags."""
     for flags in ([flag, text], [f"{flag}={text}"]):
         config = parse(*flags, *OWN_DATA)
-        assert config.evaluation.null_score_diff_threshold == float(text)
+        assert config.decoding.null_score_diff_threshold == float(text)
         options = qa.cli.evaluate.make_parser().parse_args(["m", *flags, "--data", "d.json"])
         assert options.null_score_diff_threshold == float(text)
         assert (options.model, options.data) == ("m", "d.json")
     # verify_resume hands on the flags that it does not know.
     _, flags = Parser().parse_known_args(["--kills", "2", flag, text, *OWN_DATA])
-    assert parse(*flags[2:]).evaluation.null_score_diff_threshold == float(text)
+    assert parse(*flags[2:]).decoding.null_score_diff_threshold == float(text)
 
 
 def test_what_is_no_negative_number_stays_apart() -> None:

@@ -12,10 +12,11 @@ import torch
 from qa.data.batches.collate import Collator
 from qa.data.batches.training_order import TrainingOrder
 from qa.data.examples import Example
-from qa.data.windows.iterate import WindowOptions, iterate_windows
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
 from qa.engine import TrainConfig, TrainingRun
+from qa.models.loss import reader_loss
 from qa.models.span_reader import SpanReader
-from qa.training.build import reader_loss
 
 pytestmark = [
     pytest.mark.cuda,

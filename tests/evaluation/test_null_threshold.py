@@ -18,12 +18,14 @@ from support.articles import ARTICLES, squad_json
 
 import qa.cli.evaluate
 import train
-from qa.answering.answerer import Answerer, DecodeOptions
+from qa.answering.answerer import Answerer
 from qa.answering.nbest import NOTHING_FOUND, Answer, null_odds
-from qa.cli.predict import Reader
+from qa.answering.options import DecodeOptions
+from qa.answering.reader import Reader
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example
-from qa.data.windows.iterate import WindowOptions, iterate_windows
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
 from qa.engine.errors import UserError
 from qa.evaluation.evaluate import Evaluation, evaluate
 from qa.evaluation.null_threshold import tune_threshold
@@ -234,9 +236,9 @@ def span_reader(encoder_dir: Path) -> SpanReader:
 
 @pytest.fixture(scope="module")
 def answerer(span_reader: SpanReader) -> Answerer:
-    options = DecodeOptions(n_best_size=5, max_answer_length=4, batch_size=8)
+    options = DecodeOptions(n_best_size=5, max_answer_length=4)
     collator = Collator(WINDOWS.max_seq_length)
-    return Answerer(span_reader, collator, options, torch.device("cpu"), "fp32")
+    return Answerer(span_reader, collator, options, torch.device("cpu"), "fp32", 8)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +248,7 @@ def rows(tokenizer: Any) -> Rows:
 
 @pytest.fixture(scope="module")
 def answers(answerer: Answerer, rows: Rows) -> list[list[Answer]]:
-    return answerer.answer_block(make_examples(), rows, 0)
+    return answerer.answer_block(make_examples(), rows, 0).answers
 
 
 def run(

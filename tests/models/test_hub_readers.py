@@ -12,9 +12,10 @@ import pytest
 import torch
 from support.articles import ARTICLES
 
-import qa.training.build
+import qa.training.load
 from qa.answering.nbest import Answer
-from qa.cli.predict import Reader, main
+from qa.answering.reader import Reader
+from qa.cli.predict import main
 from qa.config import config_from_flat
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader
@@ -94,7 +95,7 @@ def test_only_files_of_the_weights_commit_are_used(
     publish(reader_dir, NEW)
     assert revision_of(NAME) == NEW
     reader = Reader.from_pretrained(NAME)
-    assert reader.answerer.reader.boundary_head is None
+    assert reader.model.boundary_head is None
     assert reader.null_score_diff_threshold is None
     assert reader.windows.max_seq_length == 160
     assert answers_of(NAME) == answers_of(reader_dir)
@@ -218,8 +219,8 @@ def test_training_takes_all_files_of_one_commit(
         publish(reader_dir, NEW)
         return tokenizer
 
-    monkeypatch.setattr(qa.training.build, "load_tokenizer", load_and_move_on)
+    monkeypatch.setattr(qa.training.load, "load_tokenizer", load_and_move_on)
     config = config_from_flat({"model": NAME, "train_data": "a.json"})
-    _, reader = qa.training.build.load_model(config, [])
+    _, reader = qa.training.load.load_model(config, [])
     assert reader.new_weights == []
     assert all(torch.equal(value, expected[key]) for key, value in reader.state_dict().items())

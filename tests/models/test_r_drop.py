@@ -11,9 +11,9 @@ from torch.distributions import Categorical, kl_divergence
 
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example
-from qa.data.windows.iterate import WindowOptions, iterate_windows
-from qa.models.loss import window_loss
-from qa.models.r_drop import divergence, r_drop_loss, twice
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
+from qa.models.loss import divergence, r_drop_loss, twice, window_loss
 from qa.models.span_reader import SpanReader, SpanScores, model_inputs
 
 pytestmark = pytest.mark.usefixtures("one_thread")

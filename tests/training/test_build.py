@@ -32,10 +32,10 @@ def make_job(encoder: Path, squad_file: Path, **values: Any) -> Job:
 
 def moved_by(job: Job) -> dict[str, float]:
     """The farthest that a weight of each part moved in the first step."""
-    before = {name: value.clone() for name, value in job.reader.state_dict().items()}
+    before = {name: value.clone() for name, value in job.run.model.state_dict().items()}
     next(iter(job.run.steps()))
     moved = {"qa_outputs": 0.0, "boundary_head": 0.0, "encoder": 0.0}
-    for name, value in job.reader.state_dict().items():
+    for name, value in job.run.model.state_dict().items():
         part = next((part for part in moved if part in name), "encoder")
         moved[part] = max(moved[part], float((value - before[name]).abs().max()))
     return moved
@@ -54,7 +54,7 @@ def test_loaded_heads_learn_at_the_rate_of_all(
     encoder_dir: Path, squad_file: Path, tmp_path: Path
 ) -> None:
     trained = make_job(encoder_dir, squad_file)
-    trained.save_reader(tmp_path, trained.run.weights(), None)
+    trained.reader.save_pretrained(tmp_path, trained.run.weights())
     job = make_job(tmp_path, squad_file, head_learning_rate=1e-2, weight_decay=0.0)
     for part, moved in moved_by(job).items():
         assert moved == pytest.approx(1e-4, rel=0.01), part
@@ -68,7 +68,7 @@ def test_r_drop_adds_to_the_loss(weight: float, encoder_dir: Path, squad_file: P
         job = make_job(encoder_dir, squad_file, r_drop=r_drop)
         batch = job.run.collate_fn([job.run.dataset[i] for i in range(3)])
         torch.manual_seed(3)
-        job.reader.train()
+        job.run.model.train()
         with torch.no_grad():
-            losses.append(float(job.run.loss_fn(job.reader, batch)))
+            losses.append(float(job.run.loss_fn(job.run.model, batch)))
     assert (losses[1] > losses[0] + 1e-4) == (weight > 0)

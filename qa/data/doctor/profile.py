@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from qa.data.examples import Example
-from qa.data.windows.iterate import WindowOptions, check_options, iterate_windows
+from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.label import bare_span, label_spans
+from qa.data.windows.options import WindowOptions, check_options
 from qa.data.windows.template import make_template
 from qa.metrics import korquad_exact_match, korquad_f1
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from qa.data.examples import Example
-from qa.data.windows.iterate import WindowOptions, window_columns
+from qa.data.windows.iterate import window_columns
+from qa.data.windows.options import WindowOptions
 from qa.data.windows.tokens import plain_backend
 from qa.engine.atomic_files import flush
 from qa.engine.errors import UserError

@@ -18,7 +18,7 @@ from qa.data.windows.template import Template
 from qa.data.windows.tokens import Tokens, ranges
 
 if TYPE_CHECKING:
-    from qa.data.windows.iterate import WindowOptions
+    from qa.data.windows.options import WindowOptions
 
 NO_TRIM = -100  # of a window without the answer
 NO_ANSWER_POSITION = 0  # the first token stands for "not in this window"

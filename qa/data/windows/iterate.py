@@ -10,55 +10,13 @@ T: tokens of a window, special tokens included.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from qa.data.examples import Example
 from qa.data.windows.cut import Windows, cut_block
+from qa.data.windows.options import WindowOptions
 from qa.data.windows.template import make_template
 from qa.data.windows.tokens import tokenize_blocks
-from qa.engine.config import require_at_least
-from qa.engine.errors import UserError, require
-
-
-@dataclass(frozen=True)
-class WindowOptions:
-    """How contexts are cut. Lengths are in tokens.
-
-    window_overlap: tokens that two neighbouring windows share. It is transformers' `stride`; the
-    `doc_stride` of Google's and NVIDIA's scripts is the room for context minus this.
-    """
-
-    max_seq_length: int = 384
-    window_overlap: int = 128
-    max_question_length: int = 64
-
-    def __post_init__(self) -> None:
-        require_at_least(self, "max_seq_length", 1)
-        require_at_least(self, "window_overlap", 0)
-        require_at_least(self, "max_question_length", 1)
-
-
-def check_options(options: WindowOptions, tokenizer: Any) -> None:
-    """Raise UserError unless every question leaves more room for context than the overlap."""
-    special = make_template(tokenizer).num_special
-    room = options.max_seq_length - options.max_question_length - special
-    require(
-        room > options.window_overlap,
-        f"window_overlap {options.window_overlap} must be smaller than the room for context, which"
-        f" is {room} tokens (max_seq_length {options.max_seq_length} - max_question_length"
-        f" {options.max_question_length} - {special} special tokens)",
-    )
-
-
-def require_fits(tokenizer: Any, model_limit: int | None, options: WindowOptions) -> None:
-    """Raise UserError if a window is longer than the model has positions for."""
-    if model_limit is not None and options.max_seq_length > model_limit:
-        raise UserError(
-            f"max_seq_length {options.max_seq_length} is more than the {model_limit} tokens the"
-            " model has positions for"
-        )
-    check_options(options, tokenizer)
 
 
 def iterate_windows(

@@ -17,7 +17,8 @@ from support.tokenizers import train_byte_bpe, training_texts
 from qa.data.examples import Example
 from qa.data.windows import cache, iterate
 from qa.data.windows.cache import cached_windows, read_windows, windows_fingerprint
-from qa.data.windows.iterate import WindowOptions, iterate_windows
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
 from qa.engine.errors import UserError
 
 OPTIONS = WindowOptions(24, 4, 10)
@@ -309,7 +310,7 @@ def test_fingerprint_is_the_same_in_another_process(tokenizer: Any, tmp_path: Pa
         "import sys; from transformers import AutoTokenizer;"
         "from qa.data.windows.cache import windows_fingerprint;"
         "from qa.data.examples import Example;"
-        "from qa.data.windows.iterate import WindowOptions;"
+        "from qa.data.windows.options import WindowOptions;"
         "print(windows_fingerprint([Example('1', 'q', 'c', ('c',), (0,))],"
         "AutoTokenizer.from_pretrained(sys.argv[1]), WindowOptions(24, 4, 10)))"
     )

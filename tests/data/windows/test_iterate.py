@@ -17,7 +17,8 @@ from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
 from qa.data.windows.cut import NO_TRIM, count_slices
-from qa.data.windows.iterate import WindowOptions, check_options, iterate_windows, require_fits
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions, check_options, require_fits
 from qa.data.windows.template import make_template
 from qa.engine.errors import UserError
 

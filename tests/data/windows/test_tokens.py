@@ -13,7 +13,8 @@ from support.articles import ARTICLES
 
 from qa.data.examples import Example
 from qa.data.windows import cut, tokens
-from qa.data.windows.iterate import WindowOptions, iterate_windows
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
 from qa.data.windows.tokens import example_blocks
 
 LIMIT = 100  # instead of CHARACTERS_PER_CALL

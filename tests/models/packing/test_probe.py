@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from qa.models.loss import span_loss
 from qa.models.packing import attention
 from qa.models.packing.byte_dropout import ByteDropout
-from qa.models.span_reader import PACKED_TOLERANCE, SpanReader, two_windows
+from qa.models.packing.probe import PACKED_TOLERANCE, two_windows
+from qa.models.span_reader import SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,0 +1,31 @@
+"""How answers are chosen. Imports nothing heavy, since `qa.config` holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qa.engine.config import option, require_at_least
+from qa.engine.errors import require
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How answers are chosen among the spans of a context."""
+
+    n_best_size: int = option(20, "candidate answers kept per question", resume="same")
+    max_answer_length: int = option(30, "longest answer, in tokens", resume="same")
+    null_score_diff_threshold: float | None = option(
+        None,
+        "leave questions unanswered whose null odds exceed it; tuned on the held-out part if"
+        " there are such questions",
+        resume="same",
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("n_best_size", "max_answer_length"):
+            require_at_least(self, name, 1)
+        threshold = self.null_score_diff_threshold
+        require(
+            threshold is None or -1e9 <= threshold <= 1e9,
+            f"null_score_diff_threshold must be between -1e9 and 1e9, not {threshold}",
+        )

@@ -1,0 +1,32 @@
+"""Which device a process computes on."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from qa.engine.errors import UserError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes cuda, then mps, then cpu. UserError if it is absent."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    # torch reports an absent device by RuntimeError, or AssertionError in a CPU-only build.
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
+    return device
+
+
+def local_device(name: str) -> str:
+    """The name of this process's device: its own GPU where the setting leaves the choice."""
+    if name in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        return f"cuda:{os.environ['LOCAL_RANK']}"
+    return name

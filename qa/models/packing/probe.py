@@ -1,0 +1,112 @@
+"""What a model can do, found out by trying it on two windows when it is loaded.
+
+Nothing here asks for a model's name: what counts is what its forward does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from qa.engine.errors import require
+from qa.models.packing import attention
+from qa.models.packing.segments import Scratch, Segments
+from qa.models.pretrained import quiet_transformers
+
+# Rounding makes up to 4e-6 (BERT-large), another window's tokens in sight 5e-4 and more.
+PACKED_TOLERANCE = 5e-5
+
+
+@torch.no_grad()
+def require_standard_forward(
+    model: Any, score: Callable[..., torch.Tensor], padding_id: int
+) -> None:
+    """Raise UserError unless transformers' own forward gives the same scores as qa's.
+
+    Some models do more than encoder and head (Longformer adds global attention on the question);
+    trained here, they would be saved as another model than the one that was scored.
+
+    Args:
+        model: transformers' question-answering model.
+        score: What `two_windows` gives -> (2, B, T) start and end logits, padded by qa.
+        padding_id: The token id behind a window's end.
+    """
+    batch = two_windows(model)
+    segments = Segments(batch["lengths"], batch["slots"], batch["shape"], Scratch())
+    ids = segments.to_rows(batch["input_ids"], padding_id)
+    mask = segments.mask.long()
+    with evaluating(model):
+        theirs = model(input_ids=ids, attention_mask=mask)
+        ours = score(**batch)
+    real = mask == 1
+    require(
+        torch.equal(ours[0][real], theirs.start_logits[real])
+        and torch.equal(ours[1][real], theirs.end_logits[real]),
+        f"{type(model).__name__} is more than an encoder with a span head, which is all that qa can"
+        " train",
+    )
+
+
+@torch.no_grad()
+def exchange_attention(
+    model: Any, score_padded: Callable[..., torch.Tensor], score_packed: Callable[..., torch.Tensor]
+) -> bool:
+    """Exchange the encoder's attention for that of packed windows; false if it cannot be.
+
+    It can if packed windows then give the same scores as padded ones before; else the model is left
+    as it was.
+
+    Args:
+        model: transformers' question-answering model.
+        score_padded: What `two_windows` gives -> (2, B, T) start and end logits, padded.
+        score_packed: The same by windows packed end to end.
+    """
+    batch = two_windows(model)
+    ordinary = model.config._attn_implementation
+    attention.register()
+    with evaluating(model), quiet_transformers():
+        padded = score_padded(**batch)
+        model.set_attn_implementation(attention.NAME)
+        # A model with an attention of its own warns and leaves it as it is.
+        if model.config._attn_implementation != attention.NAME:
+            return False
+        try:
+            packed = score_packed(**batch)
+        # Positions or further arguments are not taken, or keys have fewer heads than queries.
+        except (TypeError, RuntimeError):
+            packed = torch.full_like(padded, float("nan"))
+        finite = padded.isfinite()
+        difference = (packed - padded)[finite].abs().max()
+        if difference < PACKED_TOLERANCE * padded[finite].abs().max():
+            return True
+        model.set_attn_implementation(ordinary)
+    return False
+
+
+def two_windows(model: Any) -> dict[str, Any]:
+    """A batch of two windows of different lengths, to try a model on, where it lies."""
+    config, device = model.config, model.device
+    # Not the padding token: RoBERTa's own forward gives it no position.
+    ids = [i for i in range(min(getattr(config, "vocab_size", 9), 9)) if i != config.pad_token_id]
+    return {
+        "input_ids": torch.tensor((ids * 8)[:8], device=device),
+        "slots": torch.arange(8, device=device),
+        "lengths": [5, 3],
+        "shape": (2, 5),
+        "num_characters": torch.ones(8, dtype=torch.long, device=device),
+    }
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode for a while."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)

@@ -1,0 +1,98 @@
+"""The examples, the tokenizer and the model that a configuration names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from qa.config import EMBEDDED, Config
+from qa.data.examples import Example
+from qa.data.formats import read_examples, read_training, require_answers
+from qa.data.holdout import split_holdout
+from qa.data.nfc import count_decomposed
+from qa.data.quickstart.passages import make_quickstart
+from qa.data.quickstart.tokenizer import train_tokenizer
+from qa.engine.errors import require
+from qa.models.pretrained import load_tokenizer, revision_of
+from qa.models.small_bert import small_bert_config
+from qa.models.span_reader import SpanReader
+
+
+def read_data(config: Config) -> tuple[list[Example], list[Example]]:
+    """(training, evaluation) examples of the configuration; the second may be empty."""
+    data = config.data
+    assert data.train_data is not None  # Config checks it
+    times: dict[str, int] = {}
+    if data.train_data == EMBEDDED:
+        training, evaluation = make_quickstart()
+    else:
+        training, times = read_training(data.train_data, split="train", nfc=data.nfc)
+        evaluation = []
+        if data.holdout is not None:
+            training, evaluation = split_holdout(training, data.holdout)
+    if data.eval_data is not None:
+        evaluation = read_examples(data.eval_data, split="validation", nfc=data.nfc)
+    training = training[: data.max_train_examples]
+    evaluation = evaluation[: data.max_eval_examples]
+    require(
+        training, f"{data.train_data}: no training examples are left after holding out the rest"
+    )
+    require_answers(training, data.train_data)
+    if evaluation:
+        require_answers(evaluation, data.eval_data or data.train_data)
+    # Held-out questions are not repeated: a score counts each of them once.
+    training = [e for e in training for _ in range(times.get(e.id, 1))]
+    return training, evaluation
+
+
+def load_model(config: Config, train_examples: list[Example]) -> tuple[Any, SpanReader]:
+    """Tokenizer and model: loaded, or made from the training texts for the embedded model."""
+    settings = config.model
+    if settings.model == EMBEDDED:
+        texts = (text for e in train_examples for text in (e.question, e.context))
+        tokenizer = train_tokenizer(texts)
+        return tokenizer, SpanReader.from_config(
+            small_bert_config(tokenizer), settings.character_boundaries
+        )
+    revision = revision_of(settings.model)
+    tokenizer = load_tokenizer(settings.model, revision)
+    model = SpanReader.from_pretrained(
+        settings.model,
+        settings.attention_dropout,
+        settings.hidden_dropout,
+        boundaries=settings.character_boundaries,
+        revision=revision,
+    )
+    return tokenizer, model
+
+
+def describe_data(name: str, examples: list[Example], windows: Any, negative_ratio: float) -> str:
+    """A line on a data set: questions, windows, and what should give pause."""
+    has_answer = np.asarray(windows["has_answer"][:])
+    example_index = np.asarray(windows["example_index"][:])
+    negatives = int((~has_answer).sum())
+    line = (
+        f"{name}: {len(examples):,} questions, {len(windows):,} windows,"
+        f" {len(windows) - negatives:,} of them with the answer"
+    )
+    if negative_ratio < 1:
+        line += f"; each epoch trains on {round(negatives * negative_ratio):,} of the others"
+    reached = np.zeros(len(examples), dtype=bool)
+    reached[example_index[has_answer]] = True
+    lost = sum(bool(e.answers) and not hit for e, hit in zip(examples, reached, strict=True))
+    if lost:
+        line += f"; {lost:,} answers fit into no window"
+    cut = len(np.unique(example_index[np.asarray(windows["question_was_cut"][:])]))
+    if cut:
+        line += f"; {cut:,} questions longer than max_question_length were cut"
+    decomposed = count_decomposed(examples)
+    if decomposed:
+        line += f"; {decomposed:,} texts are decomposed Hangul (NFD), --nfc composes them"
+    return line
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of weights."""
+    return sum(parameter.numel() for parameter in model.parameters())
