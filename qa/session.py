@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -86,6 +86,7 @@ class Session:
         self.tensorboard = TensorBoard(
             self.directory / TENSORBOARD if self.world.is_main else None, self.run.global_step
         )
+        opened.callback(self.tensorboard.close)
         self.bar = progress_bar(
             self.run.total_steps, self.run.global_step, hidden=not self.world.is_main
         )
@@ -116,7 +117,9 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.bar.close()
-        self._opened.close()
+        # After a failed write the last ones to TensorBoard may fail too: the first is to be told.
+        with suppress(OSError) if isinstance(error, OSError) else nullcontext():
+            self._opened.close()
         if isinstance(error, OSError):
             reason = f"{error.strerror or error}" + (
                 f": {error.filename}" if error.filename else ""
@@ -125,7 +128,6 @@ class Session:
                 f"error: writing to {self.directory} failed ({reason}); {self._where_to_resume()}",
                 exit_code=1,
             ) from error
-        self.tensorboard.close()
 
     @property
     def trace_file(self) -> Path:
