@@ -139,7 +139,6 @@ def answer_dealt(
 
 def iterate_rows(dataset: Any, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:
     """The rows of a `datasets.Dataset`, read many at a time, which is what makes it fast."""
-    for start in range(0, len(dataset), rows_per_read):
-        yield from dataset.__getitems__(
-            list(range(start, min(start + rows_per_read, len(dataset))))
-        )
+    for columns in dataset.iter(batch_size=rows_per_read):
+        for values in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, values, strict=True))

@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ class Reader:
         threshold = values.pop(THRESHOLD, None)
         unknown = sorted(values.keys() - SETTINGS)
         require(not unknown, f"unknown settings of a reader: {', '.join(unknown)}")
-        names = WindowOptions.__dataclass_fields__
+        names = {field.name for field in fields(WindowOptions)}
         windows = WindowOptions(**{k: v for k, v in values.items() if k in names})
         decode = DecodeOptions(**{k: v for k, v in values.items() if k not in names})
         require_fits(tokenizer, model.max_length, windows)
