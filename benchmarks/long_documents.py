@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> alternate.Run:
         started = time.perf_counter()
         code = train.main(
             [
-                *("--model", options.model, "--train-data", str(data), "--holdout", "0.34"),
+                *("--model", options.model, "--train-data", str(data), "--holdout", "0.33"),
                 *("--negative-window-ratio", "0.1", "--max-steps", str(options.max_steps)),
                 *("--output-dir", str(output), "--eval-steps", str(options.max_steps)),
             ]

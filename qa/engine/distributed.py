@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -21,6 +22,11 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from qa.engine.errors import require
+
+LONGEST_WAIT = timedelta(days=1)
+"""For what one process does alone, e.g. cut a large data set into windows; gloo's is half an hour.
+
+A process that dies is noticed at once all the same: its connections close."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,11 @@ class World:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main process goes through the block before the others do, e.g. to fill a cache."""
+        """The main process goes through the block before the others do, e.g. to fill a cache.
+
+        They wait for `LONGEST_WAIT`. If the block raises in the main process, they go on waiting
+        until it ends: then torchrun ends them too, and without it their wait raises RuntimeError.
+        """
         if self.size > 1 and not self.is_main:
             dist.barrier(group=self.control)
         yield
@@ -105,7 +115,7 @@ def join_world(device: torch.device) -> World:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return World(dist.get_rank(), size, dist.new_group(backend="gloo"))
+    return World(dist.get_rank(), size, dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
 
 
 def shard(model: nn.Module, device: torch.device, size: int) -> None:

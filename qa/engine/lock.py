@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import cache
 from pathlib import Path
 from typing import IO
+from weakref import WeakSet
 
 from qa.engine.errors import UserError
 
@@ -29,9 +31,8 @@ class RunLock:
                 f"{directory}: another run is writing there ({holder}); wait for it, stop it, or"
                 " pass another --output-dir"
             )
-        if hasattr(os, "register_at_fork"):
-            # A data worker that outlives a killed run would go on holding its lock.
-            os.register_at_fork(after_in_child=self._close)
+        LOCKS.add(self)
+        drop_locks_in_children()
         self._file.truncate(0)
         self._file.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
         self._file.flush()
@@ -46,6 +47,26 @@ class RunLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+LOCKS: WeakSet[RunLock] = WeakSet()
+
+
+@cache
+def drop_locks_in_children() -> None:
+    """See to it that forked processes hold no lock.
+
+    A data worker that outlives a killed run would go on holding its lock. Once for all runs of this
+    process: what is registered stays for good.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=drop_locks)
+
+
+def drop_locks() -> None:
+    """Close this process's copies of all locks; whoever forked it still holds them."""
+    for lock in tuple(LOCKS):
+        lock._close()
 
 
 def try_lock(file: IO[str]) -> bool:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import torch
 
-MOST_MARKS = 5000  # about a thousand steps; then the marks are added up
+MOST_MARKS = 5000  # about a thousand steps; then those that the device has passed are added up
 
 
 class PhaseClock:
     """Adds up the seconds of each phase; the time between `stop` and the next `start` is nobody's.
 
-    On CUDA the phases are marked in the stream and read when `compute` is called, so that marking
-    one is no host sync. device: None makes a clock that does nothing.
+    On CUDA the phases are marked in the stream and read when the device has passed the marks, so
+    that marking one is no host sync. device: None makes a clock that does nothing.
     """
 
     def __init__(self, device: torch.device | None) -> None:
         self.device = device
-        self._marks: list[tuple[str, Any]] = []  # (phase that begins, time); "" after a stop
+        self._marks: deque[tuple[str, Any]] = deque()  # (phase that begins, time); "" after a stop
         self._seconds: dict[str, float] = {}
 
     def start(self, phase: str) -> None:
@@ -42,20 +43,33 @@ class PhaseClock:
 
     def compute(self) -> dict[str, float]:
         """Seconds of each phase since the last call. On CUDA this is a host sync."""
+        if self._marks:
+            wait_for(self._marks[-1][1])
         self._add_up()
         seconds, self._seconds = self._seconds, {}
         return seconds
 
     def _add_up(self) -> None:
-        if self._marks and self.device is not None and self.device.type == "cuda":
-            self._marks[-1][1].synchronize()
-        for (phase, begin), (_, end) in zip(self._marks, self._marks[1:], strict=False):
+        """Add up the phases whose end the device has passed, without waiting for the others."""
+        while len(self._marks) > 1 and is_passed(self._marks[1][1]):
+            phase, begin = self._marks.popleft()
             if phase:
-                self._seconds[phase] = self._seconds.get(phase, 0.0) + elapsed(begin, end)
-        self._marks = self._marks[-1:]
+                spent = elapsed(begin, self._marks[0][1])
+                self._seconds[phase] = self._seconds.get(phase, 0.0) + spent
 
 
 SILENT = PhaseClock(None)
+
+
+def is_passed(mark: Any) -> bool:
+    """Whether the device has come to a mark; no host sync."""
+    return isinstance(mark, float) or bool(mark.query())
+
+
+def wait_for(mark: Any) -> None:
+    """Wait until the device has come to a mark."""
+    if not isinstance(mark, float):
+        mark.synchronize()
 
 
 def elapsed(begin: Any, end: Any) -> float:

@@ -27,9 +27,12 @@ def resolve_precision(name: str, device: torch.device) -> str:
 def cpu_multiplies_bf16() -> bool:
     """Whether this CPU has bf16 dot-product or tile instructions (AVX512_BF16 or AMX).
 
-    Without them bf16 is emulated and slower than fp32. torch has no public probe for this in
-    all the releases that qa accepts; in one that lost these the outcome is no.
+    Without them bf16 is emulated and slower than fp32. Not all the releases of torch that qa
+    accepts have the public `get_capabilities`; those before it have two private probes.
     """
+    if hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("avx512_bf16") or found.get("amx_tile"))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 

@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
+SECONDS_TO_DIE = 1.0  # for a thread that has failed: nothing is left to it but to say so
 
-def report_thread(args: threading.ExceptHookArgs) -> None:
-    """As Python does, but silent for TensorBoard's thread: `flush` raises its failure again."""
-    if type(args.thread).__name__ != "_AsyncWriterThread":
-        threading.__excepthook__(args)
+
+def writing_threads() -> set[threading.Thread]:
+    """The threads in which TensorBoard writes; nothing public tells which they are."""
+    return {each for each in threading.enumerate() if is_writing_thread(each)}
+
+
+def is_writing_thread(thread: threading.Thread | None) -> bool:
+    """Whether TensorBoard writes in this thread."""
+    return type(thread).__name__ == "_AsyncWriterThread"
+
+
+class ThreadHook:
+    """A `threading.excepthook` until `remove`: silent for TensorBoard's threads alone.
+
+    `TensorBoard.flush` raises their failures again. Other threads go to the hook before this one.
+    """
+
+    def __init__(self) -> None:
+        self._before = threading.excepthook
+        self._is_removed = False
+        threading.excepthook = self
+
+    def __call__(self, args: threading.ExceptHookArgs) -> None:
+        if not is_writing_thread(args.thread):
+            self._before(args)
+
+    def remove(self) -> None:
+        """Put the hook before this one back; a later one of somebody else's stays.
+
+        A later one of this kind stays too, and takes this one away with itself.
+        """
+        self._is_removed = True
+        while isinstance(hook := threading.excepthook, ThreadHook) and hook._is_removed:
+            threading.excepthook = hook._before
 
 
 def has_point(directory: Path, tag: str, step: int) -> bool:
@@ -29,15 +61,25 @@ class TensorBoard:
     """Scalars and texts of one run in one folder; None, for all processes but one, writes nothing.
 
     resumed_at: the step a resumed run starts from; TensorBoard then drops later points that the
-    interrupted run had already written, so no curve has doubled points.
+    interrupted run had already written, so no curve has doubled points. Until `close` a
+    `ThreadHook` stands in front of `threading.excepthook`; None leaves that alone.
     """
 
     def __init__(self, directory: Path | None, resumed_at: int = 0) -> None:
-        threading.excepthook = report_thread
         self._writer: SummaryWriter | None = None
-        if directory is not None:
-            purge_step = resumed_at + 1 if resumed_at else None
+        self._opened = ExitStack()
+        if directory is None:
+            return
+        purge_step = resumed_at + 1 if resumed_at else None
+        others = writing_threads()
+        with ExitStack() as opened:
+            opened.callback(ThreadHook().remove)  # before the thread, which may fail at once
             self._writer = SummaryWriter(str(directory), purge_step=purge_step)
+            for thread in writing_threads() - others:
+                # It may have failed just now, and must not find the hook gone.
+                opened.callback(thread.join, SECONDS_TO_DIE)
+            opened.callback(self._writer.close)
+            self._opened = opened.pop_all()
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Write one point of each named curve."""
@@ -62,6 +104,5 @@ class TensorBoard:
             self._writer.flush()
 
     def close(self) -> None:
-        """Flush and close."""
-        if self._writer:
-            self._writer.close()
+        """Flush and close; raises what has kept the thread from writing."""
+        self._opened.close()

@@ -7,7 +7,7 @@ does not grow with the data set.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -143,11 +143,3 @@ def answer_own_block(
     first, last = int(block[0]["example_index"]), int(block[-1]["example_index"])
     part = slice(first, last + 1)
     return part, answerer.answer_block(examples[part], block, first, computes_loss=True)
-
-
-def iterate_rows(dataset: Any, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:
-    """The rows of a `datasets.Dataset`, read many at a time, which is what makes it fast."""
-    for start in range(0, len(dataset), rows_per_read):
-        yield from dataset.__getitems__(
-            list(range(start, min(start + rows_per_read, len(dataset))))
-        )

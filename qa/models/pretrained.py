@@ -75,14 +75,15 @@ def saved_file(name: str, file_name: str, revision: str | None) -> Path | None:
     if os.path.isdir(name):
         path = Path(name) / file_name
         return path if path.is_file() else None
-    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     with user_errors(name):
         try:
             return Path(hf_hub_download(name, file_name, revision=revision))
         except LocalEntryNotFoundError:  # whatever kept the hub from answering
-            if try_to_load_from_cache(name, file_name, revision=revision) is not _CACHED_NO_EXIST:
+            # None: nothing is known of the file. Otherwise it is known that there is none.
+            if try_to_load_from_cache(name, file_name, revision=revision) is None:
                 print(
                     f"note: {name}: the hub did not answer, and its cache does not say whether"
                     f" there is a {file_name}: going on without; `hf download {name}` fetches all"

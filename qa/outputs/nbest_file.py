@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +13,8 @@ from qa.answering.nbest import NOTHING_FOUND, Answer
 from qa.data.examples import check_characters
 from qa.engine.errors import UserError, require
 from qa.outputs.prediction_files import NBEST_FILE, kind_of
+
+ANSWER_NAMES = {field.name for field in fields(Answer)}
 
 
 def nbest_path(place: str) -> Path:
@@ -113,7 +116,7 @@ def is_answer(value: Any) -> bool:
     """Whether a JSON value has the fields of an `Answer`, and no others."""
     return (
         isinstance(value, dict)
-        and value.keys() == Answer.__dataclass_fields__.keys()
+        and value.keys() == ANSWER_NAMES
         and isinstance(value["text"], str)
         and type(value["start"]) is type(value["end"]) is int
         and type(value["score"]) in (int, float)

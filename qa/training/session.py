@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 import qa
 from qa.cli.train_flags import Command
+from qa.data.windows.cache import iterate_rows
 from qa.engine.atomic_files import remove, replace_directory, restore_directory, write_json
 from qa.engine.best_tracker import BestTracker
 from qa.engine.checkpoint import (
@@ -30,7 +31,7 @@ from qa.engine.progress import progress_bar
 from qa.engine.signals import STOP_SIGNALS, StopSignals
 from qa.engine.step_trace import StepTrace
 from qa.engine.tensorboard import TensorBoard, has_point
-from qa.evaluation.evaluate import Evaluation, evaluate, iterate_rows
+from qa.evaluation.evaluate import Evaluation, evaluate
 from qa.evaluation.null_threshold import has_unanswerable
 from qa.outputs.directory import (
     BEST,
@@ -92,6 +93,7 @@ class Session:
         self.tensorboard = TensorBoard(
             self.directory / TENSORBOARD if self.world.is_main else None, self.run.global_step
         )
+        opened.callback(self.tensorboard.close)
         self.bar = progress_bar(
             self.run.total_steps, self.run.global_step, hidden=not self.world.is_main
         )
@@ -120,7 +122,9 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.bar.close()
-        self._opened.close()
+        # After a failed write the last ones to TensorBoard may fail too: the first is to be told.
+        with suppress(OSError) if isinstance(error, OSError) else nullcontext():
+            self._opened.close()
         if isinstance(error, OSError):
             reason = f"{error.strerror or error}" + (
                 f": {error.filename}" if error.filename else ""
@@ -129,7 +133,6 @@ class Session:
                 f"error: writing to {self.directory} failed ({reason}); {self._where_to_resume()}",
                 exit_code=1,
             ) from error
-        self.tensorboard.close()
 
     @property
     def trace_file(self) -> Path:

@@ -168,6 +168,19 @@ def test_config_json_gives_the_configuration_of_its_recipe_again(
     assert again == config
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_readme_lists_the_recipes(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    table = text[text.index("--list-recipes") :].split("\n\n")[1]
+    assert re.findall(r"^\| `([a-z0-9-]+)` \|", table, re.MULTILINE) == list(RECIPES)
+
+
+def test_a_recipe_says_that_its_values_were_not_measured() -> None:
+    line, values = RECIPES["korquad-r-drop"]
+    assert values["r_drop"] == 1.0
+    assert "not measured" in line
+
+
 def test_resume_alone_takes_up_the_configuration_of_the_run(tmp_path: Path) -> None:
     config = parse(*OWN_DATA, "--seed", "7", "--output-dir", str(tmp_path))
     config_file(tmp_path / "config.json", config.flat())
@@ -263,7 +276,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--recipe", "nonsense"], ["nonsense", "quickstart", "korquad-best"]),
+        (["--recipe", "nonsense"], ["nonsense", "quickstart", "korquad-r-drop"]),
         (["--recipe", ""], ["recipe", "quickstart"]),
         (["--recipe", "custom"], ["--train-data"]),
         (["--lerning-rate", "1"], ["--lerning-rate", "did you mean --learning-rate"]),

@@ -32,12 +32,35 @@ def test_every_fifth_article_starting_with_the_first(by_title: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fraction", "expected"), [(0.5, "acegi"), (0.34, "adgj"), (0.25, "aei"), (0.1, "a")]
+    ("fraction", "expected"),
+    [
+        *[(0.5, "acegi"), (0.45, "acegi"), (0.4, "acfh"), (0.34, "acfi"), (0.33, "adgj")],
+        *[(0.3, "adg"), (0.25, "aei"), (0.15, "ag"), (0.1, "a"), (1e-9, "a")],
+    ],
 )
 def test_other_shares(fraction: float, expected: str) -> None:
     names = list("abcdefghij")
     _, held_out = split_holdout(make_examples(names, by_title=True), fraction)
     assert "".join(names[int(example.id)] for example in held_out) == expected
+
+
+@pytest.mark.parametrize("every", [2, 4, 5, 10, 20, 25, 50, 100, 1000])
+def test_a_share_of_one_in_k_holds_out_every_kth(every: int) -> None:
+    names = [str(i) for i in range(2500)]
+    _, held_out = split_holdout(make_examples(names, by_title=True), 1 / every)
+    assert [int(e.id) for e in held_out] == list(range(0, 2500, every))
+
+
+@given(number=st.integers(1, 400), thousandths=st.integers(1, 500), by_title=st.booleans())
+@settings(deadline=None, derandomize=True)
+def test_share_held_out_is_exact(number: int, thousandths: int, by_title: bool) -> None:
+    examples = make_examples([str(i) for i in range(number)], by_title=by_title)
+    fraction = thousandths / 1000
+    training, held_out = split_holdout(examples, fraction)
+    assert len(held_out) == -(-number * thousandths // 1000)  # rounded up, in whole numbers
+    assert held_out[0] is examples[0]
+    assert len(training) + len(held_out) == number
+    assert split_holdout(examples, fraction) == (training, held_out)
 
 
 def test_article_whose_questions_are_not_together() -> None:
@@ -49,7 +72,7 @@ def test_article_whose_questions_are_not_together() -> None:
 
 @given(
     names=st.lists(st.sampled_from("abcdefghijkl"), max_size=40),
-    fraction=st.sampled_from([0.05, 0.1, 0.2, 0.34, 0.5]),
+    fraction=st.sampled_from([0.05, 0.1, 0.2, 0.34, 0.45, 0.5]),
     by_title=st.booleans(),
 )
 @settings(deadline=None, derandomize=True)

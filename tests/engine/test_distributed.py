@@ -232,6 +232,54 @@ def test_every_micro_batch_is_dealt_once(size: int, length: int, sharding: str) 
         assert len({len(share.batches) for share in shares}) == 1
 
 
+# gloo's usual half hour is three seconds here, once the processes have met.
+MAIN_FIRST = """
+import sys, time
+from datetime import timedelta
+import torch
+import torch.distributed as dist
+from torch.distributed import distributed_c10d
+from qa.engine.distributed import join_world
+meet = dist.init_process_group
+
+def meet_then_hurry(*arguments, **options):
+    meet(*arguments, **options)
+    assert distributed_c10d.default_pg_timeout == timedelta(minutes=30)
+    distributed_c10d.default_pg_timeout = timedelta(seconds=3)
+
+dist.init_process_group = meet_then_hurry
+world = join_world(torch.device("cpu"))
+with world.main_first():
+    if world.is_main:
+        time.sleep(seconds)
+        if fails:
+            raise OSError("no cache")
+    print(time.time())
+world.leave()
+sys.exit(0)
+"""
+
+
+def start_main_first(launcher: Launcher, seconds: float, fails: bool) -> list[Run]:
+    port = free_port()
+    script = f"seconds, fails = {seconds}, {fails}\n{MAIN_FIRST}"
+    return [launcher.start([], as_rank(rank, 2, port) + script) for rank in range(2)]
+
+
+def test_the_others_wait_longer_than_gloo_does(launcher: Launcher) -> None:
+    runs = start_main_first(launcher, 5, fails=False)
+    assert [run.wait() for run in runs] == [0, 0], [run.stderr for run in runs]
+    assert float(runs[0].stdout) < float(runs[1].stdout)
+
+
+def test_the_others_end_where_the_main_process_fails(launcher: Launcher) -> None:
+    runs = start_main_first(launcher, 0, fails=True)
+    assert [run.wait() for run in runs] == [1, 1], [run.stderr for run in runs]
+    assert "OSError: no cache" in runs[0].stderr
+    assert "RuntimeError" in runs[1].stderr
+    assert runs[1].stdout == ""
+
+
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     world = join_world(torch.device("cpu"))

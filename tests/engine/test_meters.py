@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -226,6 +230,100 @@ def write_curve(tensorboard: TensorBoard, steps: range, value: float) -> None:
     for step in steps:
         tensorboard.scalars({"x": value}, step)
     tensorboard.close()
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What an application's own `threading.excepthook` was told."""
+    told: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(str(args.exc_value)))
+    return told
+
+
+def fail_in_a_thread(message: str) -> None:
+    def fail() -> None:
+        raise ValueError(message)
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("order", [[0], [0, 1, 2], [2, 1, 0], [1, 0, 2]])
+def test_the_hook_for_failing_threads_is_used_and_put_back(
+    tmp_path: Path, reports: list[str], order: list[int]
+) -> None:
+    hook = threading.excepthook
+    boards = [TensorBoard(tmp_path / str(number)) for number in range(len(order))]
+    for number in order:
+        fail_in_a_thread(f"before {number}")
+        boards[number].close()
+        boards[number].close()  # twice is once
+    assert threading.excepthook is hook
+    assert reports == [f"before {number}" for number in order]
+
+
+def test_processes_that_write_nothing_leave_the_hook_alone(reports: list[str]) -> None:
+    hook = threading.excepthook
+    tensorboard = TensorBoard(None)
+    assert threading.excepthook is hook
+    tensorboard.close()
+    assert threading.excepthook is hook
+
+
+def test_a_hook_that_came_later_stays(
+    tmp_path: Path, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = TensorBoard(tmp_path / "0")
+    before = threading.excepthook
+
+    def later(args: threading.ExceptHookArgs) -> None:
+        reports.append("later")
+        before(args)
+
+    monkeypatch.setattr(threading, "excepthook", later)
+    first.close()
+    assert threading.excepthook is later
+    second = TensorBoard(tmp_path / "1")
+    fail_in_a_thread("x")
+    second.close()
+    assert threading.excepthook is later
+    assert reports == ["later", "x"]
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_hook_alone(
+    tmp_path: Path, reports: list[str]
+) -> None:
+    hook = threading.excepthook
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        TensorBoard(tmp_path / "file")
+    assert threading.excepthook is hook
+
+
+def test_the_writing_thread_fails_in_silence_and_the_failure_is_raised(
+    tmp_path: Path, reports: list[str], break_writes: Callable[[], None]
+) -> None:
+    """If this fails, look whether TensorBoard's thread still has the name that is looked for."""
+    hook = threading.excepthook
+    tensorboard = TensorBoard(tmp_path)
+    break_writes()
+    tensorboard.scalars({"x": 1.0}, 1)
+    with pytest.raises(OSError, match="No space left"):
+        tensorboard.close()
+    assert threading.excepthook is hook
+    assert reports == []
+
+
+@pytest.fixture
+def break_writes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes the disk full for TensorBoard."""
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def write(writer: RecordWriter, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return lambda: monkeypatch.setattr(RecordWriter, "write", write)
 
 
 def test_a_progress_bar_in_a_file_writes_few_lines_and_no_carriage_return(

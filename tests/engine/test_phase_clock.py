@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -79,20 +80,117 @@ def test_without_a_device_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -
         clock.start("data")
         clock.stop()
         assert clock.compute() == {}
-        assert clock._marks == []
 
 
-def test_marks_that_nobody_asks_for_are_added_up(clock_time: Time) -> None:
+class Moment(float):
+    """A time that counts how many of its kind there are."""
+
+    alive = 0
+
+    def __init__(self, seconds: float) -> None:
+        Moment.alive += 1
+
+    def __del__(self) -> None:
+        Moment.alive -= 1
+
+
+def test_marks_that_nobody_asks_for_are_added_up(
+    clock_time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phases.time, "perf_counter", lambda: Moment(clock_time.now))
     clock = PhaseClock(CPU)
     most = 0
     rounds = MOST_MARKS + 7
     for _ in range(rounds):
         for phase, seconds in [("data", 1.0), ("forward", 2.0), ("", 8.0)]:
             begin(clock, clock_time, phase, seconds)
-            most = max(most, len(clock._marks))
+            most = max(most, Moment.alive)
     assert most <= MOST_MARKS
     assert clock.compute() == {"data": rounds, "forward": 2.0 * rounds}
-    assert len(clock._marks) == 1
+    assert Moment.alive == 1
+
+
+class Stream:
+    """A device that is `lag` marks behind the host, and its events: a stand-in for CUDA's."""
+
+    def __init__(self, lag: int) -> None:
+        self.lag = lag
+        self.recorded = 0
+        self.passed = 0  # marks that the device is known to have come to
+        self.waits = 0
+        self.alive: WeakSet[Event] = WeakSet()
+
+    def event(self, enable_timing: bool) -> Event:
+        assert enable_timing
+        return Event(self)
+
+
+class Event:
+    """The n-th event takes place at n seconds."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        stream.alive.add(self)
+
+    def record(self, stream: Stream) -> None:
+        assert stream is self.stream
+        stream.recorded += 1
+        self.number = stream.recorded
+
+    def query(self) -> bool:
+        self.stream.passed = max(self.stream.passed, self.stream.recorded - self.stream.lag)
+        return self.number <= self.stream.passed
+
+    def synchronize(self) -> None:
+        self.stream.waits += 1
+        self.stream.passed = max(self.stream.passed, self.number)
+
+    def elapsed_time(self, end: Event) -> float:
+        """In ms; CUDA too refuses to say it of what has not taken place."""
+        assert max(self.number, end.number) <= self.stream.passed
+        return 1000.0 * (end.number - self.number)
+
+
+@pytest.mark.parametrize("lag", [0, 1, 700, 2 * MOST_MARKS])
+def test_marking_never_waits_for_a_gpu(lag: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(lag)
+    monkeypatch.setattr(torch.cuda, "Event", stream.event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    clock = PhaseClock(torch.device("cuda"))
+    rounds, most = 2 * MOST_MARKS, 0
+    for _ in range(rounds):
+        for phase in ("data", "forward"):
+            clock.start(phase)
+        clock.stop()
+        most = max(most, len(stream.alive))
+    assert stream.waits == 0
+    assert most <= MOST_MARKS + lag
+    assert clock.compute() == {"data": rounds, "forward": rounds}
+    assert stream.waits == 1
+    assert len(stream.alive) == 1
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_marking_does_not_wait_for_this_gpu() -> None:
+    device = torch.device("cuda")
+    clock = PhaseClock(device)
+    matrix = torch.ones(8192, 8192, device=device)
+    for _ in range(MOST_MARKS - 5):
+        clock.start("data")
+    torch.cuda.synchronize()
+    clock.start("forward")
+    for _ in range(100):  # some seconds
+        matrix = matrix @ matrix
+    over = torch.cuda.Event()
+    over.record()
+    for _ in range(10):  # the most marks are reached among these
+        clock.start("backward")
+    assert not over.query()
+    clock.stop()
+    seconds = clock.compute()
+    assert over.query()
+    assert seconds["forward"] > seconds["backward"] >= 0
 
 
 def test_phases_of_a_run() -> None:

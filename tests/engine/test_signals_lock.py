@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -228,6 +230,16 @@ def test_a_data_worker_that_outlives_its_killed_run_does_not_hold_the_lock(tmp_p
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         RunLock(tmp_path).release()
+
+
+def test_a_released_lock_is_forgotten(tmp_path: Path) -> None:
+    """What is registered for forks stays for good, so it must not hold on to every run's lock."""
+    lock = RunLock(tmp_path)
+    lock.release()
+    left = weakref.ref(lock)
+    del lock
+    gc.collect()
+    assert left() is None
 
 
 def test_what_the_lock_holds_is_for_people(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from support.articles import ARTICLES, squad_json
 
 import qa.cli.evaluate
 import train
-from qa.answering.answerer import Answerer
+from qa.answering.answerer import Answerer, Window
 from qa.answering.nbest import NOTHING_FOUND, Answer, null_odds
 from qa.answering.options import DecodeOptions
 from qa.answering.reader import Reader
@@ -206,13 +206,6 @@ def test_withheld_question_scores_as_an_empty_prediction(name: str) -> None:
 # Evaluation
 
 
-class Rows(list[Any]):
-    """Windows, read like a `datasets.Dataset`."""
-
-    def __getitems__(self, indices: list[int]) -> list[Any]:
-        return [self[i] for i in indices]
-
-
 def make_examples() -> list[Example]:
     """Each article's two questions, and one that another article answers; one of blanks only."""
     examples = []
@@ -242,17 +235,17 @@ def answerer(span_reader: SpanReader) -> Answerer:
 
 
 @pytest.fixture(scope="module")
-def rows(tokenizer: Any) -> Rows:
-    return Rows(iterate_windows(make_examples(), tokenizer, WINDOWS))
+def rows(tokenizer: Any) -> list[Window]:
+    return list(iterate_windows(make_examples(), tokenizer, WINDOWS))
 
 
 @pytest.fixture(scope="module")
-def answers(answerer: Answerer, rows: Rows) -> list[list[Answer]]:
+def answers(answerer: Answerer, rows: list[Window]) -> list[list[Answer]]:
     return answerer.answer_block(make_examples(), rows, 0).answers
 
 
 def run(
-    answerer: Answerer, rows: Rows, directory: Path, threshold: float | None, tunes: bool
+    answerer: Answerer, rows: list[Window], directory: Path, threshold: float | None, tunes: bool
 ) -> tuple[Evaluation, dict[str, str]]:
     with PredictionFiles(directory) as files:
         result = evaluate(
@@ -275,7 +268,7 @@ def median(odds: np.ndarray) -> float:
 def test_evaluation_with_threshold(
     kind: str,
     answerer: Answerer,
-    rows: Rows,
+    rows: list[Window],
     answers: list[list[Answer]],
     tmp_path: Path,
 ) -> None:
@@ -313,7 +306,7 @@ def test_evaluation_with_threshold(
 
 
 def test_scores_compare_with_the_reference_answers(
-    answerer: Answerer, rows: Rows, answers: list[list[Answer]]
+    answerer: Answerer, rows: list[Window], answers: list[list[Answer]]
 ) -> None:
     """As MRQA lists them: what the reader says is right, though another text is learned from."""
     examples = [
@@ -331,7 +324,7 @@ def test_scores_compare_with_the_reference_answers(
 
 
 def test_tuned_threshold_is_the_best_of_all(
-    answerer: Answerer, rows: Rows, answers: list[list[Answer]]
+    answerer: Answerer, rows: list[Window], answers: list[list[Answer]]
 ) -> None:
     """The reader is made right where it is surest, so that some questions are worth an answer."""
     odds = [null_odds(found) for found in answers]
@@ -359,7 +352,7 @@ def test_tuned_threshold_is_the_best_of_all(
 
 def test_tuning_on_no_questions(answerer: Answerer) -> None:
     scores = [Score("squad2")]
-    result = evaluate(answerer, [], Rows(), scores=scores, tunes=True)
+    result = evaluate(answerer, [], [], scores=scores, tunes=True)
     assert result is not None
     assert result.threshold is None
     assert result.null_odds.shape == (0,)

@@ -185,6 +185,26 @@ def test_a_file_that_the_hub_is_known_not_to_have_is_not_named(
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_known_needs_no_private_name_of_the_hub(
+    reader_dir: Path,
+    publish: Callable[[Path, str], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import huggingface_hub
+
+    snapshot = publish(reader_dir, NEW)
+    assert saved_file(NAME, "config.json", NEW) == snapshot / "config.json"
+    absent = snapshot.parents[1] / ".no_exist" / NEW
+    absent.mkdir(parents=True)
+    (absent / "absent.json").touch()
+    monkeypatch.setattr(huggingface_hub, "_CACHED_NO_EXIST", "another", raising=False)
+    assert saved_file(NAME, "absent.json", NEW) is None
+    assert capsys.readouterr().err == ""
+    assert saved_file(NAME, "unknown.json", NEW) is None
+    assert "whether there is a unknown.json" in capsys.readouterr().err
+
+
 def test_what_the_hub_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,7 +50,7 @@ def flags(encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[s
     values = {
         "model": encoder_dir,
         "train-data": data,
-        "holdout": 0.34,
+        "holdout": 0.33,
         "max-seq-length": 32,
         "window-overlap": 6,
         "max-question-length": 16,

@@ -21,7 +21,7 @@ from qa.models.span_reader import BOUNDARY_FILE
 
 
 def flags(squad_file: Path, encoder_dir: Path, dropout: str) -> list[str]:
-    line = f"--model {encoder_dir} --train-data {squad_file} --holdout 0.34 --max-seq-length 60"
+    line = f"--model {encoder_dir} --train-data {squad_file} --holdout 0.33 --max-seq-length 60"
     line += " --window-overlap 10 --max-question-length 20 --num-train-epochs 2 --save-steps 2"
     line += " --learning-rate 1e-3 --logging-steps 1 --save-total-limit none --precision fp32"
     line += f" --per-device-train-batch-size 2 --hidden-dropout {dropout}"

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from qa.data.examples import shown
@@ -23,13 +24,13 @@ def csv_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
     text = decode(file)
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
-    csv.field_size_limit(LONGEST_CELL)
     # newline="": line ends inside a context stay as they are.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = iter(partial(read_cells, reader), None)
     try:
-        columns = [name.strip() for name in next(reader, [])]
+        columns = [name.strip() for name in next(rows, [])]
         require_columns(columns, file.name, labelled, one_answer=True)
-        for cells in reader:
+        for cells in rows:
             where = f"{file.name}: line {reader.line_num}"
             if not cells:
                 continue
@@ -40,6 +41,19 @@ def csv_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
             yield where, _from_text(dict(zip(columns, cells, strict=True)))
     except csv.Error as error:
         raise UserError(f"{file.name}: line {reader.line_num} is not CSV ({error})") from error
+
+
+def read_cells(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next row of a csv reader, whatever the length of its cells; None after the last.
+
+    csv's limit is one for the whole process, so it is lifted for one row at a time: between two
+    rows other code runs, and may never ask for the next one.
+    """
+    limit = csv.field_size_limit(LONGEST_CELL)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def parquet_rows(file: DataFile, labelled: bool) -> Iterator[Row]:

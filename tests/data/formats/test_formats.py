@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -18,6 +18,8 @@ from support.articles import ARTICLES, squad_json
 import qa.cli.score
 from qa.data.examples import Example
 from qa.data.formats import read_examples
+from qa.data.formats.files import DataFile
+from qa.data.formats.tables import csv_rows
 from qa.engine.errors import UserError
 
 CONTEXT = "강나루는 1921년에 태어났다."
@@ -356,6 +358,37 @@ def test_long_cells(tmp_path: Path) -> None:
     path.write_bytes(csv_bytes([row]))
     (example,) = read_examples(str(path))
     assert example.context == context
+
+
+@pytest.fixture
+def csv_limit() -> Iterator[int]:
+    """A limit of the application's own on the cells that csv reads."""
+    before = csv.field_size_limit(100)
+    yield 100
+    csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize("end", ["all is read", "an error", "dropped"])
+def test_the_limit_of_other_readers_of_csv_stays(csv_limit: int, end: str) -> None:
+    rows = [{"context": "강" * 101, "question": str(number)} for number in range(3)]
+    content = csv_bytes(rows) + b"1,2,3\r\n" * (end == "an error")
+    reading = csv_rows(DataFile("a.csv", ".csv", content), labelled=False)
+    other = csv_rows(DataFile("b.csv", ".csv", content), labelled=False)  # at the same time
+    for number in range(3):
+        assert next(reading)[1]["question"] == next(other)[1]["question"] == str(number)
+        assert csv.field_size_limit() == csv_limit
+        with pytest.raises(csv.Error, match="field larger"):
+            list(csv.reader(["강" * 101]))
+        if end == "dropped":
+            break
+    if end == "all is read":
+        assert list(reading) == []
+    elif end == "an error":
+        with pytest.raises(UserError, match="line 5 has 3 cells"):
+            next(reading)
+    else:
+        del reading
+    assert csv.field_size_limit() == csv_limit
 
 
 def test_unlabelled_tables_need_no_answers_and_no_ids(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from support.tokenizers import train_byte_bpe, training_texts
 
 from qa.data.examples import Example
 from qa.data.windows import cache, iterate
-from qa.data.windows.cache import cached_windows, read_windows, windows_fingerprint
+from qa.data.windows.cache import cached_windows, iterate_rows, read_windows, windows_fingerprint
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.errors import UserError
@@ -53,6 +53,29 @@ def assert_same_rows(dataset: Any, expected: list[dict[str, Any]]) -> None:
         assert row.keys() == window.keys()
         for name, value in window.items():
             assert np.array_equal(row[name], value), name
+
+
+@pytest.mark.parametrize("rows_per_read", [1, 7, 256])
+def test_rows_read_many_at_a_time(
+    rows_per_read: int, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same rows, types included, through nothing that is private to `datasets`."""
+    dataset = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    parts = [dataset, dataset.select([4, 2, 9]), dataset.select([])]
+    expected = [
+        [{name: column[0] for name, column in part[[i]].items()} for i in range(len(part))]
+        for part in parts
+    ]
+    monkeypatch.delattr(type(dataset), "__getitems__", raising=False)
+    for part, rows in zip(parts, expected, strict=True):
+        found = list(iterate_rows(part, rows_per_read))
+        assert len(found) == len(rows)
+        for row, other in zip(found, rows, strict=True):
+            assert list(row) == list(other)
+            for name, value in row.items():
+                assert value.dtype == other[name].dtype
+                assert value.shape == other[name].shape
+                assert np.array_equal(value, other[name])
 
 
 def test_rows_are_the_windows(any_tokenizer: Any, tmp_path: Path) -> None:
