@@ -13,7 +13,7 @@ from qa.cli.startup import no_collection, prepare_hub
 from qa.cli.train_flags import Command, parse_arguments
 from qa.engine.console import print_main
 from qa.outputs.directory import check_output
-from qa.recipes import RECIPES
+from qa.recipes import RECIPES, describe_recipe
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,20 +27,16 @@ def start(arguments: list[str]) -> None:
     if command is not None:
         train(command)
         return
-    for name, (line, _) in RECIPES.items():
-        print(f"{name:<24}{line}")
+    for name in RECIPES:
+        print(f"{name:<24}{describe_recipe(name)}")
 
 
 def train(command: Command) -> None:
     """Build everything, then train, log, evaluate and save."""
-    started = time.perf_counter()
-    config = command.config
-    description = RECIPES[config.recipe][0] if config.recipe in RECIPES else "your own settings"
-    print_main(f"qa: recipe {config.recipe}: {description}")
-
+    started, config = time.perf_counter(), command.config
+    print_main(f"qa: recipe {config.recipe}: {describe_recipe(config.recipe)}")
     check_output(config.output.output_dir, command.resume, command.overwrite)
     prepare_hub(config.model.model, config.data.train_data, config.data.eval_data)
-
     with no_collection():
         from qa.engine.signals import StopSignals
         from qa.training.build import build_job
@@ -48,18 +44,18 @@ def train(command: Command) -> None:
 
         job = build_job(config, report=print_main)
     # The session is the output directory with its curves, checkpoints and best model.
-    with StopSignals() as signals, Session(job, command, signals) as session:
-        session.catch_up()
-        # A resumed run may have come to its end already: then only the last files are written.
-        for out in job.run.steps() if not session.is_finished else ():
-            if out.global_step == session.first_step:
-                session.say(f"first step after {time.perf_counter() - started:.1f} s")
-            session.take(out)
-            if out.is_due(config.output.logging_steps) or out.is_last:
-                session.log.write(out)
-            if out.is_due(config.evaluation.eval_steps) or out.is_last:
+    with (
+        StopSignals() as signals,
+        Session(job, signals, command.resume, command.overwrite, started) as session,
+    ):
+        session.finish_interrupted_evaluation()
+        for out in () if session.is_ending else job.run.steps():  # one optimizer step each
+            session.record(out)
+            if out.is_due(config.output.logging_steps):
+                session.log(out)
+            if out.is_due(config.evaluation.eval_steps):
                 session.evaluate()
-            if out.is_due(config.output.save_steps) or out.is_last or session.is_ending:
+            if out.is_due(config.output.save_steps) or session.is_ending:
                 session.save()
             if session.is_ending:
                 break

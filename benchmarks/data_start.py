@@ -39,8 +39,8 @@ def start(options: argparse.Namespace) -> alternate.Run:
     import datasets  # noqa: F401
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer  # noqa: F401
 
-    from qa.cli.train_flags import Command
     from qa.config import Config, DataConfig, ModelConfig, OutputConfig
+    from qa.data.windows.options import WindowOptions
     from qa.engine.config import TrainConfig
     from qa.engine.signals import StopSignals
     from qa.training import build
@@ -58,10 +58,9 @@ def start(options: argparse.Namespace) -> alternate.Run:
             data=DataConfig(
                 train_data=options.data,
                 holdout=options.holdout,
-                max_seq_length=options.max_seq_length,
-                window_overlap=options.window_overlap,
                 per_device_train_batch_size=BATCH_SIZE,
             ),
+            windows=WindowOptions(options.max_seq_length, options.window_overlap),
             model=ModelConfig(model=options.model),
             train=TrainConfig(device="cpu", precision=options.precision),
             output=OutputConfig(output_dir=str(Path(folder) / "run")),
@@ -69,8 +68,10 @@ def start(options: argparse.Namespace) -> alternate.Run:
         job = build.build_job(config, lambda line: None)
         laps.end("rest_of_build")
         laps.seconds["rest_of_build"] -= sum(within.values())
-        command = Command(config, resume=False, overwrite=False)
-        with StopSignals() as signals, Session(job, command, signals):
+        with (
+            StopSignals() as signals,
+            Session(job, signals, command.resume, command.overwrite, time.perf_counter()),
+        ):
             laps.end("session")
             next(job.run.steps())
             laps.end("first_step")

@@ -14,7 +14,7 @@ from typing import Any
 from qa.answering.options import DecodeOptions
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.data.windows.options import WindowOptions
-from qa.engine.config import TrainConfig, option, require_at_least, require_choices
+from qa.engine.config import TrainConfig, from_values, option, require_at_least, require_choices
 from qa.engine.errors import UserError, require
 
 METRICS_FOR_BEST = ("f1", "exact_match", "eval_loss")
@@ -240,11 +240,8 @@ def config_from_flat(values: dict[str, Any]) -> Config:
     known = config_fields()
     unknown = sorted(values.keys() - known.keys() - {"recipe"})
     require(not unknown, f"unknown settings: {', '.join(unknown)}")
-    sections = {
-        name: section(
-            **{f.name: values[f.name] for f in dataclasses.fields(section) if f.name in values}
-        )
-        for name, section in SECTIONS.items()
+    sections: dict[str, Any] = {
+        name: from_values(section, values) for name, section in SECTIONS.items()
     }
     return Config(recipe=values.get("recipe", "custom"), **sections)
 

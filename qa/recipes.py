@@ -88,3 +88,8 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 """Name -> (a line for people, values)."""
+
+
+def describe_recipe(name: str) -> str:
+    """A recipe's line for people."""
+    return RECIPES[name][0] if name in RECIPES else "your own settings"

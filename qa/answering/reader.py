@@ -25,6 +25,7 @@ from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions, require_fits
 from qa.data.windows.tokens import example_blocks
 from qa.engine.atomic_files import write_json
+from qa.engine.config import from_values
 from qa.engine.device import resolve_device
 from qa.engine.errors import UserError, require
 from qa.engine.precision import resolve_precision
@@ -88,10 +89,8 @@ class Reader:
         own_batch_size = values.pop("batch_size", BATCH_SIZE)
         unknown = sorted(values.keys() - setting_names())
         require(not unknown, f"unknown settings of a reader: {', '.join(unknown)}")
-        windows, decoding = (
-            kind(**{f.name: values[f.name] for f in fields(kind) if f.name in values})
-            for kind in (WindowOptions, DecodeOptions)
-        )
+        windows = from_values(WindowOptions, values)
+        decoding = from_values(DecodeOptions, values)
         require_fits(tokenizer, model.max_length, windows)
         torch_device = resolve_device(device)
         model.to(torch_device).eval()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from qa.engine.errors import require
 
 LR_SCHEDULERS = ("cosine", "linear", "constant")
 SHARDINGS = ("none", "fsdp")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+Options = TypeVar("Options")
 
 
 def option(
@@ -29,6 +31,12 @@ def option(
             decides what is learned or how evaluations compare; "free" if it may change.
     """
     return field(default=default, metadata={"help": help, "choices": choices, "resume": resume})
+
+
+def from_values(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """The dataclass made of those values that are fields of it; the others keep their defaults."""
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: values[name] for name in names if name in values})
 
 
 @dataclass(frozen=True)

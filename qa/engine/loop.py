@@ -41,10 +41,14 @@ class StepOutput:
     is_last: bool
 
     def is_due(self, every: int | str | None) -> bool:
-        """Whether something done every so many steps, or every "epoch", is due; None: never."""
+        """Whether something done every so many steps, or every "epoch", is due.
+
+        At the last step everything is, so that nothing is left undone; None: never.
+        """
         if every is None:
             return False
-        return self.end_of_epoch if every == "epoch" else self.global_step % int(every) == 0
+        on_time = self.end_of_epoch if every == "epoch" else self.global_step % int(every) == 0
+        return on_time or self.is_last
 
 
 class TrainingRun:

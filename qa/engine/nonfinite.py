@@ -10,11 +10,11 @@ from qa.engine.errors import RunStopped
 MANY_SKIPS = 50
 
 
-class SicknessCheck:
+class NonfiniteCheck:
     """Notes, on the device, the first step whose loss or gradient norm was not finite.
 
     scales_loss: fp16 with a GradScaler, which skips a step whose gradient overflowed; such steps
-    are counted in `skipped` and are no sickness, unless they come `MANY_SKIPS` in a row.
+    are counted in `skipped` and are no failure, unless they come `MANY_SKIPS` in a row.
     """
 
     def __init__(self, device: torch.device, scales_loss: bool) -> None:
@@ -24,8 +24,8 @@ class SicknessCheck:
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=device)
 
-    def add(self, step: int, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
-        """Take in a step; no host sync."""
+    def record(self, step: int, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
+        """Note a step; no host sync."""
         loss_is_bad, norm_is_bad = ~torch.isfinite(loss), ~torch.isfinite(grad_norm)
         if self.scales_loss:
             self.skipped = self.skipped + norm_is_bad

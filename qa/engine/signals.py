@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qa.engine.distributed import World
 
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
@@ -20,12 +24,13 @@ def ignore_stop_signals(worker: int) -> None:
 class StopSignals:
     """While entered, the first stop signal is only noted in `received`; a second one acts at once.
 
-    The loop looks at `received` after a step, saves, and exits with 128 + signal number, as shells
-    expect of a process that a signal ended. To be entered in the main thread.
+    The loop calls `agree` after a step, saves, and exits with 128 + signal number, as shells expect
+    of a process that a signal ended. To be entered in the main thread.
     """
 
     def __init__(self) -> None:
-        self.received: signal.Signals | None = None
+        self.received: signal.Signals | None = None  # by this process
+        self.agreed: signal.Signals | None = None  # by all processes; see `agree`
         self._previous: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> StopSignals:
@@ -42,10 +47,15 @@ class StopSignals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    @staticmethod
-    def name(number: int) -> str:
-        """The name of a signal, e.g. SIGTERM."""
-        return signal.Signals(number).name
+    def agree(self, world: World) -> bool:
+        """Whether any process of the world received a signal; `agreed` is then the same in all.
+
+        To be called by all processes alike, so that they stop after the same step.
+        """
+        counts = world.sum_ints([int(self.received == number) for number in STOP_SIGNALS])
+        found = [n for n, count in zip(STOP_SIGNALS, counts, strict=True) if count]
+        self.agreed = found[0] if found else None
+        return self.agreed is not None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from qa.engine.atomic_files import remove
+from qa.engine.atomic_files import remove, write_json
 from qa.engine.errors import UserError, require
-from qa.engine.lock import LOCK_FILE
+from qa.engine.lock import LOCK_FILE, RunLock
 from qa.outputs.prediction_files import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE
 
 CONFIG_FILE = "config.json"
@@ -81,6 +84,31 @@ def make_output(directory: str | None, recipe: str) -> Path:
             f"{directory or RUNS}: the output directory cannot be made"
             f" ({error.strerror}: {error.filename})"
         ) from error
+
+
+@contextmanager
+def open_output(
+    directory: str | None, recipe: str, settings: dict[str, Any], overwrite: bool
+) -> Iterator[Path]:
+    """Make and lock the directory of a run.
+
+    Args:
+        directory: Where; a number is added to the recipe's name if None.
+        recipe: The recipe's name.
+        settings: Written to config.json at once if there is none, so that a run can be resumed
+            that is killed at any moment.
+        overwrite: Remove what an earlier run wrote there.
+    """
+    path = make_output(directory, recipe)
+    lock = RunLock(path)
+    try:
+        if overwrite:
+            clear_output(path)
+        if not (path / CONFIG_FILE).exists():
+            write_json(path / CONFIG_FILE, settings)
+        yield path
+    finally:
+        lock.release()
 
 
 def clear_output(directory: Path) -> None:

@@ -71,15 +71,17 @@ class PredictionFiles:
     `predictions.json` {id: text} and `null_odds.json` {id: number}, what official evaluators read,
     and `nbest_predictions.json`. They are written under other names and take their places
     at `commit`; until then older files stay as they are. As a context manager it throws away what
-    was not committed.
+    was not committed. directory: None, for all processes but one, writes nothing.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None) -> None:
         names = (PREDICTIONS_FILE, NBEST_FILE, NULL_ODDS_FILE)
-        self._files = [_JsonObject(directory / name) for name in names]
+        self._files = [_JsonObject(directory / name) for name in names] if directory else []
 
     def write(self, example_id: str, answers: Sequence[Answer]) -> None:
         """Add one example's answers, best first; without answers its prediction is ""."""
+        if not self._files:
+            return
         predictions, nbest, odds = self._files
         predictions.add(example_id, answers[0].text if answers else "")
         nbest.add(example_id, [vars(answer) for answer in answers])
@@ -87,7 +89,8 @@ class PredictionFiles:
 
     def blank(self, mask: Sequence[bool]) -> None:
         """Make the prediction "" for the examples of `mask`, in the order they were written."""
-        self._files[0].replace(mask, "")
+        for predictions in self._files[:1]:
+            predictions.replace(mask, "")
 
     def __enter__(self) -> PredictionFiles:
         return self

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -9,12 +12,12 @@ from tqdm import tqdm
 from qa.engine.loop import StepOutput, TrainingRun
 from qa.engine.matrix_rate import matrix_rate
 from qa.engine.meters import Mean, Rates, peak_memory_bytes
-from qa.engine.nonfinite import SicknessCheck
+from qa.engine.nonfinite import NonfiniteCheck
 from qa.engine.tensorboard import TensorBoard
 from qa.models.flops import ModelFlops
 
 
-class TrainingLog:
+class TrainingCurves:
     """Collects steps; `write` puts the interval's figures into TensorBoard and onto the bar.
 
     Utilisation is the share of the rate at which this machine multiplies large matrices, measured
@@ -34,20 +37,22 @@ class TrainingLog:
         self.flops = flops
         self.matrix_rate = matrix_rate(run.device, run.precision) * run.world.size
         self.num_steps = 0  # since the last `write`
-        self.sickness = SicknessCheck(run.device, scales_loss=run.precision == "fp16")
+        self.num_recorded = 0  # by this process
+        self.nonfinite = NonfiniteCheck(run.device, scales_loss=run.precision == "fp16")
 
-    def add(self, out: StepOutput) -> None:
-        """Take in a step; no host sync."""
+    def record(self, out: StepOutput) -> None:
+        """Note a step; no host sync."""
         self.loss.add(out.loss)
         self.grad_norm.add(out.grad_norm)
-        self.sickness.add(out.global_step, out.loss, out.grad_norm)
+        self.nonfinite.record(out.global_step, out.loss, out.grad_norm)
         self.rates.add(out.counts)
         self.num_steps += 1
+        self.num_recorded += 1
         self.bar.update()
 
     def write(self, out: StepOutput) -> None:
         """Write the means since the last call; here the host waits for the device."""
-        self.sickness.check(out.learning_rate)
+        self.nonfinite.check(out.learning_rate)
         loss, grad_norm = self.loss.compute(), self.grad_norm.compute()
         counts, seconds = self.rates.compute()
         names = ("num_items", "num_tokens", "num_positions", "num_token_pairs")
@@ -67,7 +72,7 @@ class TrainingLog:
                 "train/learning_rate": out.learning_rate,
                 "train/grad_norm": grad_norm,
                 "train/loss_scale": self.run.scaler.get_scale(),
-                "train/skipped_steps": int(self.sickness.skipped),
+                "train/skipped_steps": int(self.nonfinite.skipped),
                 "train/epoch": out.epoch,
                 "speed/windows_per_second": windows_per_second,
                 "speed/tokens_per_second": num_tokens / seconds,
@@ -84,16 +89,32 @@ class TrainingLog:
             refresh=False,
         )
 
+    def write_settings(self, values: dict[str, Any]) -> None:
+        """Show a run's settings beside its curves."""
+        text = json.dumps(values, indent=2)
+        self.tensorboard.text("config", f"```json\n{text}\n```")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave what is done in here out of the speed; RunStopped if the numbers went bad.
+
+        A model that went bad is neither scored nor saved.
+        """
+        self.rates.pause()
+        self.nonfinite.check(self.run.learning_rate(self.run.global_step - 1))
+        yield
+        self.rates.resume()
+
     def state_dict(self) -> dict[str, Any]:
         """The means in progress, so that a resumed run writes the same points."""
         return {
             "loss": self.loss.state_dict(),
             "grad_norm": self.grad_norm.state_dict(),
-            "sickness": self.sickness.state_dict(),
+            "sickness": self.nonfinite.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from saved means."""
         self.loss.load_state_dict(state["loss"])
         self.grad_norm.load_state_dict(state["grad_norm"])
-        self.sickness.load_state_dict(state["sickness"])
+        self.nonfinite.load_state_dict(state["sickness"])

@@ -6,15 +6,15 @@ import hashlib
 import json
 from typing import Any
 
-from qa.config import Config, config_fields
+from qa.config import config_fields
 from qa.engine.errors import UserError, require
 from qa.engine.loop import TrainingRun
 from qa.training.build import Job
 
 
-def run_identity(job: Job, config: Config) -> dict[str, Any]:
+def run_identity(job: Job) -> dict[str, Any]:
     """What makes a run this run, as flat plain values."""
-    values = config.flat()
+    values = job.config.flat()
     model = job.reader.model.model.config.to_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
         model.pop(name, None)
@@ -61,7 +61,8 @@ def describe_new_length(saved_total: int, run: TrainingRun) -> str | None:
     return (
         f"the run now has {run.total_steps} steps instead of {saved_total}: from here the learning"
         f" rate follows the schedule of {run.total_steps} steps ({rate:.2e} at step"
-        f" {run.global_step + 1}); a run that had been that long from its start ends differently"
+        f" {run.global_step + 1}); a run planned for that many steps from the start would end"
+        " differently"
     )
 
 

@@ -1,51 +1,102 @@
-"""What a run's evaluations leave behind: curves, sample answers, metrics.json and lines to read."""
+"""Scores the held-out part: keeps the best model, its predictions, curves and metrics.json."""
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from qa.data.examples import Example
-from qa.engine.atomic_files import write_json
+from qa.data.windows.cache import iterate_rows
+from qa.engine.atomic_files import replace_directory, write_json
 from qa.engine.best_tracker import BestTracker
 from qa.engine.tensorboard import TensorBoard
-from qa.evaluation.evaluate import Evaluation
-from qa.outputs.directory import METRICS_FILE
+from qa.evaluation.evaluate import Evaluation, evaluate
+from qa.evaluation.null_threshold import has_unanswerable
+from qa.outputs.directory import BEST, METRICS_FILE
+from qa.outputs.prediction_files import PredictionFiles
+from qa.training.build import Job
 from qa.training.final_report import read_predictions, sample_answers, samples_as_markdown
+from qa.training.run_checkpoints import Resumed
 
 
-class EvaluationLog:
-    """Writes evaluations to TensorBoard and to a run's directory; the main process's only."""
+class Validation:
+    """The evaluations of a run, in its output directory.
+
+    With many processes every one has a Validation and calls the same methods; the main one writes.
+
+    Args:
+        job: The run; without `eval_examples` there is nothing to evaluate.
+        directory: The run's output directory.
+        tensorboard: Takes the scores' curves.
+        tracker: Knows the best evaluation so far.
+        report: Takes lines for people.
+        should_abort: Asked between blocks of questions; true cuts an evaluation short.
+        resumed: What the run goes on with; None if it starts.
+    """
 
     def __init__(
         self,
+        job: Job,
         directory: Path,
         tensorboard: TensorBoard,
         tracker: BestTracker,
-        examples: list[Example],
+        report: Callable[[str], None],
+        should_abort: Callable[[], bool],
+        resumed: Resumed | None,
     ) -> None:
+        self.job = job
         self.directory = directory
         self.tensorboard = tensorboard
         self.tracker = tracker
-        self.examples = examples
+        self.report = report
+        self.should_abort = should_abort
+        # A signal cut an evaluation short, which is still to be made ...
+        self.is_pending = resumed is not None and resumed.evaluation_is_pending
+        # ... but its points are in TensorBoard already.
+        self.is_drawn = resumed is not None and resumed.evaluation_is_drawn
 
-    def draw(self, result: Evaluation, step: int) -> None:
-        """Add an evaluation's points to the curves."""
-        points = {"eval/loss": result.eval_loss}
-        for name, value in result.metrics_by_score.items():
-            if not name.endswith("total"):
-                points[f"eval/{name}"] = value
-        if result.threshold is not None:
-            points["eval/null_score_diff_threshold"] = result.threshold
-            self.tensorboard.pr_curve("eval/has_answer", result.has_answer, -result.null_odds, step)
-        self.tensorboard.scalars(points, step)
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is a held-out part."""
+        return bool(self.job.eval_examples)
 
-    def draw_samples(self, step: int) -> None:
-        """Show some answers of the best model as text."""
-        self.tensorboard.text("samples", samples_as_markdown(self.samples()), step)
+    def evaluate(self) -> None:
+        """Score the held-out part; keep the model and its predictions if it is the best so far."""
+        with PredictionFiles(self.directory if self.job.run.world.is_main else None) as files:
+            result = self._answer(files)
+            self.is_pending = result is None
+            if result is None:
+                return
+            step = self.job.run.global_step
+            metrics = {**result.metrics, **result.metrics_by_score}
+            is_best = self.tracker.update(step, metrics)
+            if is_best:
+                self.save_best(result.threshold)
+                files.commit()
+        self._tell(result, step, is_best)
+
+    def save_best(self, threshold: float | None) -> None:
+        """Write best/; all processes give their part of the weights.
+
+        threshold: null odds above which the reader leaves a question unanswered; None: never.
+        """
+        weights = self.job.run.weights()
+        if self.job.run.world.is_main:
+            if not self.directory.is_dir():  # removed while running
+                raise FileNotFoundError(
+                    errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory)
+                )
+            self.job.reader.null_score_diff_threshold = threshold
+            with replace_directory(self.directory / BEST) as directory:
+                self.job.reader.save_pretrained(directory, weights)
 
     def samples(self) -> list[tuple[Example, str]]:
-        """Some questions with the best model's answers."""
-        return sample_answers(self.examples, read_predictions(self.directory))
+        """Some questions with the best model's answers; [] without a held-out part."""
+        if not self.is_wanted:
+            return []
+        return sample_answers(self.job.eval_examples, read_predictions(self.directory))
 
     def write_metrics(self) -> None:
         """metrics.json: the best evaluation and all of them."""
@@ -55,6 +106,44 @@ class EvaluationLog:
             "history": self.tracker.history,
         }
         write_json(self.directory / METRICS_FILE, content)
+
+    def _answer(self, files: PredictionFiles) -> Evaluation | None:
+        job = self.job
+        threshold = job.config.decoding.null_score_diff_threshold
+        return evaluate(
+            job.reader.answerer,
+            job.eval_examples,
+            iterate_rows(job.eval_windows),
+            files=files,
+            world=job.run.world,
+            should_abort=self.should_abort,
+            # A sharded model runs in all processes at once, so all answer the same block.
+            shards_blocks=job.config.train.sharding == "none",
+            threshold=threshold,
+            tunes=threshold is None and has_unanswerable(job.eval_examples),
+        )
+
+    def _tell(self, result: Evaluation, step: int, is_best: bool) -> None:
+        """Tell people and TensorBoard of an evaluation."""
+        if not self.is_drawn:
+            self._draw(result, step)
+        self.report(describe_evaluation(result, step, is_best))
+        if self.job.run.world.is_main:
+            self.write_metrics()
+            if is_best and not self.is_drawn:
+                self.tensorboard.text("samples", samples_as_markdown(self.samples()), step)
+        self.is_drawn = False
+
+    def _draw(self, result: Evaluation, step: int) -> None:
+        """Add an evaluation's points to the curves."""
+        points = {"eval/loss": result.eval_loss}
+        for name, value in result.metrics_by_score.items():
+            if not name.endswith("total"):
+                points[f"eval/{name}"] = value
+        if result.threshold is not None:
+            points["eval/null_score_diff_threshold"] = result.threshold
+            self.tensorboard.pr_curve("eval/has_answer", result.has_answer, -result.null_odds, step)
+        self.tensorboard.scalars(points, step)
 
 
 def describe_evaluation(result: Evaluation, step: int, is_best: bool) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from qa.engine.errors import RunStopped
-from qa.engine.nonfinite import MANY_SKIPS, SicknessCheck
+from qa.engine.nonfinite import MANY_SKIPS, NonfiniteCheck
 
 CPU = torch.device("cpu")
 BAD = [math.nan, math.inf, -math.inf]
@@ -18,15 +18,15 @@ BAD = [math.nan, math.inf, -math.inf]
 
 def check_of(
     pairs: Iterable[tuple[float, float]], scales_loss: bool = False, first: int = 1
-) -> SicknessCheck:
+) -> NonfiniteCheck:
     """A check that has taken in (loss, gradient norm) of the steps `first`, ..."""
-    check = SicknessCheck(CPU, scales_loss)
+    check = NonfiniteCheck(CPU, scales_loss)
     for step, (loss, norm) in enumerate(pairs, start=first):
-        check.add(step, torch.tensor(loss), torch.tensor(norm))
+        check.record(step, torch.tensor(loss), torch.tensor(norm))
     return check
 
 
-def stopped(check: SicknessCheck) -> str:
+def stopped(check: NonfiniteCheck) -> str:
     with pytest.raises(RunStopped) as error:
         check.check(0.25)
     assert error.value.exit_code == 1
@@ -41,7 +41,7 @@ def test_a_healthy_run_goes_on() -> None:
     check = check_of([(1.0, 2.0), (0.0, 0.0), (-3e38, 3e38)])
     check.check(0.1)
     assert int(check.skipped) == 0
-    SicknessCheck(CPU, False).check(0.1)  # nothing added
+    NonfiniteCheck(CPU, False).check(0.1)  # nothing added
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -94,9 +94,9 @@ def test_without_loss_scaling_nothing_is_skipped() -> None:
 
 def test_the_count_survives_a_checkpoint() -> None:
     first = check_of([(1.0, math.inf)] * 3, scales_loss=True)
-    second = SicknessCheck(CPU, scales_loss=True)
+    second = NonfiniteCheck(CPU, scales_loss=True)
     second.load_state_dict(first.state_dict())
-    second.add(4, torch.tensor(1.0), torch.tensor(math.nan))
+    second.record(4, torch.tensor(1.0), torch.tensor(math.nan))
     assert (int(second.skipped), int(first.skipped)) == (4, 3)
     second.check(0.1)
 
@@ -113,12 +113,12 @@ def forbid_host_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("scales_loss", [False, True])
 def test_adding_reads_no_tensor(scales_loss: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    check = SicknessCheck(CPU, scales_loss)
+    check = NonfiniteCheck(CPU, scales_loss)
     loss, norm = torch.tensor(math.nan), torch.tensor(math.inf)
     with monkeypatch.context() as patch:
         forbid_host_syncs(patch)
         for step in range(1, 4):
-            check.add(step, loss, norm)
+            check.record(step, loss, norm)
         check.state_dict()
         with pytest.raises(AssertionError, match="host sync"):  # so the patch works
             check.check(0.1)
@@ -128,11 +128,11 @@ def test_adding_reads_no_tensor(scales_loss: bool, monkeypatch: pytest.MonkeyPat
 @pytest.mark.cuda
 def test_adding_makes_no_sync_on_a_gpu() -> None:
     device = torch.device("cuda")
-    check = SicknessCheck(device, scales_loss=False)
+    check = NonfiniteCheck(device, scales_loss=False)
     loss, norm = torch.tensor(math.nan, device=device), torch.tensor(1.0, device=device)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        check.add(7, loss, norm)
+        check.record(7, loss, norm)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert "since step 7;" in stopped(check)

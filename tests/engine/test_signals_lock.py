@@ -20,9 +20,9 @@ import pytest
 from support.runs import ROOT
 
 from qa.engine import UserError
+from qa.engine.distributed import World
 from qa.engine.lock import LOCK_FILE, RunLock
 from qa.engine.signals import STOP_SIGNALS, StopSignals
-from qa.training.session import Session
 
 NAMES = ["SIGTERM", "SIGINT", "SIGUSR1"]
 
@@ -65,7 +65,7 @@ def test_the_first_signal_is_only_noted_and_the_handlers_come_back(name: str) ->
         while signals.received is None and time.monotonic() < deadline:
             time.sleep(0.001)
         assert signals.received is number
-        assert StopSignals.name(number) == name
+        assert signals.received.name == name
         # The next one, whichever it is, ends the process.
         assert {signal.getsignal(each) for each in STOP_SIGNALS} == {signal.SIG_DFL}
     assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
@@ -86,6 +86,7 @@ def test_the_handlers_come_back_after_an_exception_too() -> None:
 
 TAKE_TWO = """
 import sys, time
+from qa.engine.distributed import World
 from qa.engine.signals import StopSignals
 with StopSignals() as signals:
     print("ready", flush=True)
@@ -130,22 +131,30 @@ def test_processes_that_got_different_signals_agree_on_one_of_them(
         return [sum(column) for column in zip(*messages, strict=True)]
 
     for number in received:  # what each tells the others
-        Session._agree_on_signals(session_like(number, note))
+        with_received(number).agree(world_that(note))
     agreed = []
     for number in received:
-        session = session_like(number, total)
-        Session._agree_on_signals(session)
-        agreed.append(session.stop_signal)
+        signals = with_received(number)
+        assert signals.agree(world_that(total))
+        agreed.append(signals.agreed)
     assert agreed[0] == agreed[1]
     assert agreed[0] in [number for number in received if number is not None]
 
 
-def session_like(received: signal.Signals | None, sum_ints: Any) -> Any:
-    return SimpleNamespace(
-        signals=SimpleNamespace(received=received),
-        world=SimpleNamespace(sum_ints=sum_ints, size=2),
-        stop_signal=0,
-    )
+def test_without_a_signal_nobody_stops() -> None:
+    signals = StopSignals()
+    assert not signals.agree(World())
+    assert signals.agreed is None
+
+
+def with_received(number: signal.Signals | None) -> StopSignals:
+    signals = StopSignals()
+    signals.received = number
+    return signals
+
+
+def world_that(sum_ints: Any) -> Any:
+    return SimpleNamespace(sum_ints=sum_ints, size=2)
 
 
 # The lock

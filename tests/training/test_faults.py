@@ -31,11 +31,11 @@ HOOK = """
 import os, shutil, signal, time
 from pathlib import Path
 from qa.training.session import Session
-take = Session.take
-def take_with_hook(session, out):
+record = Session.record
+def record_with_hook(session, out):
     hook(session, out.global_step)
-    take(session, out)
-Session.take = take_with_hook
+    record(session, out)
+Session.record = record_with_hook
 """
 
 
@@ -208,13 +208,13 @@ def test_a_signal_during_an_evaluation(
     directory = tmp_path / "run"
     prelude = f"""
 import os, signal
-from qa.training.session import Session
-must_abort = Session._must_abort
-def signal_and_ask(session):
-    if session.run.global_step == {step}:
+from qa.training.validation import Validation
+evaluate = Validation.evaluate
+def signal_and_evaluate(validation):
+    if validation.job.run.global_step == {step}:
         os.kill(os.getpid(), signal.SIGTERM)
-    return must_abort(session)
-Session._must_abort = signal_and_ask
+    evaluate(validation)
+Validation.evaluate = signal_and_evaluate
 """
     run = launcher.run([*flags, "--output-dir", str(directory)], prelude)
     assert run.code == 128 + signal.SIGTERM, run.stderr
@@ -237,13 +237,13 @@ def test_an_evaluation_made_up_for_is_not_drawn_twice_if_the_run_is_killed_again
     directory = tmp_path / "run"
     abort = """
 import os, signal
-from qa.training.session import Session
-must_abort = Session._must_abort
-def signal_and_ask(session):
-    if session.run.global_step == 6:
+from qa.training.validation import Validation
+evaluate = Validation.evaluate
+def signal_and_evaluate(validation):
+    if validation.job.run.global_step == 6:
         os.kill(os.getpid(), signal.SIGTERM)
-    return must_abort(session)
-Session._must_abort = signal_and_ask
+    evaluate(validation)
+Validation.evaluate = signal_and_evaluate
 """
     run = launcher.run([*flags, "--output-dir", str(directory)], abort)
     assert run.code == 128 + signal.SIGTERM, run.stderr
@@ -325,12 +325,12 @@ def kill_before(target: str, condition: str) -> str:
 import importlib, os, signal
 from qa.engine.loop import TrainingRun
 progress = [0]
-make_step = TrainingRun._step
-def counted(self, *args):
-    out = make_step(self, *args)
-    progress[0] = out.global_step
-    return out
-TrainingRun._step = counted
+make_steps = TrainingRun.steps
+def counted(self):
+    for out in make_steps(self):
+        progress[0] = out.global_step
+        yield out
+TrainingRun.steps = counted
 holder = {holder}
 original = getattr(holder, {name!r})
 def kill(*args, **kwargs):
@@ -584,7 +584,7 @@ def hook(session, step):
     assert run.code == 1, run.stderr
     line = only(run.error_lines)
     newest = directory / "checkpoints" / "step-00000006"
-    assert line.startswith(f"error: writing to {directory} failed")
+    assert line.startswith("error: the run failed (")
     assert str(newest) in line
     assert list_checkpoints(directory / "checkpoints")[-1] == newest
     assert load_checkpoint(newest)["run"]["global_step"] == 6
@@ -592,6 +592,29 @@ def hook(session, step):
     resume(launcher, directory)
     assert_same_run(directory, whole)
     assert leftovers(directory) == []
+
+
+def test_a_failed_read_is_not_called_a_failed_write(
+    launcher: Launcher, flags: list[str], tmp_path: Path
+) -> None:
+    """As of a data set on a network drive, or of a data worker's pipe."""
+    directory = tmp_path / "run"
+    prelude = """
+from qa.engine.loop import TrainingRun
+make_steps = TrainingRun.steps
+def broken(self):
+    for out in make_steps(self):
+        yield out
+        if out.global_step == 5:
+            raise ConnectionResetError(104, "Connection reset by peer")
+TrainingRun.steps = broken
+"""
+    run = launcher.run([*flags, "--output-dir", str(directory)], prelude)
+    assert run.code == 1
+    assert only(run.error_lines) == (
+        "error: the run failed (Connection reset by peer); the last checkpoint is"
+        f" {directory}/checkpoints/step-00000004; go on with --resume --output-dir {directory}"
+    )
 
 
 @pytest.mark.parametrize("evaluates", [True, False])
@@ -612,7 +635,7 @@ def hook(session, step):
     run = launcher.run([*arguments, "--output-dir", str(directory)], prelude)
     assert run.code == 1, run.stderr
     line = only(run.error_lines)
-    assert line.startswith(f"error: writing to {directory} failed")
+    assert line.startswith("error: the run failed (")
 
 
 def test_permission_lost_while_running(launcher: Launcher, flags: list[str]) -> None:
@@ -634,7 +657,7 @@ def hook(session, step):
         run = launcher.run([*flags, "--output-dir", str(directory)], prelude)
         assert run.code == 1, run.stderr
         line = only(run.error_lines)
-        assert line.startswith(f"error: writing to {directory} failed (Permission denied")
+        assert line.startswith(f"error: the run failed (Permission denied: {directory}/")
         newest = list_checkpoints(directory / "checkpoints")[-1]
         assert newest.name == "step-00000006"
         assert str(newest) in line
@@ -825,7 +848,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(
     kill = """
 import os, signal
 from qa.training.session import Session
-Session.take = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
+Session.record = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
 """
     run = launcher.run([*flags, "--output-dir", str(directory)], kill)
     assert run.code == -signal.SIGKILL
@@ -845,7 +868,7 @@ def test_resuming_without_any_checkpoint_removes_no_model(
     stop = """
 import os, signal
 from qa.training.session import Session
-Session.take = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
+Session.record = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
 """
     run = launcher.run(["--resume", "--output-dir", str(directory)], stop)
     assert run.code == -signal.SIGKILL
