@@ -68,10 +68,7 @@ def start(options: argparse.Namespace) -> alternate.Run:
         job = build.build_job(config, lambda line: None)
         laps.end("rest_of_build")
         laps.seconds["rest_of_build"] -= sum(within.values())
-        with (
-            StopSignals() as signals,
-            Session(job, signals, command.resume, command.overwrite, time.perf_counter()),
-        ):
+        with StopSignals() as signals, Session(job, signals, False, False, time.perf_counter()):
             laps.end("session")
             next(job.run.steps())
             laps.end("first_step")
