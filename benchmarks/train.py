@@ -28,6 +28,7 @@ import torch
 from benchmarks import alternate, material
 from qa.data.windows.cache import cached_windows
 from qa.engine.matrix_rate import matrix_rate
+from qa.engine.precision import Precision
 from qa.models.flops import count_flops
 from qa.models.pretrained import load_tokenizer
 from qa.models.span_reader import SpanReader
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> alternate.Run:
     operations = flops.training(int(lengths.sum()), int((lengths**2).sum()))
     # The limit is the same for all: the fastest format that the machine multiplies.
     device = torch.device(options.device)
-    rate = max(matrix_rate(device, p) for p in {"fp32", options.precision, precision})
+    rate = max(matrix_rate(Precision(p, device)) for p in {"fp32", options.precision, precision})
     on_cuda = device.type == "cuda"
     return {
         **({"device_gib": torch.cuda.max_memory_allocated() / 2**30} if on_cuda else {}),
@@ -148,7 +149,7 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
             num_positions += out.counts["num_positions"]
         elif out.end_of_epoch:
             started = ended
-    return ended - started, num_positions, trained.precision
+    return ended - started, num_positions, trained.precision.name
 
 
 def train_with_trainer(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:

@@ -25,7 +25,7 @@ from qa.data.examples import Example
 from qa.data.windows.cut import NO_ANSWER_POSITION
 from qa.engine.errors import require
 from qa.engine.loop import move_to_device
-from qa.engine.precision import autocast
+from qa.engine.precision import Precision
 from qa.models.loss import window_loss
 from qa.models.packing.segments import round_coarsely, to_rows
 from qa.models.span_decode import Offsets, Spans, best_spans
@@ -55,11 +55,10 @@ class Answerer:
     """Runs a model over windows and decodes them.
 
     Args:
-        model: On `device`; in evaluation mode when it is asked.
+        model: On the device of `precision`; in evaluation mode when it is asked.
         collator: Makes batches for this model.
         options: How answers are chosen.
-        device: Where the model lies.
-        precision: "fp32", "bf16" or "fp16".
+        precision: The number format of the products.
         batch_size: In windows of full length; a batch has room for the tokens of so many (on a CPU
             for 2,048 at most), and shorter windows share it.
     """
@@ -69,16 +68,15 @@ class Answerer:
         model: SpanReader,
         collator: Collator,
         options: DecodeOptions,
-        device: torch.device,
-        precision: str,
+        precision: Precision,
         batch_size: int = BATCH_SIZE,
     ) -> None:
         require(batch_size >= 1, f"batch_size must be at least 1, not {batch_size}")
         self.model = model
         self.collator = collator
         self.options = options
-        self.device = device
         self.precision = precision
+        self.device = precision.device
         self.batch_size = batch_size
 
     def answer_block(
@@ -103,7 +101,7 @@ class Answerer:
         loss_sum = torch.zeros((), device=self.device)
         decode_seconds = 0.0
         # Here, so that weights are cast once and not for every batch.
-        with torch.no_grad(), autocast(self.device, self.precision):
+        with torch.no_grad(), self.precision.autocast():
             for indices in self._batches([int(window["length"]) for window in windows]):
                 host_batch = [windows[index] for index in indices]
                 batch = move_to_device(

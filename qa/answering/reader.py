@@ -28,7 +28,7 @@ from qa.engine.atomic_files import write_json
 from qa.engine.config import from_values
 from qa.engine.device import resolve_device
 from qa.engine.errors import UserError, require
-from qa.engine.precision import resolve_precision
+from qa.engine.precision import Precision
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
 
@@ -98,8 +98,7 @@ class Reader:
             model,
             Collator(windows.max_seq_length, pads=not model.is_packed),
             decoding,
-            torch_device,
-            resolve_precision(precision, torch_device),
+            Precision(precision, torch_device),
             own_batch_size if batch_size is None else batch_size,
         )
         return cls(answerer, tokenizer, windows)

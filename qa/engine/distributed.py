@@ -107,6 +107,9 @@ class World:
             dist.destroy_process_group()
 
 
+SINGLE_PROCESS = World()
+
+
 def join_world(device: torch.device) -> World:
     """Join the processes that torchrun started; alone, and without any effect, without torchrun."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -128,7 +131,7 @@ def shard(model: nn.Module, device: torch.device, size: int) -> None:
     fully_shard(model, mesh=mesh)
 
 
-def whole(value: torch.Tensor) -> torch.Tensor:
+def full_tensor(value: torch.Tensor) -> torch.Tensor:
     """The full tensor of which each process may hold a part."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 

@@ -15,16 +15,16 @@ from torch.utils.data import DataLoader
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
 from qa.engine.device import local_device, resolve_device
-from qa.engine.distributed import World
+from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.errors import require
 from qa.engine.full_state import load_state, model_state, optimizer_state
 from qa.engine.optim import make_optimizer
 from qa.engine.phase_clock import PhaseClock
-from qa.engine.precision import make_scaler, resolve_precision
+from qa.engine.precision import Precision
 from qa.engine.rng import rng_state, seed_everything, set_rng_state
 from qa.engine.schedule import lr_factor, warmup_steps
 from qa.engine.signals import ignore_stop_signals
-from qa.engine.step import ALONE, Batch, LossFn, train_step
+from qa.engine.step import Batch, LossFn, train_step
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class TrainingRun:
         order: Order,
         collate_fn: Callable[[list[Any]], Batch],
         config: TrainConfig,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
         learning_rates: Mapping[str, float] | None = None,
     ) -> None:
         self.config = config
         self.world = world
         self.device = resolve_device(local_device(config.device))
-        self.precision = resolve_precision(config.precision, self.device)
+        self.precision = Precision(config.precision, self.device)
         self.model = model.to(self.device)
         self.clock = PhaseClock(self.device)
         self.synced_model = world.wrap(self.model, self.device, config.sharding)
@@ -89,7 +89,6 @@ class TrainingRun:
         self.optimizer = make_optimizer(
             model, config.learning_rate, config.weight_decay, learning_rates
         )
-        self.scaler = make_scaler(self.device, self.precision)
         self.micro_batches_per_epoch = len(order(0))
         require(
             self.micro_batches_per_epoch, "there is nothing to train on: the first epoch is empty"
@@ -112,7 +111,7 @@ class TrainingRun:
             remaining = self.order(self.epoch)[self.position :]
             stride = self.micro_batches_per_step
             steps = [remaining[i : i + stride] for i in range(0, len(remaining), stride)]
-            shares = [deal(step, self.world, self.config.sharding) for step in steps]
+            shares = [split_step(step, self.world, self.config.sharding) for step in steps]
             batches = self._batches([indices for share in shares for indices in share.batches])
             for step, share in zip(steps, shares, strict=True):
                 self.clock.start("data")
@@ -151,7 +150,7 @@ class TrainingRun:
         return {
             "model": self.weights(),
             "optimizer": optimizer_state(self.model, self.optimizer),
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
             "rng": self.world.gather(rng_state()),
             "global_step": self.global_step,
             "epoch": self.epoch,
@@ -171,7 +170,7 @@ class TrainingRun:
         )
         load_state(self.model, self.optimizer, state["model"], state["optimizer"])
         if state["scaler"]:  # empty if the checkpoint was made without loss scaling
-            self.scaler.load_state_dict(state["scaler"])
+            self.precision.scaler.load_state_dict(state["scaler"])
         if self.world.rank < len(state["rng"]):
             set_rng_state(state["rng"][self.world.rank])
         else:  # there were fewer processes: this one starts a stream that no other one has
@@ -180,7 +179,7 @@ class TrainingRun:
         self.epoch = state["epoch"]
         self.position = state["position"]
 
-    def _step(self, micro_batches: Sequence[Batch], share: Share, consumed: int) -> StepOutput:
+    def _step(self, micro_batches: Sequence[Batch], share: StepShare, consumed: int) -> StepOutput:
         counts = sum_counts(micro_batches[: share.num_own]) if share.num_own else {}
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
         learning_rate = self.learning_rate(self.global_step)
@@ -190,9 +189,7 @@ class TrainingRun:
             micro_batches,
             self.loss_fn,
             self.optimizer,
-            self.scaler,
-            device=self.device,
-            precision=self.precision,
+            self.precision,
             learning_rate=learning_rate,
             max_grad_norm=self.config.max_grad_norm,
             num_items=num_items,
@@ -233,14 +230,14 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
-class Share:
+class StepShare:
     """What one process does in a step: its micro-batches, then some that are not its own."""
 
     batches: list[list[int]]
     num_own: int
 
 
-def deal(step: list[list[int]], world: World, sharding: str) -> Share:
+def split_step(step: list[list[int]], world: World, sharding: str) -> StepShare:
     """This process's share of a step's micro-batches, dealt out in turn.
 
     Processes exchange data at certain points, so one with fewer micro-batches goes through the
@@ -249,7 +246,7 @@ def deal(step: list[list[int]], world: World, sharding: str) -> Share:
     """
     own = step[world.rank :: world.size]
     needed = math.ceil(len(step) / world.size) if sharding == "fsdp" else 1
-    return Share(own + step[:1] * (needed - len(own)), len(own))
+    return StepShare(own + step[:1] * (needed - len(own)), len(own))
 
 
 def move_to_device(batch: Batch, device: torch.device) -> dict[str, Any]:

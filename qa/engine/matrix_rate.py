@@ -6,19 +6,19 @@ import time
 
 import torch
 
-from qa.engine.precision import AUTOCAST_DTYPES
+from qa.engine.precision import AUTOCAST_DTYPES, Precision
 
 CPU_SHAPE = 6144, 768, 768  # a feed-forward product of a BERT-base batch
 GPU_SHAPE = 8192, 4096, 4096  # that product is over before the next one is there
 SECONDS = 0.15
 
 
-def matrix_rate(device: torch.device, precision: str) -> float:
+def matrix_rate(precision: Precision) -> float:
     """Floating point operations per second of a large product in this number format.
 
     The best of as many as fit into about 0.15 s.
     """
-    dtype = AUTOCAST_DTYPES.get(precision, torch.float32)
+    dtype, device = AUTOCAST_DTYPES.get(precision.name, torch.float32), precision.device
     rows, inner, columns = CPU_SHAPE if device.type == "cpu" else GPU_SHAPE
     # Filled, not drawn: the generators belong to the training.
     a = torch.full((rows, inner), 0.5, dtype=dtype, device=device)

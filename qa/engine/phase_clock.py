@@ -58,7 +58,7 @@ class PhaseClock:
                 self._seconds[phase] = self._seconds.get(phase, 0.0) + spent
 
 
-SILENT = PhaseClock(None)
+NO_CLOCK = PhaseClock(None)
 
 
 def is_passed(mark: Any) -> bool:

@@ -12,6 +12,26 @@ from qa.engine.errors import require
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+class Precision:
+    """The number format of the matrix products on one device, and the loss scaling it needs.
+
+    Args:
+        name: "auto", "fp32", "bf16" or "fp16"; UserError if it is something else.
+        device: Where the products are computed.
+    """
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        self.name = resolve_precision(name, device)
+        self.device = device
+        # fp16 alone needs scaling; for bf16 and fp32 every call of the scaler is a no-op.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of a forward pass; does nothing for fp32."""
+        dtype = AUTOCAST_DTYPES.get(self.name)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+
 def resolve_precision(name: str, device: torch.device) -> str:
     """Turn "auto" into fp32, bf16 or fp16 for `device`; any other name is returned as it is."""
     require(name in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}")
@@ -35,14 +55,3 @@ def cpu_multiplies_bf16() -> bool:
         return bool(found.get("avx512_bf16") or found.get("amx_tile"))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The autocast context of a forward pass; does nothing for fp32."""
-    dtype = AUTOCAST_DTYPES.get(precision)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
-
-
-def make_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
-    """A GradScaler; fp16 alone needs one, for bf16 and fp32 its every call is a no-op."""
-    return torch.amp.GradScaler(device.type, enabled=precision == "fp16")

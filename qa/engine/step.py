@@ -8,15 +8,13 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import nn
 
-from qa.engine.distributed import World, no_sync, whole
-from qa.engine.phase_clock import SILENT, PhaseClock
-from qa.engine.precision import autocast
+from qa.engine.distributed import SINGLE_PROCESS, World, full_tensor, no_sync
+from qa.engine.phase_clock import NO_CLOCK, PhaseClock
+from qa.engine.precision import Precision
 
 Batch: TypeAlias = Mapping[str, Any]
 LossFn: TypeAlias = Callable[[nn.Module, Batch], torch.Tensor]
 """`loss_fn(model, batch)` returns the SUM of the batch's losses, a scalar tensor."""
-
-ALONE = World()
 
 
 class StepResult(NamedTuple):
@@ -31,37 +29,46 @@ def train_step(
     micro_batches: Sequence[Batch],
     loss_fn: LossFn,
     optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
+    precision: Precision,
     *,
-    device: torch.device,
-    precision: str,
     learning_rate: float,
     max_grad_norm: float,
     num_items: int | None = None,
     num_own: int | None = None,
-    world: World = ALONE,
-    clock: PhaseClock = SILENT,
+    world: World = SINGLE_PROCESS,
+    clock: PhaseClock = NO_CLOCK,
 ) -> StepResult:
-    """Make one optimizer step from one or more micro-batches that lie on `device`.
+    """Make one optimizer step from one or more micro-batches.
 
-    Each micro-batch carries `num_items`, an int counted on the CPU. The summed losses are divided
-    by the items of all micro-batches together, so any split of the same items, a shorter last one
-    included, gives the gradient of one big batch. num_items: that count over all processes; counted
-    here by default. num_own: how many of the micro-batches count; the rest has weight 0, for a
-    process with fewer of its own that must take part in the exchange. All by default. clock: is
-    told of forward, backward and optimizer.
+    The summed losses are divided by the items of all micro-batches together, so any split of the
+    same items, a shorter last one included, gives the gradient of one big batch.
+
+    Args:
+        model: In training mode, on the device of `precision`.
+        micro_batches: On that device too; each with an int `num_items`, counted on the CPU.
+        loss_fn: (model, micro-batch) -> the SUM of its losses, ().
+        optimizer: Of the model's parameters; a group's `lr_scale` multiplies the rate.
+        precision: Number format and loss scaling.
+        learning_rate: Of this step.
+        max_grad_norm: The gradient is clipped to it; 0: not clipped.
+        num_items: Items of the step over all processes; counted here by default.
+        num_own: How many of the micro-batches count, all by default; the rest has weight 0, for a
+            process with fewer of its own that must take part in the exchange.
+        world: The processes that make this step together.
+        clock: Is told of forward, backward and optimizer.
     """
+    scaler = precision.scaler
     if num_items is None:
         num_items = sum(batch["num_items"] for batch in micro_batches)
     # At least 1: a step in which every item is ignored has loss 0, not 0/0. DDP averages over the
     # processes, so their number goes in to make a sum of it.
     share = world.size / max(1, num_items)
-    loss_sum = torch.zeros((), device=device)
+    loss_sum = torch.zeros((), device=precision.device)
     for index, batch in enumerate(micro_batches):
         weight = 1.0 if num_own is None or index < num_own else 0.0
         with no_sync(model, is_last=index == len(micro_batches) - 1):
             clock.start("forward")
-            with autocast(device, precision):
+            with precision.autocast():
                 loss = loss_fn(model, batch)
             clock.start("backward")
             scaler.scale(loss * (share * weight)).backward()  # outside autocast, as torch asks
@@ -75,4 +82,4 @@ def train_step(
     scaler.step(optimizer)  # skips itself if fp16 gradients overflowed
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
-    return StepResult(world.sum_tensor(loss_sum) / max(1, num_items), whole(grad_norm))
+    return StepResult(world.sum_tensor(loss_sum) / max(1, num_items), full_tensor(grad_norm))

@@ -73,12 +73,13 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     run = make_run(config, model, train_windows, collator, world)
     if world.rank > 0:  # the weights are drawn alike, the dropout masks are not
         seed_everything(config.train.seed + 1000 * world.rank)
-    report(f"model: {count_parameters(model):,} parameters, {run.precision} on {run.device.type}")
+    report(
+        f"model: {count_parameters(model):,} parameters, {run.precision.name} on {run.device.type}"
+    )
     answerer = Answerer(
         model,
         collator,
         config.decoding,
-        run.device,
         run.precision,
         config.evaluation.per_device_eval_batch_size,
     )

@@ -32,13 +32,13 @@ class TrainingCurves:
         self.bar = bar
         self.loss = Mean()
         # With fp16 an overflowing step is skipped and its norm is infinite: no news, no mean.
-        self.grad_norm = Mean(skip_nonfinite=run.precision == "fp16")
+        self.grad_norm = Mean(skip_nonfinite=run.precision.name == "fp16")
         self.rates = Rates()
         self.flops = flops
-        self.matrix_rate = matrix_rate(run.device, run.precision) * run.world.size
+        self.matrix_rate = matrix_rate(run.precision) * run.world.size
         self.num_steps = 0  # since the last `write`
         self.num_recorded = 0  # by this process
-        self.nonfinite = NonfiniteCheck(run.device, scales_loss=run.precision == "fp16")
+        self.nonfinite = NonfiniteCheck(run.device, scales_loss=run.precision.name == "fp16")
 
     def record(self, out: StepOutput) -> None:
         """Note a step; no host sync."""
@@ -71,7 +71,7 @@ class TrainingCurves:
                 "train/loss": loss,
                 "train/learning_rate": out.learning_rate,
                 "train/grad_norm": grad_norm,
-                "train/loss_scale": self.run.scaler.get_scale(),
+                "train/loss_scale": self.run.precision.scaler.get_scale(),
                 "train/skipped_steps": int(self.nonfinite.skipped),
                 "train/epoch": out.epoch,
                 "speed/windows_per_second": windows_per_second,

@@ -23,7 +23,7 @@ def run_identity(job: Job) -> dict[str, Any]:
         **job.data_fingerprints,
         # The windows do not depend on them where the data lists them apart.
         "held-out gold answers": digest([e.gold_answers for e in job.eval_examples]),
-        "precision": job.run.precision,
+        "precision": job.run.precision.name,
         "packed windows": job.reader.model.is_packed,
         "new heads": ", ".join(name.strip(".") for name in job.reader.model.new_weights),
         "global batch (micro-batches per step)": job.run.micro_batches_per_step,

@@ -24,6 +24,7 @@ from qa.data.batches.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
+from qa.engine.precision import Precision
 from qa.models.span_reader import BOUNDARY_FILE, SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,7 +39,7 @@ def make_answerer(
 ) -> Answerer:
     options = DecodeOptions(n_best_size=n_best, max_answer_length=longest)
     collator = Collator(windows.max_seq_length, pads=not reader.is_packed)
-    return Answerer(reader, collator, options, torch.device("cpu"), "fp32", 3)
+    return Answerer(reader, collator, options, Precision("fp32", torch.device("cpu")), 3)
 
 
 # A reader made by hand

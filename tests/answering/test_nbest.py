@@ -19,6 +19,7 @@ from qa.data.batches.evaluation_batches import CPU_BATCH_TOKENS
 from qa.data.examples import Example
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
+from qa.engine.precision import Precision
 from qa.models.span_reader import SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -126,8 +127,7 @@ def make_answerer(reader: SpanReader, batch_size: int) -> Answerer:
         reader,
         Collator(WINDOWS.max_seq_length),
         DecodeOptions(n_best_size=7, max_answer_length=4),
-        torch.device("cpu"),
-        "fp32",
+        Precision("fp32", torch.device("cpu")),
         batch_size,
     )
 

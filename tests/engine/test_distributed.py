@@ -12,7 +12,7 @@ from support.runs import Launcher, Run, as_rank, free_port
 
 from qa.engine import load_checkpoint
 from qa.engine.distributed import World, join_world
-from qa.engine.loop import deal
+from qa.engine.loop import split_step
 
 # Trains a small model in fp64 and saves what it saw; run in each process.
 SCRIPT = """
@@ -219,7 +219,7 @@ def test_a_process_that_fails_ends_the_other(launcher: Launcher, tmp_path: Path)
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 8])
 def test_every_micro_batch_is_dealt_once(size: int, length: int, sharding: str) -> None:
     step = [[10 * i, 10 * i + 1] for i in range(length)]
-    shares = [deal(step, World(rank, size), sharding) for rank in range(size)]
+    shares = [split_step(step, World(rank, size), sharding) for rank in range(size)]
     own = sorted(batch for share in shares for batch in share.batches[: share.num_own])
     assert own == step
     assert [share.num_own for share in shares] == [

@@ -9,6 +9,7 @@ import torch
 
 from qa.engine import matrix_rate as module
 from qa.engine.matrix_rate import CPU_SHAPE, matrix_rate
+from qa.engine.precision import Precision
 
 CPU = torch.device("cpu")
 
@@ -20,7 +21,7 @@ def test_positive_finite_and_without_a_draw(
     monkeypatch.setattr(module, "SECONDS", 0.01)
     torch.manual_seed(4)
     before = torch.get_rng_state()
-    rate = matrix_rate(CPU, precision)
+    rate = matrix_rate(Precision(precision, CPU))
     assert torch.equal(torch.get_rng_state(), before)
     assert math.isfinite(rate)
     assert rate > 0
@@ -31,4 +32,4 @@ def test_best_of_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 0.0, 0.0, 4.0, 4.0, 4.0, 6.0, 6.0, 6.0, 14.0, 14.0])
     monkeypatch.setattr(module, "SECONDS", 10.0)
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(now))
-    assert matrix_rate(CPU, "fp32") == math.prod(CPU_SHAPE)  # 2 operations each in 2 s
+    assert matrix_rate(Precision("fp32", CPU)) == math.prod(CPU_SHAPE)  # 2 operations each in 2 s

@@ -12,7 +12,7 @@ from torch import nn
 
 from qa.engine import train_step
 from qa.engine.optim import make_optimizer
-from qa.engine.precision import make_scaler
+from qa.engine.precision import Precision
 
 CPU = torch.device("cpu")
 ITEMS = 13
@@ -62,9 +62,7 @@ def run_steps(
             micro_batches,
             squared_error,
             optimizer,
-            make_scaler(CPU, "fp32"),
-            device=CPU,
-            precision="fp32",
+            Precision("fp32", CPU),
             learning_rate=learning_rate,
             max_grad_norm=max_grad_norm,
         )
@@ -200,9 +198,7 @@ def test_each_step_uses_its_own_learning_rate() -> None:
             cut(make_items(0, ignored=range(ITEMS)), (ITEMS,)),
             squared_error,
             optimizer,
-            make_scaler(CPU, "fp32"),
-            device=CPU,
-            precision="fp32",
+            Precision("fp32", CPU),
             learning_rate=learning_rate,
             max_grad_norm=1.0,
         )
@@ -261,10 +257,10 @@ def test_parameters_with_a_rate_of_their_own_move_as_with_an_optimizer_of_their_
 
     for factor in (1.0, 0.5, 0.25):  # a schedule, which holds for both rates
         batch = {"x": torch.randn(5, 3, dtype=torch.float64), "num_items": 1}
-        settings = {"device": CPU, "precision": "fp32", "max_grad_norm": 0.0}
-        scaler = make_scaler(CPU, "fp32")
-        rate = 0.01 * factor
-        train_step(ours, [batch], loss_of, optimizer, scaler, learning_rate=rate, **settings)
+        precision, rate = Precision("fp32", CPU), 0.01 * factor
+        train_step(
+            ours, [batch], loss_of, optimizer, precision, learning_rate=rate, max_grad_norm=0.0
+        )
         loss_of(theirs, batch).backward()
         for reference, own_rate in zip(references, (0.01, 0.05), strict=True):
             for group in reference.param_groups:
@@ -280,7 +276,8 @@ def test_fp16_skips_a_step_that_overflows_and_halves_the_scale() -> None:
     torch.manual_seed(0)
     model = nn.Linear(4, 1)
     optimizer = make_optimizer(model, 1.0, 0.1)
-    scaler = make_scaler(CPU, "fp16")
+    precision = Precision("fp16", CPU)
+    scaler = precision.scaler
     scales, norms, changes = [scaler.get_scale()], [], []
     for _ in range(5):
         before = copy_weights(model)
@@ -289,9 +286,7 @@ def test_fp16_skips_a_step_that_overflows_and_halves_the_scale() -> None:
             [{"x": torch.ones(2, 4), "num_items": 2}],
             lambda model, batch: (model(batch["x"]) * 12).sum(),
             optimizer,
-            scaler,
-            device=CPU,
-            precision="fp16",
+            precision,
             learning_rate=0.01,
             max_grad_norm=1.0,
         )

@@ -27,6 +27,7 @@ from qa.data.examples import Example
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.errors import UserError
+from qa.engine.precision import Precision
 from qa.evaluation.evaluate import Evaluation, evaluate
 from qa.evaluation.null_threshold import tune_threshold
 from qa.metrics import METRICS, Score, score_predictions, score_question
@@ -231,7 +232,7 @@ def span_reader(encoder_dir: Path) -> SpanReader:
 def answerer(span_reader: SpanReader) -> Answerer:
     options = DecodeOptions(n_best_size=5, max_answer_length=4)
     collator = Collator(WINDOWS.max_seq_length)
-    return Answerer(span_reader, collator, options, torch.device("cpu"), "fp32", 8)
+    return Answerer(span_reader, collator, options, Precision("fp32", torch.device("cpu")), 8)
 
 
 @pytest.fixture(scope="module")
