@@ -30,7 +30,7 @@ from benchmarks import alternate, material
 from qa.answering.reader import SETTINGS_FILE
 from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.examples import Example
-from qa.engine.atomic_files import write_json
+from qa.engine.json_files import write_json
 
 RUN = "benchmarks.evaluation_run"
 CONTESTANTS = ("usual", "best", "qa")

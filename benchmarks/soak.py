@@ -18,7 +18,7 @@ from qa.cli import verify_resume
 from qa.data.examples import Example
 from qa.data.quickstart.passages import make_quickstart
 from qa.data.quickstart.tokenizer import train_tokenizer
-from qa.engine.atomic_files import write_json
+from qa.engine.json_files import write_json
 
 
 def main() -> int:

@@ -15,7 +15,8 @@ from qa.answering.options import DecodeOptions
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.data.windows.options import WindowOptions
 from qa.engine.config import TrainConfig, from_values, option, require_at_least, require_choices
-from qa.engine.errors import UserError, require
+from qa.engine.errors import require
+from qa.engine.json_files import read_json
 
 METRICS_FOR_BEST = ("f1", "exact_match", "eval_loss")
 EMBEDDED = "embedded"
@@ -248,13 +249,7 @@ def config_from_flat(values: dict[str, Any]) -> Config:
 
 def read_config_file(path: Path) -> dict[str, Any]:
     """Flat values of a config.json; UserError if it is none or a value has the wrong type."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise UserError(f"{path}: is not JSON ({error})") from error
-    require(isinstance(values, dict), f"{path}: must hold one JSON object of settings")
+    values = read_json(path, "settings")
     known = config_fields()
     recipe = values.get("recipe", "custom")
     require(

@@ -6,7 +6,6 @@ reader.answer(question="...", context="...")[0].text
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -24,10 +23,10 @@ from qa.data.nfc import compose_example, original_spans
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions, require_fits
 from qa.data.windows.tokens import example_blocks
-from qa.engine.atomic_files import write_json
 from qa.engine.config import from_values
 from qa.engine.device import resolve_device
-from qa.engine.errors import UserError, require
+from qa.engine.errors import require
+from qa.engine.json_files import kind_of, read_json, write_json
 from qa.engine.precision import Precision
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
@@ -213,15 +212,13 @@ def read_settings(path: Path | None) -> dict[str, float]:
     """The settings saved beside a model; {} if `path` is None: the model was not made by qa."""
     if path is None:
         return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(values, dict) or any(
-        type(value) not in ((int, float) if name == THRESHOLD else (int,))
-        for name, value in values.items()
-    ):
-        raise UserError(f"{path}: must be a JSON object of integers, such as train.py writes")
+    values = read_json(path, "a reader's settings")
+    for name, value in values.items():
+        types = (int, float) if name == THRESHOLD else (int,)
+        require(
+            type(value) in types,
+            f"{path}: {name} must be a number, such as train.py writes, not {kind_of(value)}",
+        )
     unknown = sorted(values.keys() - setting_names() - {"batch_size"})
     require(not unknown, f"{path}: unknown settings: {', '.join(unknown)}")
     return values

@@ -9,12 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser, run_command
 from qa.cli.startup import prepare_hub
 from qa.data.doctor.report import report_lines
+from qa.data.windows.options import WindowOptions
+from qa.engine.config import from_values
 from qa.engine.errors import require
 
 
@@ -30,9 +34,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--holdout", type=float, help="report both parts of train.py --holdout with this value"
     )
-    parser.add_argument("--max-seq-length", type=int, default=384, help="tokens (default 384)")
-    parser.add_argument("--window-overlap", type=int, default=128, help="tokens (default 128)")
-    parser.add_argument("--max-question-length", type=int, default=64, help="tokens (default 64)")
+    for field in fields(WindowOptions):
+        add_option(parser, field)
     parser.add_argument("--write-fixed", metavar="OUT", help="write the mended data, SQuAD-style")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -47,7 +50,7 @@ def examine(options: argparse.Namespace) -> None:
     """Read, mend, count, print and write."""
     from qa.data.doctor.mend import mend_examples, to_squad
     from qa.data.formats import read_unchecked
-    from qa.engine.atomic_files import finite, write_json
+    from qa.engine.json_files import finite, write_json
 
     out = None if options.write_fixed is None else Path(options.write_fixed)
     if out is not None:
@@ -86,15 +89,12 @@ def make_report(options: argparse.Namespace, mended: Any, tokenizer: Any) -> dic
     """
     from qa.data.doctor.profile import profile_texts, profile_tokens
     from qa.data.holdout import split_holdout
-    from qa.data.windows.options import WindowOptions
 
     parts = {"all questions": mended.examples}
     if options.holdout is not None:
         training, held_out = split_holdout(mended.examples, options.holdout)
         parts = {"training": training, "held out": held_out}
-    windows = WindowOptions(
-        options.max_seq_length, options.window_overlap, options.max_question_length
-    )
+    windows = from_values(WindowOptions, vars(options))
     profiles = {name: profile_texts(examples) for name, examples in parts.items()}
     if tokenizer is not None:
         for name, examples in parts.items():

@@ -162,7 +162,7 @@ def report(
     result: Evaluation, examples: Sequence[Example], directory: Path, scores: Sequence[Score]
 ) -> None:
     """Print what came out, and write it into metrics.json."""
-    from qa.engine.atomic_files import write_json
+    from qa.engine.json_files import write_json
     from qa.outputs.directory import METRICS_FILE
 
     intervals = {score.name: score.intervals() for score in scores}

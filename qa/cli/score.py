@@ -16,7 +16,7 @@ from unicodedata import normalize
 from qa.cli.parser import Parser, run_command
 from qa.cli.scored_data import add_flags, read_questions
 from qa.cli.startup import prepare_hub
-from qa.engine.errors import require
+from qa.engine.errors import first_few, require
 from qa.metrics import DEFAULT_METRICS, Score
 from qa.metrics.compare import Difference, compare
 from qa.metrics.no_answer import apply_threshold, best_thresholds
@@ -166,7 +166,7 @@ def check_ids(
     require(
         len(missing) < len(examples),
         f"{path}: has no prediction for any of the {len(examples)} questions (its ids:"
-        f" {some_of(list(predictions))}; the data's: {some_of(missing)})",
+        f" {first_few(list(predictions))}; the data's: {first_few(missing)})",
     )
     if missing:
         print(f"{path}: {missing_note(missing, len(examples), names)}", file=sys.stderr)
@@ -183,13 +183,8 @@ def check_na_probs(
     require(
         not without,
         f"{path}: has no number for {len(without)} questions that have a prediction"
-        f" ({some_of(without)})",
+        f" ({first_few(without)})",
     )
-
-
-def some_of(ids: Sequence[str]) -> str:
-    """The first ids of a list."""
-    return ", ".join(ids[:3]) + ", ..." * (len(ids) > 3) or "none"
 
 
 def as_json(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, Any]:
@@ -199,7 +194,7 @@ def as_json(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, An
 
 def write_report(output_dir: str, report: Mapping[str, Any]) -> None:
     """Write metrics.json into a directory that was checked before."""
-    from qa.engine.atomic_files import write_json
+    from qa.engine.json_files import write_json
     from qa.outputs.directory import METRICS_FILE, make_output
 
     directory = make_output(output_dir, "evaluation")

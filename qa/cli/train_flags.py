@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser
 from qa.config import Config, config_fields, config_from_flat, read_config_file
 from qa.engine.errors import require
@@ -90,55 +90,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overwrite", action="store_true", default=False, help="replace the run in output_dir"
     )
-    for name, field in config_fields().items():
-        if field.type == "bool":
-            parser.add_argument(
-                "--" + name.replace("_", "-"),
-                dest=name,
-                action=argparse.BooleanOptionalAction,
-                help=field.metadata["help"],
-            )
-            continue
-        default = "" if field.default is None else f" (default {field.default})"
-        parser.add_argument(
-            "--" + name.replace("_", "-"),
-            dest=name,
-            metavar=metavar(field),
-            type=converter(str(field.type)),
-            help=(field.metadata["help"] + default).replace("%", "%%"),
-        )
+    for field in config_fields().values():
+        add_option(parser, field)
     return parser
-
-
-def metavar(field: dataclasses.Field[Any]) -> str:
-    """What --help shows as the value."""
-    choices = field.metadata["choices"]
-    if field.type == "int | str":
-        return "N|epoch"
-    return "{" + ",".join(choices) + "}" if choices else str(field.type).split(" ")[0].upper()
-
-
-def converter(annotation: str) -> Callable[[str], Any]:
-    """The function that reads a flag's text for a field of that type."""
-    kinds: dict[str, Callable[[str], Any]] = {
-        "int": int,
-        "float": float,
-        "None": _none,
-        "str": str,
-    }
-    order = [kind for name, kind in kinds.items() if name in annotation.split(" | ")]
-
-    def convert(text: str) -> Any:
-        for kind in order:
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-        raise argparse.ArgumentTypeError(f"{text!r} is not {annotation.replace(' | ', ' or ')}")
-
-    return convert
-
-
-def _none(text: str) -> None:
-    if text.lower() != "none":
-        raise ValueError(text)

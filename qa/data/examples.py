@@ -31,13 +31,6 @@ class Example:
         return self.reference_answers or self.answers
 
 
-def shown(name: str) -> str:
-    """An id or a file's name as a message may hold it: on one line, and not too long."""
-    if not name.isprintable():
-        name = name.encode("unicode_escape").decode()
-    return name if len(name) <= 80 else name[:77] + "..."
-
-
 def check_text(text: str, what: str) -> None:
     """Raise UserError, naming `what`, if a text is empty or is no text."""
     require(text.strip(), f"{what} is empty")

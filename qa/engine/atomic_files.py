@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON (UTF-8, not escaped), atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    text = json.dumps(finite(value), ensure_ascii=False, indent=2) + "\n"
-    temporary.write_text(text, encoding="utf-8")
-    flush(temporary)
-    os.replace(temporary, path)
-    flush(path.parent)
-
-
-def finite(value: Any) -> Any:
-    """The value with every nan and infinity as None, since JSON has no such numbers."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from qa.engine.atomic_files import remove, replace_directory, restore_directory, write_json
+from qa.engine.atomic_files import remove, replace_directory, restore_directory
 from qa.engine.errors import UserError
+from qa.engine.json_files import write_json
 
 STATE_FILE = "state.pt"
 SUMMARY_FILE = "checkpoint.json"

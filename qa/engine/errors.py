@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class UserError(ValueError):
     """Wrong input or a wrong setting; the message says what, where and how to mend it.
@@ -19,6 +21,18 @@ class RunStopped(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def shown(name: str) -> str:
+    """A name as a message may hold it: on one line, and not too long."""
+    if not name.isprintable():
+        name = name.encode("unicode_escape").decode()
+    return name if len(name) <= 80 else name[:77] + "..."
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first three names of a list, for a message; "none" if it is empty."""
+    return ", ".join(map(shown, names[:3])) + ", ..." * (len(names) > 3) or "none"
 
 
 def require(condition: object, message: str) -> None:

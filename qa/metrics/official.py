@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from qa.engine.errors import first_few
 from qa.metrics.normalize import (
     normalize_klue,
     normalize_korquad,
@@ -200,8 +201,7 @@ def missing_note(missing: Sequence[str], total: int, names: Sequence[str]) -> st
     zero = [name for name in names if METRICS[name].counts_missing]
     out = [name for name in names if not METRICS[name].counts_missing]
     rules = [f"as 0 in {', '.join(zero)}"] * bool(zero) + [f"not in {', '.join(out)}"] * bool(out)
-    some = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
     return (
-        f"note: {len(missing)} of {total} questions have no prediction ({some});"
+        f"note: {len(missing)} of {total} questions have no prediction ({first_few(missing)});"
         f" they count {' and '.join(rules)}"
     )

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qa.engine.atomic_files import remove, write_json
+from qa.engine.atomic_files import remove
 from qa.engine.errors import UserError, require
+from qa.engine.json_files import write_json
 from qa.engine.lock import LOCK_FILE, RunLock
 from qa.outputs.prediction_files import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_FILE
 

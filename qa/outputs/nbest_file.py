@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 from qa.answering.nbest import NOTHING_FOUND, Answer
 from qa.data.examples import check_characters
 from qa.engine.errors import UserError, require
-from qa.outputs.prediction_files import NBEST_FILE, kind_of
+from qa.engine.json_files import kind_of
+from qa.outputs.prediction_files import NBEST_FILE
 
 ANSWER_NAMES = {field.name for field in fields(Answer)}
 

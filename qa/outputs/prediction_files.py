@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from qa.answering.nbest import Answer, null_odds
-from qa.engine.errors import UserError, require
+from qa.engine.errors import require
+from qa.engine.json_files import kind_of, read_json
 
 PREDICTIONS_FILE = "predictions.json"
 NBEST_FILE = "nbest_predictions.json"
@@ -19,7 +20,7 @@ NULL_ODDS_FILE = "null_odds.json"
 
 def read_prediction_file(path: str) -> dict[str, str]:
     """The {id: text} of a predictions.json; UserError, naming file and place, if it is not that."""
-    predictions = _read_object(path, "{id: text}")
+    predictions = read_json(path, "{id: text}")
     for key, value in predictions.items():
         require(
             isinstance(value, str),
@@ -31,38 +32,13 @@ def read_prediction_file(path: str) -> dict[str, str]:
 
 def read_na_probs(path: str) -> dict[str, float]:
     """The {id: number} of no-answer probabilities or odds; UserError if it is not that."""
-    numbers = _read_object(path, "{id: number}")
+    numbers = read_json(path, "{id: number}")
     for key, value in numbers.items():
         require(
             type(value) in (int, float) and math.isfinite(value),
             f"{path}: expected {{id: number}}, but {key!r} has {kind_of(value)}",
         )
     return numbers
-
-
-def _read_object(path: str, expected: str) -> dict[str, Any]:
-    require(not os.path.isdir(path), f"{path}: is a directory, not a JSON file of {expected}")
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); convert it") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected {expected}, a JSON object, but it is {kind_of(content)}")
-    return content
-
-
-def kind_of(value: Any) -> str:
-    """What a JSON value is, in words."""
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
-    if value is None:
-        return "null"
-    return kinds.get(type(value), f"the number {value}")
 
 
 class PredictionFiles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +11,14 @@ from qa.engine.best_tracker import BestTracker
 from qa.metrics import METRICS
 from qa.metrics.table import score_table
 from qa.outputs.directory import BEST
-from qa.outputs.prediction_files import PREDICTIONS_FILE
+from qa.outputs.prediction_files import PREDICTIONS_FILE, read_prediction_file
 
 SAMPLES = 5
 
 
 def read_predictions(directory: Path) -> dict[str, str]:
     """The {id: text} of a run's predictions.json."""
-    predictions = json.loads((directory / PREDICTIONS_FILE).read_text(encoding="utf-8"))
-    return dict(predictions)
+    return read_prediction_file(str(directory / PREDICTIONS_FILE))
 
 
 def sample_answers(

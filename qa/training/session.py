@@ -7,8 +7,8 @@ from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from qa.engine.atomic_files import write_json
 from qa.engine.best_tracker import BestTracker
+from qa.engine.json_files import write_json
 from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
 from qa.engine.signals import StopSignals

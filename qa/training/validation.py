@@ -9,8 +9,9 @@ from pathlib import Path
 
 from qa.data.examples import Example
 from qa.data.windows.cache import iterate_rows
-from qa.engine.atomic_files import replace_directory, write_json
+from qa.engine.atomic_files import replace_directory
 from qa.engine.best_tracker import BestTracker
+from qa.engine.json_files import write_json
 from qa.engine.tensorboard import TensorBoard
 from qa.evaluation.evaluate import Evaluation, evaluate
 from qa.evaluation.null_threshold import has_unanswerable

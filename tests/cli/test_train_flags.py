@@ -309,7 +309,7 @@ def test_a_command_line_that_makes_no_sense_is_refused(
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
+        (b"\xff\xfe", "not UTF-8"),
         (b"[1]", "object"),
         (b'{"lerning_rate": 1}', "lerning_rate"),
         (b'{"seed": "7"}', "seed"),
@@ -343,9 +343,8 @@ def test_a_config_file_with_a_value_out_of_range_is_refused(tmp_path: Path) -> N
 
 
 def test_a_config_file_that_is_missing_or_a_directory_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.json", tmp_path):
-        message = error_of("--config", str(path))
-        assert f"{path}: cannot be read" in message
+    for path, reason in ((tmp_path / "absent.json", "no such file"), (tmp_path, "is a directory")):
+        assert f"{path}: {reason}" in error_of("--config", str(path))
 
 
 def test_resume_without_a_saved_configuration_takes_the_flags(tmp_path: Path) -> None:

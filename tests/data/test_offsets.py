@@ -93,7 +93,7 @@ def test_the_unit_of_a_file_is_named(unit: str, context: str, tmp_path: Path) ->
     with pytest.raises(UserError) as caught:
         read_examples(str(path))
     assert str(caught.value) == (
-        f"{path}: 1 answers do not stand in their context at answer_start (first: 1); answer_start"
+        f"{path}: 1 answers do not stand in their context at answer_start (1); answer_start"
         f" counts {unit}, not characters: mend it (python -m qa doctor FILE --write-fixed OUT)"
     )
 

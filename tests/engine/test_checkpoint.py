@@ -20,7 +20,8 @@ from qa.engine import (
     prune_checkpoints,
     save_checkpoint,
 )
-from qa.engine.atomic_files import replace_directory, write_json
+from qa.engine.atomic_files import replace_directory
+from qa.engine.json_files import write_json
 from qa.engine.rng import rng_state, set_rng_state
 
 STATE: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qa.data.examples import shown
+from qa.engine.errors import first_few
 
 Cells = tuple[str, ...]
 LEFT_OUT = "left out"  # those are for a person to look at
@@ -40,7 +40,7 @@ def findings(report: dict[str, Any]) -> list[str]:
         (
             what,
             f"{number:,}",
-            first_ids(report["affected_ids"][what]) if what.startswith(LEFT_OUT) else "",
+            first_few(report["affected_ids"][what]) if what.startswith(LEFT_OUT) else "",
         )
         for what, number in report["mending"].items()
     ]
@@ -106,12 +106,12 @@ def window_table(windows: dict[str, Any]) -> list[str]:
         (
             "answers that no window holds",
             f"{windows['answers_in_no_window']:,}",
-            first_ids(windows["ids_of_answers_in_no_window"]),
+            first_few(windows["ids_of_answers_in_no_window"]),
         ),
         (
             f"questions longer than {longest} tokens, cut",
             f"{windows['questions_too_long']:,}",
-            first_ids(windows["ids_of_questions_too_long"]),
+            first_few(windows["ids_of_questions_too_long"]),
         ),
     ]
     return table(rows)
@@ -132,11 +132,6 @@ def table(rows: Sequence[Cells], align: str = "<") -> list[str]:
 def number(value: float | None, decimals: int) -> str:
     """A number with thousands separated; a dash for none."""
     return "-" if value is None else f"{value:,.{int(decimals)}f}"
-
-
-def first_ids(ids: list[str]) -> str:
-    """A few ids."""
-    return ", ".join(shown(i) for i in ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
 def shown_path(path: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qa.data.examples import Example, shown
+from qa.data.examples import Example
 from qa.data.nfc import compose_example, is_decomposed
 from qa.data.offsets import stands_at, unit_of_most
-from qa.engine.errors import require
+from qa.engine.errors import first_few, require
 
 
 def require_answers(examples: list[Example], source: str) -> None:
@@ -31,15 +31,15 @@ def check_examples(examples: list[Example], source: str) -> None:
         seen.add(example.id)
     require(
         not duplicates,
-        f"{source}: {len(duplicates)} questions repeat an id that another one has (first:"
-        f" {', '.join(map(shown, duplicates[:3]))}); ids must be unique",
+        f"{source}: {len(duplicates)} questions repeat an id that another one has ("
+        f"{first_few(duplicates)}); ids must be unique",
     )
     wrong = [(example, *answer) for example in examples for answer in misplaced(example)]
-    first = ", ".join(shown(example.id) for example, _, _ in wrong[:3])
+    ids = first_few([example.id for example, _, _ in wrong])
     require(
         not wrong,
-        f"{source}: {len(wrong)} answers do not stand in their context at answer_start (first:"
-        f" {first}); {_explanation(wrong)} (python -m qa doctor FILE --write-fixed OUT)",
+        f"{source}: {len(wrong)} answers do not stand in their context at answer_start ("
+        f"{ids}); {_explanation(wrong)} (python -m qa doctor FILE --write-fixed OUT)",
     )
 
 

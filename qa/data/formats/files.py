@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from qa.data.examples import shown
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError, first_few, require, shown
 
 TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 DATA_SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
@@ -115,7 +114,7 @@ def _members(path: Path) -> Iterator[DataFile]:
             names = [n for n in archive.namelist() if not n.endswith("/")]
             found = sorted(n for n in names if _suffix(n) in DATA_SUFFIXES and not _is_hidden(n))
             kinds = ", ".join(DATA_SUFFIXES)
-            require(found, f"{path}: holds no data files ({kinds}), only {_some(names)}")
+            require(found, f"{path}: holds no data files ({kinds}), only {first_few(names)}")
             for name in found:
                 yield _unpacked(f"{path}/{shown(name)}", archive.read(name), _suffix(name))
     except UserError:
@@ -127,11 +126,6 @@ def _members(path: Path) -> Iterator[DataFile]:
 def _is_hidden(name: str) -> bool:
     """Whether a member of an archive is hidden, or what macOS adds to an archive."""
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-
-
-def _some(names: list[str]) -> str:
-    first = ", ".join(shown(name) for name in names[:3])
-    return first + (", ..." if len(names) > 3 else "") if names else "nothing"
 
 
 def _reason(error: BaseException) -> str:

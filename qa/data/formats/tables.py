@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from qa.data.examples import shown
 from qa.data.formats.files import DataFile, decode
 from qa.data.formats.json_rows import Row
 from qa.data.formats.row_to_example import ANSWER_KEYS, ID_KEYS
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError, require, shown
 
 COLUMNS = (*ID_KEYS, "title", "context", "question", *ANSWER_KEYS, "answer_start", "is_impossible")
 LONGEST_CELL = 2**31 - 1  # csv itself refuses cells above 131,072 characters

@@ -87,7 +87,7 @@ def test_an_id_that_stays_ambiguous_is_refused(tmp_path: Path) -> None:
     content = json.loads(Path(write(second, "12")).read_text())
     content[1]["id"] = "2:1"
     second.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"1 questions repeat an id .* \(first: 2:1\)"):
+    with pytest.raises(UserError, match=r"1 questions repeat an id .* \(2:1\)"):
         read_examples(f"{first},{second}")
 
 

@@ -1,0 +1,65 @@
+"""A flag for a field of the configuration, named like it, with its help text."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import Field
+from typing import Any
+
+
+def add_option(parser: argparse.ArgumentParser, field: Field[Any]) -> None:
+    """Add the flag of a field that `qa.engine.config.option` made; absent if it is not given."""
+    flag = "--" + field.name.replace("_", "-")
+    if field.type == "bool":
+        parser.add_argument(
+            flag,
+            dest=field.name,
+            action=argparse.BooleanOptionalAction,
+            default=argparse.SUPPRESS,
+            help=field.metadata["help"],
+        )
+        return
+    default = "" if field.default is None else f" (default {field.default})"
+    parser.add_argument(
+        flag,
+        dest=field.name,
+        metavar=metavar(field),
+        type=converter(str(field.type)),
+        default=argparse.SUPPRESS,
+        help=(field.metadata["help"] + default).replace("%", "%%"),
+    )
+
+
+def metavar(field: Field[Any]) -> str:
+    """What --help shows as the value."""
+    choices = field.metadata["choices"]
+    if field.type == "int | str":
+        return "N|epoch"
+    return "{" + ",".join(choices) + "}" if choices else str(field.type).split(" ")[0].upper()
+
+
+def converter(annotation: str) -> Callable[[str], Any]:
+    """The function that reads a flag's text for a field of that type."""
+    kinds: dict[str, Callable[[str], Any]] = {
+        "int": int,
+        "float": float,
+        "None": _none,
+        "str": str,
+    }
+    order = [kind for name, kind in kinds.items() if name in annotation.split(" | ")]
+
+    def convert(text: str) -> Any:
+        for kind in order:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+        raise argparse.ArgumentTypeError(f"{text!r} is not {annotation.replace(' | ', ' or ')}")
+
+    return convert
+
+
+def _none(text: str) -> None:
+    if text.lower() != "none":
+        raise ValueError(text)

@@ -1,0 +1,60 @@
+"""Reading and writing JSON files, with errors for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from qa.engine.atomic_files import flush
+from qa.engine.errors import UserError, require
+
+
+def read_json(path: str | Path, expected: str) -> dict[str, Any]:
+    """The object in a JSON file, in UTF-8; UserError, naming the file, if it is none.
+
+    expected: what is in the file, for messages, e.g. "{id: text}".
+    """
+    require(not os.path.isdir(path), f"{path}: is a directory, not a JSON file of {expected}")
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); convert it") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected {expected}, a JSON object, but it is {kind_of(content)}")
+    return content
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words."""
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
+    if value is None:
+        return "null"
+    return kinds.get(type(value), f"the number {value}")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON (UTF-8, not escaped), atomically."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    text = json.dumps(finite(value), ensure_ascii=False, indent=2) + "\n"
+    temporary.write_text(text, encoding="utf-8")
+    flush(temporary)
+    os.replace(temporary, path)
+    flush(path.parent)
+
+
+def finite(value: Any) -> Any:
+    """The value with every nan and infinity as None, since JSON has no such numbers."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
