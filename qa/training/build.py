@@ -59,16 +59,13 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     require_fits(tokenizer, model.max_length, config.windows)
     data = {TRAINING: train_examples, HELD_OUT: eval_examples}
     fingerprints = {
-        name: windows_fingerprint(examples, tokenizer, config.windows)
-        for name, examples in data.items()
+        name: windows_fingerprint(each, tokenizer, config.windows) for name, each in data.items()
     }
     with world.main_first():  # the main process fills the cache, from which the others read
         windows = {
-            name: cached_windows(
-                examples, tokenizer, config.windows, fingerprint=fingerprints[name]
-            )
-            for name, examples in data.items()
-            if examples
+            name: cached_windows(each, tokenizer, config.windows, fingerprint=fingerprints[name])
+            for name, each in data.items()
+            if each
         }
     ratio = config.data.negative_window_ratio
     report(describe_data("training", train_examples, windows[TRAINING], ratio))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def read_data(config: Config) -> tuple[list[Example], list[Example]]:
-    """Return the examples for training and, if the configuration names any, those for evaluation."""
+    """Return the examples for training and those for evaluation, of which there may be none."""
     data = config.data
     assert data.train_data is not None  # Config checks it
     repeats: dict[str, int] = {}  # how often an epoch shows a question, if not once
