@@ -1,6 +1,8 @@
-"""Train a reader: python train.py [--recipe NAME | --model M --train-data F ...]
+"""Train a reader: python train.py [--recipe NAME | --model M --train-data F ...].
 
-Command line -> build -> a loop you can see. Heavy imports come late, so that --help is quick.
+From the command line to a configuration, from there to everything a run needs, then the loop.
+torch and transformers are imported only after the command line was checked, so that --help and a
+wrong flag are answered at once.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ from qa.recipes import RECIPES, describe_recipe
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    return run_command(lambda: start(sys.argv[1:] if arguments is None else arguments))
+    """Run the command line and return the exit code."""
+    return run_command(lambda: train_or_list(sys.argv[1:] if arguments is None else arguments))
 
 
-def start(arguments: list[str]) -> None:
-    """List the recipes or train."""
+def train_or_list(arguments: list[str]) -> None:
+    """Train, or print the recipes if the command line asks for them."""
     command = parse_arguments(arguments)
     if command is not None:
         train(command)
@@ -32,7 +34,7 @@ def start(arguments: list[str]) -> None:
 
 
 def train(command: Command) -> None:
-    """Build everything, then train, log, evaluate and save."""
+    """Build everything a run needs, then train, log, evaluate and save."""
     started, config = time.perf_counter(), command.config
     print_main(f"qa: recipe {config.recipe}: {describe_recipe(config.recipe)}")
     check_output(config.output.output_dir, command.resume, command.overwrite)

@@ -24,7 +24,7 @@ from qa.data.batches.evaluation_batches import (
 from qa.data.examples import Example
 from qa.data.windows.cut import NO_ANSWER_POSITION
 from qa.engine.errors import require
-from qa.engine.loop import move_to_device
+from qa.engine.micro_batches import move_to_device
 from qa.engine.precision import Precision
 from qa.models.loss import window_loss
 from qa.models.packing.segments import round_coarsely, to_rows

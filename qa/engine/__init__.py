@@ -1,8 +1,9 @@
 """The training engine: steps, loop, precision, schedules, checkpoints, meters.
 
-It knows nothing about the task: a model, `loss_fn(model, batch) -> summed loss` and an integer
-`batch["num_items"]` are all it asks for. It imports torch, numpy, tqdm and tensorboard only, and
-those late, so that reading a configuration stays fast.
+The engine knows nothing about the task: all it asks for is a model, a function
+`loss_fn(model, batch)` that returns the summed loss, and an integer `batch["num_items"]`. It
+imports only torch, numpy, tqdm and tensorboard, and imports them late, so that reading a
+configuration stays fast.
 """
 
 from __future__ import annotations
@@ -21,19 +22,20 @@ if TYPE_CHECKING:
     )
     from qa.engine.config import TrainConfig
     from qa.engine.errors import UserError
-    from qa.engine.loop import StepOutput, TrainingRun
+    from qa.engine.loop import TrainingRun
     from qa.engine.meters import Mean, Rates
     from qa.engine.progress import progress_bar
     from qa.engine.rng import seed_everything
     from qa.engine.schedule import lr_factor
     from qa.engine.step import train_step
+    from qa.engine.step_output import StepOutput
     from qa.engine.tensorboard import TensorBoard
 
-_HOME = {
+_HOME = {  # the module in which each public name lives
     "BestTracker": "best_tracker",
     "Mean": "meters",
     "Rates": "meters",
-    "StepOutput": "loop",
+    "StepOutput": "step_output",
     "TensorBoard": "tensorboard",
     "TrainConfig": "config",
     "TrainingRun": "loop",

@@ -1,4 +1,4 @@
-"""Writing so that a reader sees the old content or the new, never a half."""
+"""Writing so that others see the old content or the new content, never a part of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 def replace_directory(path: Path) -> Iterator[Path]:
     """Yield an empty directory to fill; on success it takes the place of `path`.
 
-    After an exception `path` is as it was. A crash between the two renames leaves the old content
-    beside it as `.NAME.old`; no other moment loses anything.
+    After an exception `path` is as it was. If a crash falls between the two renames, `path` is
+    missing and its old content is beside it as `.NAME.old`; see `restore_directory`. A crash at any
+    other moment leaves the whole old content or the whole new content at `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -49,7 +50,7 @@ def restore_directory(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a directory with all it holds; nothing if it is not there."""
+    """Remove a file, a link or a directory with all it holds; do nothing if it is not there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -57,7 +58,7 @@ def remove(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Ask the system to put a file, or a directory's list of names, onto the disk."""
+    """Make the system write a file, or a directory's list of names, to the disk (fsync)."""
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open a directory
     handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)

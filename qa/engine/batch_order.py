@@ -1,4 +1,4 @@
-"""Order of the items: a pure function of (seed, epoch), so a position is all a resume needs."""
+"""Order of the items: a pure function of (seed, epoch), so a resume needs only a position."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 Order: TypeAlias = Callable[[int], list[list[int]]]
-"""`order(epoch)` returns that epoch's micro-batches as lists of item indices."""
+"""`order(epoch)` returns that epoch's micro-batches as lists of item indices: a pure function."""
 
 BATCHES_PER_CHUNK = 64  # wide enough for little padding, narrow enough to mix lengths over time
 
@@ -22,11 +22,20 @@ def length_grouped_batches(
     indices: np.ndarray | None = None,
     batches_per_chunk: int = BATCHES_PER_CHUNK,
 ) -> list[list[int]]:
-    """Shuffle, sort by length within chunks, cut into batches, shuffle the batches.
+    """Return an epoch's batches of item indices, random but with items of similar length together.
 
-    lengths: (items,) token counts. indices: the items of this epoch, all by default.
-    batches_per_chunk: 1 gives a plain shuffle. Every item comes exactly once; at most one batch is
-    smaller than `batch_size`.
+    The items are shuffled, sorted by length within chunks of several batches, and cut into batches,
+    which are shuffled in turn. Every item comes exactly once; at most one batch is smaller than
+    `batch_size`.
+
+    Args:
+        lengths: (items,) int, the length of each item in tokens.
+        batch_size: Items in a batch.
+        seed: Seed of the shuffling, together with `epoch`.
+        epoch: Number of the epoch, from 0.
+        indices: (n,) int, the items of this epoch; None: all of them.
+        batches_per_chunk: Batches' worth of items that are sorted together; 1 gives a plain
+            shuffle.
     """
     rng = np.random.default_rng([seed, epoch])
     indices = np.arange(len(lengths)) if indices is None else indices

@@ -1,4 +1,4 @@
-"""Which evaluation was best, and when to stop waiting for a better one."""
+"""Which evaluation was the best, and when to stop waiting for a better one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 class BestTracker:
     """Follows one metric over the evaluations; a metric named `...loss` is better when smaller.
 
-    patience: evaluations without improvement after which `should_stop` is true; None: never.
+    `should_stop` becomes true after `patience` evaluations without improvement; with None it never
+    does.
     """
 
     def __init__(self, metric: str, patience: int | None = None) -> None:
@@ -20,7 +21,10 @@ class BestTracker:
         self.evaluations_since_best = 0
 
     def update(self, step: int, metrics: dict[str, float]) -> bool:
-        """Record an evaluation at `step`; true if it is the best so far (the first of equals)."""
+        """Record an evaluation at `step`; return whether it is the best so far.
+
+        Of evaluations with the same value the first is the best.
+        """
         record = {"step": step, **metrics}
         self.history.append(record)
         if self.best is None or self._better(metrics[self.metric], self.best[self.metric]):
@@ -36,7 +40,7 @@ class BestTracker:
         return self.patience is not None and self.evaluations_since_best >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
-        """History and best, as plain JSON types."""
+        """Return the history and the best evaluation, as plain JSON types."""
         return {
             "history": self.history,
             "best": self.best,
@@ -44,12 +48,13 @@ class BestTracker:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved history."""
+        """Go on from what `state_dict` returned."""
         self.history = state["history"]
         self.best = state["best"]
         self.evaluations_since_best = state["evaluations_since_best"]
 
     def _better(self, value: float, best: float) -> bool:
+        """Return whether a value beats the best; any number beats nan, and nan beats nothing."""
         if math.isnan(best):
             return not math.isnan(value)
         return value < best if self.metric.endswith("loss") else value > best

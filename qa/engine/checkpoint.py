@@ -24,16 +24,20 @@ SUMMARY_FILE = "checkpoint.json"
 def save_checkpoint(
     directory: Path, step: int, state: dict[str, Any], summary: dict[str, Any]
 ) -> Path:
-    """Write `directory/step-00000100` atomically and return it.
+    """Write a checkpoint atomically and return its folder, e.g. `directory/step-00000100`.
 
-    state: tensors and plain types, for the program. summary: what a person wants to read; it is
-    stored as JSON with the size and SHA-256 of the state file.
+    Args:
+        directory: The folder of all checkpoints.
+        step: The step that the checkpoint is named after.
+        state: What a run needs to go on: tensors and plain types.
+        summary: What a person wants to read, stored as JSON beside the size and SHA-256 of the
+            state file.
     """
     path = checkpoint_path(directory, step)
     with replace_directory(path) as temporary:
         try:
             torch.save(state, temporary / STATE_FILE)
-        except RuntimeError as error:  # what torch makes of a failed write, e.g. on a full disk
+        except RuntimeError as error:  # torch reports a failed write so, e.g. on a full disk
             raise OSError(errno.EIO, first_line(error), str(path)) from error
         write_json(
             temporary / SUMMARY_FILE,
@@ -43,7 +47,11 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
-    """Load a checkpoint's state; UserError if a file is missing, damaged or carries code."""
+    """Return a checkpoint's state, its tensors on `map_location`.
+
+    Raises:
+        UserError: A file is missing or damaged, or the state holds code, which is not run.
+    """
     try:
         summary = json.loads((path / SUMMARY_FILE).read_text(encoding="utf-8"))
         expected = summary["files"][STATE_FILE]
@@ -53,8 +61,8 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
     except UserError:
         raise
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"checkpoint {path} cannot be read ({describe(error)})") from error
-    # What torch raises for a file that is no checkpoint, or one that carries code.
+        raise UserError(f"checkpoint {path} cannot be read ({describe_error(error)})") from error
+    # torch raises these for a file that it did not write, and for one that holds code.
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError) as error:
         raise UserError(
             f"checkpoint {path} holds something else than tensors and plain values, so it was not"
@@ -66,17 +74,17 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
 
 
 def list_checkpoints(directory: Path) -> list[Path]:
-    """Checkpoint folders, oldest first; unfinished ones have other names and are not listed."""
-    # Not a copy that somebody keeps beside them, such as step-00000100-backup.
+    """Return the checkpoint folders, oldest first; unfinished ones have other names."""
+    # A full match: somebody may keep a copy beside them, such as step-00000100-backup.
     names = re.compile(r"step-\d{8,}")
     paths = [p for p in directory.glob("step-*") if names.fullmatch(p.name) and p.is_dir()]
     return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
 def restore_checkpoints(directory: Path) -> list[Path]:
-    """Put back what a crash left between two renames; returns `list_checkpoints` after that.
+    """Put back what a crash left between two renames; return `list_checkpoints` after that.
 
-    An unfinished checkpoint, which a crash left under another name, does not count.
+    A checkpoint that a crash left unfinished has another name and stays where it is.
     """
     for old in directory.glob(".step-*.old"):
         restore_directory(directory / old.name.removeprefix(".").removesuffix(".old"))
@@ -86,9 +94,10 @@ def restore_checkpoints(directory: Path) -> list[Path]:
 def load_newest_checkpoint(
     directory: Path, report: Callable[[str], None]
 ) -> tuple[Path, dict[str, Any]]:
-    """(path, state) of the newest checkpoint that is whole; `report` gets a line for each other.
+    """Return (path, state) of the newest checkpoint that is whole.
 
-    UserError if there is none, or none is whole.
+    `report` gets a line for each newer one, which is damaged. Raise UserError if no checkpoint is
+    whole, or if there is none.
     """
     paths = restore_checkpoints(directory)
     if not paths:
@@ -109,10 +118,16 @@ def prune_checkpoints(
     keep_steps: Collection[int] = (),
     newest_step: int | None = None,
 ) -> None:
-    """Remove the oldest checkpoints beyond `limit`, except `keep_steps`; None keeps all.
+    """Remove the oldest checkpoints beyond a limit, and what a crash left unfinished.
 
-    newest_step: the one just saved; later ones are of a past that a resume gave up, or damaged.
-    What a crash left unfinished is removed too, so nothing may be being written meanwhile.
+    Unfinished checkpoints are told by their names alone, so none may be in the making meanwhile.
+
+    Args:
+        directory: The folder of all checkpoints.
+        limit: How many of the newest ones stay; None keeps all.
+        keep_steps: Steps whose checkpoints stay whatever the limit.
+        newest_step: The step just saved. Checkpoints of later steps are removed: they are damaged,
+            or of a course of the run that a resume gave up. None removes no such checkpoint.
     """
     for leftover in directory.glob(".step-*"):
         remove(leftover)
@@ -129,17 +144,17 @@ def prune_checkpoints(
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Remove a checkpoint; renamed first, so that half of one never looks like one."""
+    """Remove a checkpoint, renaming it first so that a half-removed one never looks whole."""
     remove(path.rename(path.with_name(f".{path.name}.removed")))
 
 
 def checkpoint_path(directory: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """Return the folder of a step's checkpoint."""
     return directory / f"step-{step:08d}"
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Size in bytes and SHA-256 of a file."""
+    """Return the size in bytes and the SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -148,12 +163,12 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an exception says."""
+    """Return the first line of an exception's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def describe(error: Exception) -> str:
-    """An exception in a few words, for the middle of a sentence."""
+def describe_error(error: Exception) -> str:
+    """Return an exception in a few words, for the middle of a sentence."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}"
     return f"{type(error).__name__}: {error}"

@@ -14,10 +14,14 @@ from qa.engine.checkpoint import prune_checkpoints, save_checkpoint
 
 
 class CheckpointWriter:
-    """Saves checkpoints into `directory` and keeps the newest `limit` (None: all).
+    """Saves checkpoints into a directory and removes old ones.
 
-    background: the caller waits only until the state is copied to host memory; a thread writes it.
-    A failure of the thread is raised by the next call of any method, so `check` every step.
+    Args:
+        directory: The folder of all checkpoints; it is made if it is missing.
+        limit: How many of the newest checkpoints are kept; None: all.
+        background: Let a thread write, so that `save` takes only the time of a copy of the state
+            to host memory. A failure of the thread is raised by the next call of `check`, `wait` or
+            `save`; call `check` after every step to hear of it soon.
     """
 
     def __init__(self, directory: Path, limit: int | None, background: bool = False) -> None:
@@ -35,7 +39,14 @@ class CheckpointWriter:
         summary: dict[str, Any],
         keep_steps: tuple[int, ...] = (),
     ) -> None:
-        """Save a checkpoint; those of `keep_steps` are not removed whatever the limit."""
+        """Save a checkpoint, then remove old ones.
+
+        Args:
+            step: The step that the checkpoint is named after.
+            state: See `save_checkpoint`.
+            summary: See `save_checkpoint`.
+            keep_steps: Steps whose checkpoints stay whatever the limit.
+        """
         self.wait()  # one at a time: two would double the memory of the copies
         if not self.background:
             self._write(step, state, summary, keep_steps)
@@ -47,7 +58,7 @@ class CheckpointWriter:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise what a write in the background failed with, if it did. Does not wait."""
+        """Raise the exception that ended a write in the background, if one did, without waiting."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -60,7 +71,7 @@ class CheckpointWriter:
         self.check()
 
     def close(self) -> None:
-        """Wait until nothing is being written, whatever became of it."""
+        """Wait until nothing is being written, and raise nothing if that failed."""
         if self._thread is not None:
             self._thread.join()
 
@@ -71,7 +82,7 @@ class CheckpointWriter:
         summary: dict[str, Any],
         keep_steps: tuple[int, ...],
     ) -> None:
-        if not self.directory.is_dir():  # removed while running: not to be made again in silence
+        if not self.directory.is_dir():  # a person removed it: do not make it again in silence
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory))
         save_checkpoint(self.directory, step, state, summary)
         prune_checkpoints(self.directory, self.limit, keep_steps, newest_step=step)
@@ -79,12 +90,12 @@ class CheckpointWriter:
     def _write_and_note(self, *arguments: Any) -> None:
         try:
             self._write(*arguments)
-        except BaseException as failure:  # raised again by `check`, in the main thread
+        except BaseException as failure:  # `check` raises it again in the main thread
             self._failure = failure
 
 
 def to_host(value: Any) -> Any:
-    """Copy a nested state to host memory, tensors included, so that training may change its own."""
+    """Return a copy of a nested state, its tensors in host memory, which training cannot change."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):

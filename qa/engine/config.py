@@ -1,17 +1,25 @@
-"""Settings of a training run. Imports nothing heavy, so that `--help` is there at once."""
+"""Settings of a training run. Nothing heavy is imported here, so that `--help` is fast."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from qa.engine.errors import require
 
 LR_SCHEDULERS = ("cosine", "linear", "constant")
 SHARDINGS = ("none", "fsdp")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-Options = TypeVar("Options")
+
+
+class DataclassInstance(Protocol):
+    """An object of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Options = TypeVar("Options", bound=DataclassInstance)
 
 
 def option(
@@ -21,27 +29,29 @@ def option(
     *,
     resume: Literal["same", "free"],
 ) -> Any:
-    """A dataclass field with what a command line needs to know beside it.
+    """Return a dataclass field that carries what a command line needs to know about it.
+
+    The return type is Any, as that of `dataclasses.field` is in effect, so that it fits any field.
 
     Args:
         default: The field's default.
-        help: Help text of its flag.
-        choices: The values it may have, if they can be listed; see `require_choices`.
-        resume: "same" if a resumed run must share the value with the run it continues, since it
-            decides what is learned or how evaluations compare; "free" if it may change.
+        help: Help text of the field's flag.
+        choices: The values that the field may have, if they can be listed; see `require_choices`.
+        resume: "same" if a resumed run must share the value with the run it continues, since the
+            value decides what is learned or how evaluations compare; "free" if it may change.
     """
     return field(default=default, metadata={"help": help, "choices": choices, "resume": resume})
 
 
 def from_values(kind: type[Options], values: Mapping[str, Any]) -> Options:
-    """The dataclass made of those values that are fields of it; the others keep their defaults."""
-    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    """Make a dataclass of those values that are fields of it; other fields keep their defaults."""
+    names = [each.name for each in fields(kind)]
     return kind(**{name: values[name] for name in names if name in values})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What the training loop needs to know; checked once, when it is made."""
+    """The settings of the training loop, checked once, when the object is made."""
 
     learning_rate: float = option(3e-5, "peak learning rate of AdamW", resume="same")
     weight_decay: float = option(
@@ -60,9 +70,9 @@ class TrainConfig:
     max_grad_norm: float = option(
         1.0, "clip the gradient to this norm; 0: do not clip", resume="same"
     )
-    # What a resumed run must share is its product with the number of processes.
+    # A resumed run must share the product of this and the number of processes.
     gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step", resume="free")
-    # What a resumed run must share is what "auto" comes to.
+    # A resumed run must share the format that is used in the end, not the word "auto".
     precision: str = option(
         "auto",
         "auto: bf16 where the hardware multiplies it natively, else fp16 on CUDA, else fp32",
@@ -112,8 +122,8 @@ def require_at_least(config: object, name: str, minimum: float) -> None:
     require(minimum <= value < float("inf"), f"{name} must be at least {minimum}, not {value}")
 
 
-def require_choices(config: Any) -> None:
-    """Raise UserError unless every field that lists its choices has one of them."""
+def require_choices(config: DataclassInstance) -> None:
+    """Raise UserError unless the value of every field with choices is one of them."""
     for each in fields(config):
         choices, value = each.metadata["choices"], getattr(config, each.name)
         require(

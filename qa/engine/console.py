@@ -1,4 +1,4 @@
-"""Printing where many processes run. Imports nothing heavy, since it comes before all else."""
+"""Printing where many processes run. Nothing heavy is imported, since it prints first of all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import os
 
 
 def print_main(line: str) -> None:
-    """Print a line at once; under torchrun only the first process does."""
+    """Print a line at once; under torchrun only the first process prints it."""
     if os.environ.get("RANK", "0") == "0":
         print(line, flush=True)

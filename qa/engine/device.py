@@ -10,7 +10,11 @@ from qa.engine.errors import UserError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes cuda, then mps, then cpu. UserError if it is absent."""
+    """Return the device of that name; "auto" is the first there is of cuda, mps and cpu.
+
+    Raises:
+        UserError: This machine has no such device.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -26,7 +30,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def local_device(name: str) -> str:
-    """The name of this process's device: its own GPU where the setting leaves the choice."""
+    """Return the name of this process's device: its own GPU if `name` leaves the choice."""
     if name in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         return f"cuda:{os.environ['LOCAL_RANK']}"
     return name

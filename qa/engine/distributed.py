@@ -1,7 +1,7 @@
-"""Many processes training one model: who is who, and the few things they tell each other.
+"""Several processes that train one model: which one is which, and what they exchange.
 
-Started by torchrun, which sets RANK, WORLD_SIZE and LOCAL_RANK. Messages between hosts about counts
-and decisions go over gloo on the CPU, so that none of them waits for a GPU.
+torchrun starts them and sets RANK, WORLD_SIZE and LOCAL_RANK. Counts and decisions are exchanged
+over gloo on the CPU, so that no such message waits for a GPU; gradients over NCCL on GPUs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -24,18 +24,22 @@ from torch.nn.parallel import DistributedDataParallel
 from qa.engine.errors import require
 
 LONGEST_WAIT = timedelta(days=1)
-"""For what one process does alone, e.g. cut a large data set into windows; gloo's is half an hour.
+"""How long processes wait for what one does alone, e.g. cutting a large data set into windows.
 
-A process that dies is noticed at once all the same: its connections close."""
+By itself gloo gives up after half an hour. A process that dies is noticed at once all the same,
+since its connections close.
+"""
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run: this one's number and how many there are. One process by default."""
+    """The processes of a run: which one this is, and how many there are; by default one alone."""
 
     rank: int = 0
     size: int = 1
-    control: Any = None  # the gloo group for counts and decisions
+    control: dist.ProcessGroup | None = None  # the gloo group for counts and decisions
 
     @property
     def is_main(self) -> bool:
@@ -43,10 +47,16 @@ class World:
         return self.rank == 0
 
     def wrap(self, model: nn.Module, device: torch.device, sharding: str) -> nn.Module:
-        """The model whose backward averages gradients over all processes.
+        """Return the model whose backward averages the gradients over all processes.
 
-        sharding "fsdp": the model itself, changed in place so that each process holds a part of
-        every weight; UserError in a single process.
+        Args:
+            model: The model, on `device`.
+            device: The device of this process.
+            sharding: "none" copies all weights to every process (DDP). "fsdp" changes the model in
+                place so that each process holds a part of every weight (FSDP2).
+
+        Raises:
+            UserError: "fsdp" was asked for in a single process.
         """
         if sharding == "fsdp":
             require(self.size > 1, "sharding fsdp needs several processes: start with torchrun")
@@ -59,7 +69,7 @@ class World:
         )
 
     def sum_ints(self, values: list[int]) -> list[int]:
-        """Add up each number over all processes."""
+        """Return the sum of each number over all processes."""
         if self.size == 1:
             return values
         tensor = torch.tensor(values, dtype=torch.int64)
@@ -67,33 +77,34 @@ class World:
         return [int(value) for value in tensor]
 
     def sum_tensor(self, value: torch.Tensor) -> torch.Tensor:
-        """Add up a tensor over all processes, on its device."""
+        """Return the sum of a tensor over all processes, on its device; may change it in place."""
         if self.size > 1:
             dist.all_reduce(value)
         return value
 
-    def from_main(self, value: Any) -> Any:
-        """The main process's value, for all."""
+    def from_main(self, value: Value) -> Value:
+        """Return the main process's value in every process; the other values are ignored."""
         if self.size == 1:
             return value
         box = [value]
         dist.broadcast_object_list(box, src=0, group=self.control)
         return box[0]
 
-    def gather(self, value: Any) -> list[Any]:
-        """Every process's value, by rank, in the main process; [] in the others."""
+    def gather(self, value: Value) -> list[Value]:
+        """Return every process's value, by rank, in the main process; [] in the others."""
         if self.size == 1:
             return [value]
-        box: list[Any] | None = [None] * self.size if self.is_main else None
+        box = [value] * self.size if self.is_main else None
         dist.gather_object(value, box, dst=0, group=self.control)
         return box or []
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main process goes through the block before the others do, e.g. to fill a cache.
+        """Let the main process go through the block before the others do, e.g. to fill a cache.
 
-        They wait for `LONGEST_WAIT`. If the block raises in the main process, they go on waiting
-        until it ends: then torchrun ends them too, and without it their wait raises RuntimeError.
+        The others wait, for `LONGEST_WAIT` at most. If the block raises in the main process, they
+        wait until that process ends: then torchrun ends them too, and without torchrun their wait
+        raises RuntimeError.
         """
         if self.size > 1 and not self.is_main:
             dist.barrier(group=self.control)
@@ -102,7 +113,7 @@ class World:
             dist.barrier(group=self.control)
 
     def leave(self) -> None:
-        """Take the groups down; for the end of a run that went well."""
+        """Close the connections to the other processes, at the end of a run that went well."""
         if self.size > 1:
             dist.destroy_process_group()
 
@@ -111,7 +122,7 @@ SINGLE_PROCESS = World()
 
 
 def join_world(device: torch.device) -> World:
-    """Join the processes that torchrun started; alone, and without any effect, without torchrun."""
+    """Join the processes that torchrun started; return a world of one if it started none."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World()
@@ -122,7 +133,7 @@ def join_world(device: torch.device) -> World:
 
 
 def shard(model: nn.Module, device: torch.device, size: int) -> None:
-    """Apply FSDP2 to the members of every ModuleList (a transformer's layers) and to the rest."""
+    """Apply FSDP2 to each member of every ModuleList (a transformer's layers), and to the rest."""
     mesh = init_device_mesh(device.type, (size,))
     for module in list(model.modules()):
         if isinstance(module, nn.ModuleList):
@@ -132,12 +143,15 @@ def shard(model: nn.Module, device: torch.device, size: int) -> None:
 
 
 def full_tensor(value: torch.Tensor) -> torch.Tensor:
-    """The full tensor of which each process may hold a part."""
+    """Return the whole of a tensor of which each process may hold a part."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
-def no_sync(model: nn.Module, is_last: bool) -> AbstractContextManager[Any]:
-    """Keeps gradients local, except in the last micro-batch of a step, which adds them all up."""
+def no_sync(model: nn.Module, is_last: bool) -> AbstractContextManager[None]:
+    """Return a context whose backward exchanges gradients only in a step's last micro-batch.
+
+    In the others gradients add up within the process, so one exchange is enough for the step.
+    """
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(is_last)
         return nullcontext()

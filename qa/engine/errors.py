@@ -1,4 +1,4 @@
-"""The exceptions that are meant for the person at the keyboard."""
+"""Exceptions whose messages are meant for the person at the keyboard."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 
 class UserError(ValueError):
-    """Wrong input or a wrong setting; the message says what, where and how to mend it.
+    """Wrong input or a wrong setting; the message says what is wrong, where, and how to mend it.
 
     Command lines print it as one line and exit with code 2; a library caller sees a ValueError.
     """
 
 
 class RunStopped(Exception):
-    """A run that ended before its end, with the exit code that says how.
+    """The early end of a run; `exit_code` is the exit code that says why.
 
-    128 + signal number after a signal; 1 after a failure that is not the user's input.
+    It is 128 + the signal's number after a signal, as shells expect, and 1 after a failure that is
+    not due to the user's input.
     """
 
     def __init__(self, message: str, exit_code: int) -> None:
@@ -24,14 +25,14 @@ class RunStopped(Exception):
 
 
 def shown(name: str) -> str:
-    """A name as a message may hold it: on one line, and not too long."""
+    """Return a name as a message may hold it: on one line, and 80 characters at most."""
     if not name.isprintable():
         name = name.encode("unicode_escape").decode()
     return name if len(name) <= 80 else name[:77] + "..."
 
 
 def first_few(names: Sequence[str]) -> str:
-    """The first three names of a list, for a message; "none" if it is empty."""
+    """Return the first three names of a list, for a message; "none" if the list is empty."""
     return ", ".join(map(shown, names[:3])) + ", ..." * (len(names) > 3) or "none"
 
 

@@ -1,4 +1,4 @@
-"""Reading and writing JSON files, with errors for people."""
+"""Reading and writing JSON files, with error messages for people."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from qa.engine.errors import UserError, require
 
 
 def read_json(path: str | Path, expected: str) -> dict[str, Any]:
-    """The object in a JSON file, in UTF-8; UserError, naming the file, if it is none.
+    """Return the object in a JSON file (UTF-8); `expected` describes it, e.g. "{id: text}".
 
-    expected: what is in the file, for messages, e.g. "{id: text}".
+    Raises:
+        UserError: The file cannot be read or holds no JSON object; the message names the file.
     """
     require(not os.path.isdir(path), f"{path}: is a directory, not a JSON file of {expected}")
     try:
@@ -34,7 +35,7 @@ def read_json(path: str | Path, expected: str) -> dict[str, Any]:
 
 
 def kind_of(value: Any) -> str:
-    """What a JSON value is, in words."""
+    """Return in words what kind of JSON value this is."""
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
     if value is None:
         return "null"
@@ -42,7 +43,7 @@ def kind_of(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON (UTF-8, not escaped), atomically."""
+    """Write `value` atomically as readable JSON: indented, and in UTF-8 without escapes."""
     temporary = path.with_name(f".{path.name}.tmp")
     text = json.dumps(finite(value), ensure_ascii=False, indent=2) + "\n"
     temporary.write_text(text, encoding="utf-8")
@@ -52,7 +53,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def finite(value: Any) -> Any:
-    """The value with every nan and infinity as None, since JSON has no such numbers."""
+    """Return the value with None for every nan and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""One run at a time in one directory."""
+"""A lock that lets only one run at a time write into a directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class RunLock:
     """Holds `directory/.lock`, with host and pid in it, until `release` or the process's end.
 
     The operating system drops the lock when its process dies, however it dies, so a file that was
-    left behind is no obstacle. Raises UserError, naming the holder, if another run has it.
+    left behind is no obstacle.
+
+    Raises:
+        UserError: Another run holds the lock; the message names its host and pid.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -38,7 +41,11 @@ class RunLock:
         self._file.flush()
 
     def release(self) -> None:
-        """Give the directory free; the empty file stays, since removing it could race another."""
+        """Let other runs have the directory.
+
+        The empty file stays: another run may just have opened it, and would then hold the lock of a
+        file that is gone.
+        """
         if self._file is not None:
             self._file.truncate(0)
             self._close()
@@ -54,23 +61,23 @@ LOCKS: WeakSet[RunLock] = WeakSet()
 
 @cache
 def drop_locks_in_children() -> None:
-    """See to it that forked processes hold no lock.
+    """Make processes that are forked from now on close their copies of all locks.
 
-    A data worker that outlives a killed run would go on holding its lock. Once for all runs of this
-    process: what is registered stays for good.
+    Otherwise a data worker that outlives a killed run would go on holding the run's lock. This is
+    done once for all runs of a process, since nothing can be taken out of the register again.
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=drop_locks)
 
 
 def drop_locks() -> None:
-    """Close this process's copies of all locks; whoever forked it still holds them."""
+    """Close this process's copies of all locks; its parent process still holds the locks."""
     for lock in tuple(LOCKS):
         lock._close()
 
 
 def try_lock(file: IO[str]) -> bool:
-    """Take an exclusive lock on an open file, without waiting; false if somebody has it."""
+    """Take an exclusive lock on an open file without waiting; return whether it was free."""
     try:
         import fcntl
     except ImportError:  # Windows: no such lock, so runs are not kept apart there
@@ -79,6 +86,6 @@ def try_lock(file: IO[str]) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: better no lock than no run
+    except OSError:  # a file system without locks: running without a lock beats not running
         return True
     return True

@@ -4,71 +4,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
 from qa.engine.device import local_device, resolve_device
 from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.errors import require
-from qa.engine.full_state import load_state, model_state, optimizer_state
+from qa.engine.full_state import load_state, model_state, optimizer_state, require_same_model
+from qa.engine.micro_batches import Items, StepShare, load_batches, split_step, sum_counts
 from qa.engine.optim import make_optimizer
 from qa.engine.phase_clock import PhaseClock
 from qa.engine.precision import Precision
 from qa.engine.rng import rng_state, seed_everything, set_rng_state
 from qa.engine.schedule import lr_factor, warmup_steps
-from qa.engine.signals import ignore_stop_signals
 from qa.engine.step import Batch, LossFn, train_step
-
-
-@dataclass(frozen=True)
-class StepOutput:
-    """What one optimizer step did. The tensors are on the device: reading one is a host sync."""
-
-    global_step: int  # optimizer steps made so far, this one included
-    epoch: float  # epochs consumed so far
-    loss: torch.Tensor  # () mean per item
-    grad_norm: torch.Tensor  # () before clipping
-    learning_rate: float
-    counts: dict[str, int]  # every int of this process's micro-batches, summed: num_items and more
-    end_of_epoch: bool
-    is_last: bool
-
-    def is_due(self, every: int | str | None) -> bool:
-        """Whether something done every so many steps, or every "epoch", is due.
-
-        At the last step everything is, so that nothing is left undone; None: never.
-        """
-        if every is None:
-            return False
-        on_time = self.end_of_epoch if every == "epoch" else self.global_step % int(every) == 0
-        return on_time or self.is_last
+from qa.engine.step_output import StepOutput
 
 
 class TrainingRun:
     """A model being trained; `steps()` yields after every optimizer step.
 
-    model: moved to the configured device. loss_fn(model, batch): the summed loss of a batch.
-    dataset: anything a DataLoader can index. order(epoch): that epoch's micro-batches as lists of
-    indices, a pure function with the same number of micro-batches in every epoch.
-    collate_fn(items): a batch, i.e. a dict of tensors and ints with `num_items` among the ints.
-    world: the processes that train this model together; each of them makes a TrainingRun with the
-    same arguments. An order's micro-batches are dealt out to them in turn, so the order of the data
-    does not depend on their number. learning_rates: the peak rates of parameters whose names begin
-    so, such as a new head's, instead of the configured one; they rise and fall with it.
+    Args:
+        model: The model; it is moved to the configured device.
+        loss_fn: Returns the sum of a batch's losses.
+        dataset: The items, by index.
+        order: Returns an epoch's micro-batches; each epoch must have the same number of them.
+        collate_fn: Makes a batch of a list of items; `num_items` is one of its ints.
+        config: The settings of the loop.
+        world: The processes that train this model together, each with a TrainingRun of the same
+            arguments. An order's micro-batches are dealt out to them in turn, so the order of the
+            data does not depend on their number.
+        learning_rates: Peak learning rates by prefix of a parameter's name, e.g. a new head's, used
+            instead of the configured one; they rise and fall with it.
     """
 
     def __init__(
         self,
         model: nn.Module,
         loss_fn: LossFn,
-        dataset: Any,
+        dataset: Items,
         order: Order,
         collate_fn: Callable[[list[Any]], Batch],
         config: TrainConfig,
@@ -97,9 +76,9 @@ class TrainingRun:
         self.steps_per_epoch = math.ceil(self.micro_batches_per_epoch / self.micro_batches_per_step)
         self.total_steps = config.max_steps or self.steps_per_epoch * config.num_train_epochs
         self.warmup_steps = warmup_steps(self.total_steps, config.warmup_ratio)
-        self.global_step = 0
+        self.global_step = 0  # optimizer steps made so far
         self.epoch = 0  # the epoch in progress
-        self.position = 0  # micro-batches of it that were consumed
+        self.position = 0  # micro-batches of that epoch consumed so far
 
     def steps(self) -> Iterator[StepOutput]:
         """Train from the current position to the last step, yielding after each step.
@@ -107,12 +86,20 @@ class TrainingRun:
         The state is complete at every yield: what `state_dict` returns there continues exactly.
         """
         while self.global_step < self.total_steps:
-            # A list per step, not a modulo: the tail of an epoch is just a shorter list.
             remaining = self.order(self.epoch)[self.position :]
-            stride = self.micro_batches_per_step
-            steps = [remaining[i : i + stride] for i in range(0, len(remaining), stride)]
+            size = self.micro_batches_per_step  # the last step of an epoch may have fewer
+            steps = [remaining[i : i + size] for i in range(0, len(remaining), size)]
             shares = [split_step(step, self.world, self.config.sharding) for step in steps]
-            batches = self._batches([indices for share in shares for indices in share.batches])
+            # One loader for the whole epoch: its workers start once, and go on preparing batches
+            # from one step to the next.
+            batches = load_batches(
+                self.dataset,
+                [indices for share in shares for indices in share.batches],
+                self.collate_fn,
+                self.device,
+                self.config.num_workers,
+                seed=self.config.seed + self.epoch,
+            )
             for step, share in zip(steps, shares, strict=True):
                 self.clock.start("data")
                 micro_batches = list(islice(batches, len(share.batches)))
@@ -130,22 +117,22 @@ class TrainingRun:
         return self.epoch + self.position / self.micro_batches_per_epoch
 
     def learning_rate(self, step: int) -> float:
-        """Learning rate of optimizer step `step`, counted from 0."""
+        """Return the learning rate of optimizer step `step`, counted from 0."""
         return self.config.learning_rate * lr_factor(
             step, kind=self.config.lr_scheduler, warmup=self.warmup_steps, total=self.total_steps
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The model's whole weights by name, also where each process holds a part only.
+        """Return the model's weights by name, whole even where each process holds only a part.
 
-        To be called by all processes; with sharding, the main one gets the weights.
+        All processes must call this; with sharding only the main one gets the weights.
         """
         return model_state(self.model)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides how the run goes on, in types safe to load.
+        """Return everything that decides how the run goes on, in types that are safe to load.
 
-        To be called by all processes; the main one's is the one to save.
+        All processes must call this; the main one's result is the one to save.
         """
         return {
             "model": self.weights(),
@@ -158,9 +145,9 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state; UserError if it belongs to another model or another data size.
+        """Go back to a saved state; raise UserError if it is of another model or data size.
 
-        Restores the random generators too, so nothing may draw between this and `steps()`.
+        The random generators go back too, so nothing may draw between this call and `steps()`.
         """
         require_same_model(self.model, state["model"])
         require(
@@ -173,17 +160,18 @@ class TrainingRun:
             self.precision.scaler.load_state_dict(state["scaler"])
         if self.world.rank < len(state["rng"]):
             set_rng_state(state["rng"][self.world.rank])
-        else:  # there were fewer processes: this one starts a stream that no other one has
+        else:  # the saved run had fewer processes: this one starts a stream that no other one has
             seed_everything(self.config.seed + 1000 * self.world.rank + state["global_step"])
         self.global_step = state["global_step"]
         self.epoch = state["epoch"]
         self.position = state["position"]
 
     def _step(self, micro_batches: Sequence[Batch], share: StepShare, consumed: int) -> StepOutput:
+        """Make one step, which consumes so many of the epoch's micro-batches in all processes."""
         counts = sum_counts(micro_batches[: share.num_own]) if share.num_own else {}
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
         learning_rate = self.learning_rate(self.global_step)
-        self.model.train()  # here, since an evaluation between two steps leaves eval mode behind
+        self.model.train()  # in every step: an evaluation in between leaves the model in eval mode
         result = train_step(
             self.synced_model,
             micro_batches,
@@ -208,68 +196,4 @@ class TrainingRun:
             counts=counts,
             end_of_epoch=self.position == self.micro_batches_per_epoch,
             is_last=self.global_step == self.total_steps,
-        )
-
-    def _batches(self, index_batches: list[list[int]]) -> Iterator[Batch]:
-        """The micro-batches at `index_batches`, on the device."""
-        if not index_batches:
-            return
-        loader: DataLoader[Any] = DataLoader(
-            self.dataset,
-            batch_sampler=index_batches,
-            collate_fn=self.collate_fn,
-            num_workers=self.config.num_workers,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=ignore_stop_signals,
-            # Its own generator: otherwise every new loader draws from the global one, which
-            # dropout uses, and a resumed run, having made one loader more, would differ.
-            generator=torch.Generator().manual_seed(self.config.seed + self.epoch),
-        )
-        for batch in loader:
-            yield move_to_device(batch, self.device)
-
-
-@dataclass(frozen=True)
-class StepShare:
-    """What one process does in a step: its micro-batches, then some that are not its own."""
-
-    batches: list[list[int]]
-    num_own: int
-
-
-def split_step(step: list[list[int]], world: World, sharding: str) -> StepShare:
-    """This process's share of a step's micro-batches, dealt out in turn.
-
-    Processes exchange data at certain points, so one with fewer micro-batches goes through the
-    first of the step with weight 0: with DDP if it has none at all, since the exchange is in the
-    last backward; with FSDP until it has as many as the others, since there it is in every layer.
-    """
-    own = step[world.rank :: world.size]
-    needed = math.ceil(len(step) / world.size) if sharding == "fsdp" else 1
-    return StepShare(own + step[:1] * (needed - len(own)), len(own))
-
-
-def move_to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
-    """Copy a batch's tensors to `device`; from pinned memory the copy does not block the host."""
-    return {
-        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-        for name, value in batch.items()
-    }
-
-
-def sum_counts(micro_batches: Sequence[Batch]) -> dict[str, int]:
-    """Sum each plain int of the micro-batches (num_items, ...) over the micro-batches."""
-    names = [name for name, value in micro_batches[0].items() if type(value) is int]
-    return {name: sum(batch[name] for batch in micro_batches) for name in names}
-
-
-def require_same_model(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
-    """Raise UserError, naming the first difference, unless names and shapes agree."""
-    current = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    other = {name: tuple(value.shape) for name, value in saved.items()}
-    for name in sorted(current.keys() | other.keys()):
-        require(
-            current.get(name) == other.get(name),
-            f"the checkpoint is of another model: {name} is {other.get(name, 'absent')} there and"
-            f" {current.get(name, 'absent')} here; resume with the model it was made with",
         )

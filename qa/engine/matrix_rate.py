@@ -9,18 +9,18 @@ import torch
 from qa.engine.precision import AUTOCAST_DTYPES, Precision
 
 CPU_SHAPE = 6144, 768, 768  # a feed-forward product of a BERT-base batch
-GPU_SHAPE = 8192, 4096, 4096  # that product is over before the next one is there
-SECONDS = 0.15
+GPU_SHAPE = 8192, 4096, 4096  # large: a GPU ends the one above before the host starts the next
+SECONDS = 0.15  # how long is measured
 
 
 def matrix_rate(precision: Precision) -> float:
-    """Floating point operations per second of a large product in this number format.
+    """Measure the floating point operations per second of a large product in this number format.
 
-    The best of as many as fit into about 0.15 s.
+    The fastest of as many products as fit into `SECONDS` counts.
     """
     dtype, device = AUTOCAST_DTYPES.get(precision.name, torch.float32), precision.device
     rows, inner, columns = CPU_SHAPE if device.type == "cpu" else GPU_SHAPE
-    # Filled, not drawn: the generators belong to the training.
+    # Filled, not random: drawing would change the random numbers of the training.
     a = torch.full((rows, inner), 0.5, dtype=dtype, device=device)
     b = torch.full((inner, columns), 0.5, dtype=dtype, device=device)
     best = float("inf")

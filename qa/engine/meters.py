@@ -1,4 +1,4 @@
-"""Running figures. Adding never waits for the device; only `compute` does."""
+"""Means and rates of a running training. Only `compute` waits for the device; `add` never does."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import torch
 
 
 class Mean:
-    """Mean of scalars since the last `compute`.
+    """The mean of the scalars added since the last `compute`.
 
-    skip_nonfinite: leave infinite and nan values out; otherwise one of them makes the mean so.
+    With `skip_nonfinite` infinite and nan values are left out; otherwise one of them makes the mean
+    infinite or nan.
     """
 
     def __init__(self, skip_nonfinite: bool = False) -> None:
@@ -35,7 +36,7 @@ class Mean:
         return total / count if count else float("nan")
 
     def state_dict(self) -> dict[str, torch.Tensor | float]:
-        """The sum and the count, so that a resumed run logs the same mean."""
+        """Return the sum and the count, so that a resumed run logs the same mean."""
         return {"total": self.total, "count": self.count}
 
     def load_state_dict(self, state: dict[str, torch.Tensor | float]) -> None:
@@ -44,7 +45,7 @@ class Mean:
 
 
 class Rates:
-    """Counts per second of training; `pause` and `resume` leave an evaluation out of the time."""
+    """Counts and the time they took; `pause` and `resume` leave an evaluation out of the time."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -57,13 +58,13 @@ class Rates:
             self.counts[name] = self.counts.get(name, 0) + count
 
     def pause(self) -> None:
-        """Stop the clock."""
+        """Stop the clock; do nothing if it stands."""
         if self._since is not None:
             self.seconds += time.perf_counter() - self._since
             self._since = None
 
     def resume(self) -> None:
-        """Start the clock again."""
+        """Start the clock again; do nothing if it runs."""
         if self._since is None:
             self._since = time.perf_counter()
 
@@ -77,7 +78,10 @@ class Rates:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory held so far: by tensors on a GPU, else by this process (0 where unknown)."""
+    """Return the most bytes held so far: by tensors on a GPU, otherwise by this process.
+
+    On Windows, which cannot be asked, the result is 0.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

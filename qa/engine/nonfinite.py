@@ -1,4 +1,4 @@
-"""Finding a loss or a gradient that is not a number, without waiting for the device."""
+"""Finding a loss or a gradient that is nan or infinite, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import torch
 
 from qa.engine.errors import RunStopped
 
-# The scale starts at 2**16 and halves with each: after so many even a gradient near 1e14 would fit.
+# The loss scale starts at 2**16 and halves with each skipped step. After 50 of them in a row even a
+# gradient near 1e14 would fit into fp16, so the gradient itself must be broken.
 MANY_SKIPS = 50
 
 
 class NonfiniteCheck:
     """Notes, on the device, the first step whose loss or gradient norm was not finite.
 
-    scales_loss: fp16 with a GradScaler, which skips a step whose gradient overflowed; such steps
-    are counted in `skipped` and are no failure, unless they come `MANY_SKIPS` in a row.
+    `scales_loss` tells of fp16 with a GradScaler, which skips a step whose gradient overflowed.
+    Such steps are counted in `skipped` and are no failure, unless `MANY_SKIPS` come in a row.
     """
 
     def __init__(self, device: torch.device, scales_loss: bool) -> None:
@@ -25,7 +26,7 @@ class NonfiniteCheck:
         self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=device)
 
     def record(self, step: int, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
-        """Note a step; no host sync."""
+        """Note a step's loss and gradient norm, both () on the device, without a host sync."""
         loss_is_bad, norm_is_bad = ~torch.isfinite(loss), ~torch.isfinite(grad_norm)
         if self.scales_loss:
             self.skipped = self.skipped + norm_is_bad
@@ -38,16 +39,16 @@ class NonfiniteCheck:
         self.first_bad_step = torch.where(is_first, began, self.first_bad_step)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The counts of skipped steps."""
+        """Return the counts of skipped steps."""
         return {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on counting."""
+        """Go on from saved counts."""
         self.skipped = state["skipped"].to(self.skipped.device)
         self.skipped_in_a_row = state["skipped_in_a_row"].to(self.skipped.device)
 
     def check(self, learning_rate: float) -> None:
-        """Raise RunStopped, naming step and likely cause, if one was bad. This is a host sync."""
+        """Raise RunStopped, naming step and likely cause, if a step was bad; a host sync."""
         step = int(self.first_bad_step)
         if step < 0:
             return

@@ -1,4 +1,4 @@
-"""AdamW with decay on matrices only."""
+"""AdamW with weight decay on matrices only."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ def make_optimizer(
     weight_decay: float,
     own_rates: Mapping[str, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """AdamW over the trainable parameters; biases and norm weights (1-D) do not decay.
+    """Return an AdamW optimizer of the trainable parameters.
 
-    own_rates: learning rates of parameters whose names begin so; UserError if none does. Each group
-    holds its rate over `learning_rate` as `lr_scale`, which `train_step` multiplies a step's rate
-    with.
+    Biases and norm weights (1-D) do not decay. Each parameter group holds, as `lr_scale`, its peak
+    learning rate divided by `learning_rate`; `train_step` multiplies the rate of a step by it.
 
-    Fused where torch has a fused kernel: one pass over memory instead of one per operation, and no
-    host sync inside `GradScaler.step`.
+    The optimizer is fused where torch has a fused kernel: one pass over memory instead of one per
+    operation, and no host sync inside `GradScaler.step`.
+
+    Args:
+        model: The model, on its final device.
+        learning_rate: The peak learning rate.
+        weight_decay: AdamW's decay of the matrices.
+        own_rates: Peak learning rates by prefix of a parameter's name, used instead of
+            `learning_rate`; of several prefixes that fit, the first one counts.
+
+    Raises:
+        UserError: No parameter's name begins with one of the prefixes.
     """
     own_rates = own_rates or {}
     names = [name for name, _ in model.named_parameters()]

@@ -1,40 +1,42 @@
-"""Where the time of a step goes: data, forward, backward, optimizer."""
+"""How long each phase of a step takes: data, forward, backward, optimizer."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
+from typing import TypeAlias, cast
 
 import torch
 
 MOST_MARKS = 5000  # about a thousand steps; then those that the device has passed are added up
 
+Mark: TypeAlias = "float | torch.cuda.Event"
+"""A point in time: seconds of `time.perf_counter`, or an event in a CUDA stream."""
+
 
 class PhaseClock:
-    """Adds up the seconds of each phase; the time between `stop` and the next `start` is nobody's.
+    """Adds up the seconds of each phase; time between `stop` and the next `start` is in no phase.
 
-    On CUDA the phases are marked in the stream and read when the device has passed the marks, so
-    that marking one is no host sync. device: None makes a clock that does nothing.
+    On CUDA an event in the stream marks the start of a phase. It is read when the device has passed
+    it, so that marking is no host sync. A clock of the device None does nothing.
     """
 
     def __init__(self, device: torch.device | None) -> None:
         self.device = device
-        self._marks: deque[tuple[str, Any]] = deque()  # (phase that begins, time); "" after a stop
+        self._marks: deque[tuple[str, Mark]] = deque()  # (phase that begins, time); "": a stop
         self._seconds: dict[str, float] = {}
 
     def start(self, phase: str) -> None:
-        """Begin a phase, which ends the one before."""
+        """Begin a phase, and end the phase before it."""
         if self.device is None:
             return
-        mark: Any
         if self.device.type == "cuda":
-            mark = torch.cuda.Event(enable_timing=True)
-            mark.record(torch.cuda.current_stream(self.device))
+            event = torch.cuda.Event(enable_timing=True)
+            event.record(torch.cuda.current_stream(self.device))
+            self._marks.append((phase, event))
         else:
-            mark = time.perf_counter()
-        self._marks.append((phase, mark))
-        if len(self._marks) >= MOST_MARKS:  # nobody asks for them
+            self._marks.append((phase, time.perf_counter()))
+        if len(self._marks) >= MOST_MARKS:  # `compute` is called rarely or never
             self._add_up()
 
     def stop(self) -> None:
@@ -42,7 +44,7 @@ class PhaseClock:
         self.start("")
 
     def compute(self) -> dict[str, float]:
-        """Seconds of each phase since the last call. On CUDA this is a host sync."""
+        """Return the seconds of each phase since the last call. On CUDA this is a host sync."""
         if self._marks:
             wait_for(self._marks[-1][1])
         self._add_up()
@@ -61,19 +63,19 @@ class PhaseClock:
 NO_CLOCK = PhaseClock(None)
 
 
-def is_passed(mark: Any) -> bool:
-    """Whether the device has come to a mark; no host sync."""
+def is_passed(mark: Mark) -> bool:
+    """Return whether the device has passed a mark; no host sync."""
     return isinstance(mark, float) or bool(mark.query())
 
 
-def wait_for(mark: Any) -> None:
-    """Wait until the device has come to a mark."""
+def wait_for(mark: Mark) -> None:
+    """Wait until the device has passed a mark."""
     if not isinstance(mark, float):
         mark.synchronize()
 
 
-def elapsed(begin: Any, end: Any) -> float:
-    """Seconds between two marks."""
+def elapsed(begin: Mark, end: Mark) -> float:
+    """Return the seconds between two marks of the same kind."""
     if isinstance(begin, float):
-        return float(end - begin)
-    return float(begin.elapsed_time(end)) / 1000
+        return cast(float, end) - begin
+    return float(begin.elapsed_time(cast(torch.cuda.Event, end))) / 1000

@@ -1,4 +1,4 @@
-"""Which number format the matrix products use, and what that needs."""
+"""The number format of the matrix products, and the loss scaling that fp16 needs."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 class Precision:
     """The number format of the matrix products on one device, and the loss scaling it needs.
 
-    Args:
-        name: "auto", "fp32", "bf16" or "fp16"; UserError if it is something else.
-        device: Where the products are computed.
+    `name` is "auto", "fp32", "bf16" or "fp16"; UserError if it is something else.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
         self.name = resolve_precision(name, device)
         self.device = device
-        # fp16 alone needs scaling; for bf16 and fp32 every call of the scaler is a no-op.
+        # Only fp16 needs scaling; with bf16 and fp32 every call of the scaler does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The context of a forward pass; does nothing for fp32."""
+        """Return the context of a forward pass, which does nothing with fp32."""
         dtype = AUTOCAST_DTYPES.get(self.name)
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """Turn "auto" into fp32, bf16 or fp16 for `device`; any other name is returned as it is."""
+    """Return fp32, bf16 or fp16 for "auto", as fits `device`; return any other name as it is."""
     require(name in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}, not {name!r}")
     if name != "auto":
         return name
@@ -45,10 +43,10 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 
 def cpu_multiplies_bf16() -> bool:
-    """Whether this CPU has bf16 dot-product or tile instructions (AVX512_BF16 or AMX).
+    """Return whether this CPU has bf16 dot-product or tile instructions (AVX512_BF16 or AMX).
 
-    Without them bf16 is emulated and slower than fp32. Not all the releases of torch that qa
-    accepts have the public `get_capabilities`; those before it have two private probes.
+    Without them bf16 is emulated and slower than fp32. The older releases of torch that qa accepts
+    lack the public `get_capabilities` and have two private probes instead.
     """
     if hasattr(torch.cpu, "get_capabilities"):
         found = torch.cpu.get_capabilities()

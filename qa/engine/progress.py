@@ -1,15 +1,15 @@
-"""A progress bar that can be watched, and that leaves readable lines in a file."""
+"""A progress bar to watch in a terminal, and as readable lines in a file."""
 
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
 
 class _Lines:
-    """Turns tqdm's carriage returns into line ends, for a stream that is not a terminal."""
+    """Writes each state of tqdm's bar as a line of its own, for a stream that is no terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -23,10 +23,16 @@ class _Lines:
         self._stream.flush()
 
 
-def progress_bar(total: int, initial: int = 0, unit: str = "step", hidden: bool = False) -> tqdm:
-    """A tqdm bar on stderr; redirected to a file it writes a line at most every 10 seconds.
+def progress_bar(
+    total: int, initial: int = 0, unit: str = "step", hidden: bool = False
+) -> tqdm[Any]:
+    """Return a tqdm bar on stderr; redirected to a file it writes a line every 10 s at most.
 
-    hidden: show nothing, for all processes but one.
+    Args:
+        total: How many units there are.
+        initial: How many of them are done already.
+        unit: What is counted.
+        hidden: Show nothing; for all processes but the main one.
     """
     if hidden:
         return tqdm(total=total, initial=initial, disable=True)

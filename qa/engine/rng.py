@@ -17,11 +17,11 @@ def seed_everything(seed: int) -> None:
 
 
 def rng_state() -> dict[str, Any]:
-    """State of all generators, in types that `torch.load(weights_only=True)` accepts."""
+    """Return the state of all generators, in types that `torch.load(weights_only=True)` accepts."""
     name, keys, position, has_gauss, gauss = cast(tuple[Any, ...], np.random.get_state())
     return {
         "python": random.getstate(),
-        # A numpy array would need an unpickling exception; a tensor does not.
+        # As a tensor, since torch.load refuses a numpy array.
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
         "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,

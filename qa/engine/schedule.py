@@ -6,16 +6,22 @@ import math
 
 
 def warmup_steps(total_steps: int, warmup_ratio: float) -> int:
-    """Number of warm-up steps, rounded up as transformers does."""
+    """Return the number of warm-up steps, rounded up as transformers does."""
     return math.ceil(total_steps * warmup_ratio)
 
 
 def lr_factor(step: int, *, kind: str, warmup: int, total: int) -> float:
-    """Factor on the peak learning rate for optimizer step `step`, counted from 0.
+    """Return the factor by which a step multiplies the peak learning rate.
 
-    It rises linearly from 0 over `warmup` steps, then `kind` is "cosine" (half a period down to 0
-    at `total`), "linear" (down to 0 at `total`) or "constant". Equal to transformers'
-    `get_cosine_schedule_with_warmup` and its siblings, bit for bit.
+    It rises linearly from 0 to 1 during the warm-up and then follows `kind`. It is bit for bit that
+    of transformers' `get_cosine_schedule_with_warmup` and of the two like it.
+
+    Args:
+        step: Number of the optimizer step, from 0.
+        kind: "cosine" (half a period, down to 0 at `total`), "linear" (down to 0 at `total`) or
+            "constant".
+        warmup: Steps of the warm-up.
+        total: Steps of the whole run.
     """
     if step < warmup:
         return step / max(1, warmup)

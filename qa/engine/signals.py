@@ -1,13 +1,16 @@
-"""Stopping on a signal: finish the step first, at once if asked twice."""
+"""Stopping on a signal: after the step that is being made, or at once on a second signal."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from qa.engine.distributed import World
+
+Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
@@ -16,22 +19,27 @@ STOP_SIGNALS = tuple(
 
 
 def ignore_stop_signals(worker: int) -> None:
-    """For data workers: a signal to the whole process group must not end them before the step."""
+    """Ignore the stop signals in a data worker.
+
+    Ctrl-C and Slurm send a signal to the whole process group, and the step that the main process
+    still makes needs its workers.
+    """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 class StopSignals:
-    """While entered, the first stop signal is only noted in `received`; a second one acts at once.
+    """A context in which the first stop signal is only noted, in `received`.
 
-    The loop calls `agree` after a step, saves, and exits with 128 + signal number, as shells expect
-    of a process that a signal ended. To be entered in the main thread.
+    A second one acts at once. The loop calls `agree` after each step; if a signal came, it saves
+    the run and exits with 128 + the signal's number, as shells expect of a process that a signal
+    ended. Only the main thread may enter this context: Python sets signal handlers in no other.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None  # by this process
         self.agreed: signal.Signals | None = None  # by all processes; see `agree`
-        self._previous: dict[signal.Signals, object] = {}
+        self._previous: dict[signal.Signals, Handler] = {}
 
     def __enter__(self) -> StopSignals:
         for number in STOP_SIGNALS:
@@ -45,12 +53,12 @@ class StopSignals:
         trace: TracebackType | None,
     ) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
     def agree(self, world: World) -> bool:
-        """Whether any process of the world received a signal; `agreed` is then the same in all.
+        """Return whether any process received a signal; `agreed` is then the same in all.
 
-        To be called by all processes alike, so that they stop after the same step.
+        All processes must call this after the same step, and so stop after the same step.
         """
         counts = world.sum_ints([int(self.received == number) for number in STOP_SIGNALS])
         found = [n for n, count in zip(STOP_SIGNALS, counts, strict=True) if count]

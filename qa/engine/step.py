@@ -13,15 +13,17 @@ from qa.engine.phase_clock import NO_CLOCK, PhaseClock
 from qa.engine.precision import Precision
 
 Batch: TypeAlias = Mapping[str, Any]
+"""Tensors and ints by name; the int `num_items` is the number of items that have a loss."""
+
 LossFn: TypeAlias = Callable[[nn.Module, Batch], torch.Tensor]
 """`loss_fn(model, batch)` returns the SUM of the batch's losses, a scalar tensor."""
 
 
 class StepResult(NamedTuple):
-    """What a step measured; both stay on the device, since reading them there would be a sync."""
+    """What a step measured. Both stay on the device: reading them here would be a host sync."""
 
     loss: torch.Tensor  # () mean loss per item of the whole step, over all processes
-    grad_norm: torch.Tensor  # () before clipping; not finite when fp16 skipped the step
+    grad_norm: torch.Tensor  # () before clipping; not finite if fp16 skipped the step
 
 
 def train_step(
@@ -40,29 +42,31 @@ def train_step(
 ) -> StepResult:
     """Make one optimizer step from one or more micro-batches.
 
-    The summed losses are divided by the items of all micro-batches together, so any split of the
-    same items, a shorter last one included, gives the gradient of one big batch.
+    The loss of the step is the mean over the items of all micro-batches together. Any split of the
+    same items, also one with a shorter last micro-batch, therefore gives the gradient of one big
+    batch; averaging the means of the micro-batches would not.
 
     Args:
-        model: In training mode, on the device of `precision`.
-        micro_batches: On that device too; each with an int `num_items`, counted on the CPU.
-        loss_fn: (model, micro-batch) -> the SUM of its losses, ().
-        optimizer: Of the model's parameters; a group's `lr_scale` multiplies the rate.
-        precision: Number format and loss scaling.
-        learning_rate: Of this step.
-        max_grad_norm: The gradient is clipped to it; 0: not clipped.
-        num_items: Items of the step over all processes; counted here by default.
-        num_own: How many of the micro-batches count, all by default; the rest has weight 0, for a
-            process with fewer of its own that must take part in the exchange.
+        model: The model in training mode, on the device of `precision`.
+        micro_batches: Batches on that device; their `num_items` are counted on the CPU.
+        loss_fn: Returns the sum of a micro-batch's losses.
+        optimizer: The optimizer of the model's parameters; the `lr_scale` of a parameter group, if
+            it has one, multiplies the learning rate of that group.
+        precision: The number format of the matrix products, and the loss scaling it needs.
+        learning_rate: The learning rate of this step.
+        max_grad_norm: The norm to which the gradient is clipped; 0 does not clip.
+        num_items: The items of the step over all processes; None counts those given here.
+        num_own: How many of the micro-batches count; None: all. The others get weight 0: they let a
+            process that has fewer micro-batches of its own take part in the exchange of gradients.
         world: The processes that make this step together.
-        clock: Is told of forward, backward and optimizer.
+        clock: Measures the phases "forward", "backward" and "optimizer".
     """
     scaler = precision.scaler
     if num_items is None:
         num_items = sum(batch["num_items"] for batch in micro_batches)
-    # At least 1: a step in which every item is ignored has loss 0, not 0/0. DDP averages over the
-    # processes, so their number goes in to make a sum of it.
-    share = world.size / max(1, num_items)
+    # Of each summed loss this share is the mean over all items. With several processes DDP and FSDP
+    # average the gradients; the factor `world.size` turns that average into the sum.
+    share = world.size / max(1, num_items)  # max: a step without any item has loss 0, not 0 / 0
     loss_sum = torch.zeros((), device=precision.device)
     for index, batch in enumerate(micro_batches):
         weight = 1.0 if num_own is None or index < num_own else 0.0
@@ -73,13 +77,13 @@ def train_step(
             clock.start("backward")
             scaler.scale(loss * (share * weight)).backward()  # outside autocast, as torch asks
         loss_sum = loss_sum + loss.detach() * weight
-        del loss  # and with it the graph, before the next forward makes another
+        del loss  # frees its graph before the next forward builds another
     clock.start("optimizer")
-    scaler.unscale_(optimizer)  # once per step, before anything looks at gradients
+    scaler.unscale_(optimizer)  # once per step, before anything looks at the gradients
     grad_norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group.get("lr_scale", 1.0)
-    scaler.step(optimizer)  # skips itself if fp16 gradients overflowed
+    scaler.step(optimizer)  # does nothing if a gradient overflowed in fp16
     scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return StepResult(world.sum_tensor(loss_sum) / max(1, num_items), full_tensor(grad_norm))

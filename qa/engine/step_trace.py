@@ -1,26 +1,26 @@
-"""A trace of a few steps, for a trace viewer."""
+"""A trace of a few steps: which operations ran when, for a trace viewer."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-FIRST_STEP, LAST_STEP = 3, 5  # the first two warm up
+FIRST_STEP, LAST_STEP = 3, 5  # before these, libraries and the profiler warm up
 
 
 class StepTrace:
-    """Writes what the steps 3 to 5 after its start do to `path`, once they are made.
+    """Writes a trace of the steps 3 to 5 after its start to `path`, once they are made.
 
-    The file opens in https://ui.perfetto.dev and chrome://tracing. path: None traces nothing.
+    The file opens in https://ui.perfetto.dev and chrome://tracing. With the path None nothing is
+    traced.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._profile: Any = None
+        self._profile: profile | None = None
         self._is_written = False
         if path is None:
             return
@@ -37,7 +37,7 @@ class StepTrace:
         self._profile.start()
 
     def step(self) -> bool:
-        """Count a step; true if the trace has just been written."""
+        """Count a step; return whether it was the one after which the trace was written."""
         if self._profile is None:
             return False
         self._profile.step()
@@ -46,12 +46,13 @@ class StepTrace:
         return self._is_written
 
     def close(self) -> None:
-        """End; a run shorter than the steps to trace writes those it made."""
+        """End tracing; a run that ends earlier leaves a trace of the steps it made."""
         if self._profile is not None:
             self._profile.stop()
             self._profile = None
 
-    def _write(self, finished: Any) -> None:
+    def _write(self, finished: profile) -> None:
+        """Write the trace file atomically."""
         assert self.path is not None
         partial = self.path.with_name(f".{self.path.name}.tmp")
         finished.export_chrome_trace(str(partial))

@@ -9,23 +9,24 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-SECONDS_TO_DIE = 1.0  # for a thread that has failed: nothing is left to it but to say so
+SECONDS_TO_DIE = 1.0  # a thread that has failed only reports that and ends, so this is plenty
 
 
 def writing_threads() -> set[threading.Thread]:
-    """The threads in which TensorBoard writes; nothing public tells which they are."""
+    """Return the threads in which TensorBoard writes; no public function tells them."""
     return {each for each in threading.enumerate() if is_writing_thread(each)}
 
 
 def is_writing_thread(thread: threading.Thread | None) -> bool:
-    """Whether TensorBoard writes in this thread."""
+    """Return whether TensorBoard writes in this thread."""
     return type(thread).__name__ == "_AsyncWriterThread"
 
 
 class ThreadHook:
-    """A `threading.excepthook` until `remove`: silent for TensorBoard's threads alone.
+    """A `threading.excepthook`, until `remove`, that prints nothing for TensorBoard's threads.
 
-    `TensorBoard.flush` raises their failures again. Other threads go to the hook before this one.
+    `TensorBoard.flush` raises the failures of those threads again. The failures of other threads go
+    to the hook that was there before.
     """
 
     def __init__(self) -> None:
@@ -38,9 +39,10 @@ class ThreadHook:
             self._before(args)
 
     def remove(self) -> None:
-        """Put the hook before this one back; a later one of somebody else's stays.
+        """Put the earlier hook back, unless a later hook has taken the place of this one.
 
-        A later one of this kind stays too, and takes this one away with itself.
+        A later hook of another kind stays for good. A later `ThreadHook` stays until it is removed
+        itself, and then puts back the hook that was there before both.
         """
         self._is_removed = True
         while isinstance(hook := threading.excepthook, ThreadHook) and hook._is_removed:
@@ -48,7 +50,7 @@ class ThreadHook:
 
 
 def has_point(directory: Path, tag: str, step: int) -> bool:
-    """Whether a curve has a point at `step` already."""
+    """Return whether the curve `tag` of an event directory has a point at `step` already."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
@@ -58,11 +60,13 @@ def has_point(directory: Path, tag: str, step: int) -> bool:
 
 
 class TensorBoard:
-    """Scalars and texts of one run in one folder; None, for all processes but one, writes nothing.
+    """Writes the curves and texts of one run into one folder.
 
-    resumed_at: the step a resumed run starts from; TensorBoard then drops later points that the
-    interrupted run had already written, so no curve has doubled points. Until `close` a
-    `ThreadHook` stands in front of `threading.excepthook`; None leaves that alone.
+    With the directory None, which is meant for all processes but the main one, it writes nothing.
+    Otherwise a `ThreadHook` stands in for `threading.excepthook` until `close`.
+
+    A resumed run passes as `resumed_at` the step from which it starts. TensorBoard then drops later
+    points, which the interrupted run had already written, so that no curve has points twice.
     """
 
     def __init__(self, directory: Path | None, resumed_at: int = 0) -> None:
@@ -73,10 +77,10 @@ class TensorBoard:
         purge_step = resumed_at + 1 if resumed_at else None
         others = writing_threads()
         with ExitStack() as opened:
-            opened.callback(ThreadHook().remove)  # before the thread, which may fail at once
+            opened.callback(ThreadHook().remove)  # set before the thread starts, and may fail
             self._writer = SummaryWriter(str(directory), purge_step=purge_step)
             for thread in writing_threads() - others:
-                # It may have failed just now, and must not find the hook gone.
+                # If it has just failed, it still needs the hook, so wait until it has ended.
                 opened.callback(thread.join, SECONDS_TO_DIE)
             opened.callback(self._writer.close)
             self._opened = opened.pop_all()
@@ -88,21 +92,22 @@ class TensorBoard:
                 self._writer.add_scalar(name, value, step)
 
     def text(self, name: str, text: str, step: int = 0) -> None:
-        """Write a text; Markdown is rendered."""
+        """Write a text in Markdown, which TensorBoard renders."""
         if self._writer:
             self._writer.add_text(name, text, step)
 
     def pr_curve(self, name: str, labels: np.ndarray, scores: np.ndarray, step: int) -> None:
-        """Write precision and recall over all thresholds. labels: (n,) bool; scores: (n,)."""
+        """Write the precision-recall curve of labels (n,) bool and scores (n,), at one step."""
         if self._writer:
-            ranks = (np.argsort(np.argsort(scores)) + 1) / len(scores)  # TensorBoard wants 0 to 1
+            # TensorBoard wants scores from 0 to 1; ranks keep the order, which is all that counts.
+            ranks = (np.argsort(np.argsort(scores)) + 1) / len(scores)
             self._writer.add_pr_curve(name, labels, ranks, step)
 
     def flush(self) -> None:
-        """Put everything written so far on disk, e.g. before a checkpoint that relies on it."""
+        """Write everything so far to disk, e.g. before a checkpoint that relies on it."""
         if self._writer:
             self._writer.flush()
 
     def close(self) -> None:
-        """Flush and close; raises what has kept the thread from writing."""
+        """Flush and close; raise the exception that ended the writing thread, if one did."""
         self._opened.close()

@@ -1,1 +1,1 @@
-"""What surrounds the loop of train.py."""
+"""What surrounds the loop of train.py: the data and the model, the files and the evaluations."""

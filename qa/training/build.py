@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,11 @@ from qa.models.loss import reader_loss
 from qa.models.span_reader import SpanReader
 from qa.training.load import count_parameters, describe_data, load_model, read_data
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+TRAINING, HELD_OUT = "training data", "held-out data"
+
 
 @dataclass
 class Job:
@@ -35,15 +40,16 @@ class Job:
     reader: Reader  # the model that is trained, as it is evaluated and saved
     run: TrainingRun
     eval_examples: list[Example]  # empty: the run is not evaluated
-    eval_windows: Any
+    eval_windows: Dataset | None  # None: the run is not evaluated
     flops: ModelFlops
     data_fingerprints: dict[str, str]  # of texts, tokenizer and window options
 
 
 def build_job(config: Config, report: Callable[[str], None]) -> Job:
-    """Read the data, cut it into windows, load the model; `report` gets lines for people.
+    """Read the data, cut it into windows and load the model; `report` gets lines for people.
 
-    Raises UserError for anything wrong in the input, before anything is written.
+    Raises:
+        UserError: Something in the input is wrong. Nothing has been written yet then.
     """
     train_examples, eval_examples = read_data(config)
     # Before minutes of tokenising, since it may fail.
@@ -51,53 +57,53 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     seed_everything(config.train.seed)
     tokenizer, model = load_model(config, train_examples)
     require_fits(tokenizer, model.max_length, config.windows)
+    data = {TRAINING: train_examples, HELD_OUT: eval_examples}
     fingerprints = {
-        "training data": windows_fingerprint(train_examples, tokenizer, config.windows),
-        "held-out data": windows_fingerprint(eval_examples, tokenizer, config.windows),
+        name: windows_fingerprint(each, tokenizer, config.windows) for name, each in data.items()
     }
-    eval_windows = None
-    with world.main_first():  # one process fills the cache
-        train_windows = cached_windows(
-            train_examples, tokenizer, config.windows, fingerprint=fingerprints["training data"]
-        )
-        if eval_examples:
-            eval_windows = cached_windows(
-                eval_examples, tokenizer, config.windows, fingerprint=fingerprints["held-out data"]
-            )
+    with world.main_first():  # the main process fills the cache, from which the others read
+        windows = {
+            name: cached_windows(each, tokenizer, config.windows, fingerprint=fingerprints[name])
+            for name, each in data.items()
+            if each
+        }
     ratio = config.data.negative_window_ratio
-    report(describe_data("training", train_examples, train_windows, ratio))
+    report(describe_data("training", train_examples, windows[TRAINING], ratio))
     if eval_examples:
-        report(describe_data("held out", eval_examples, eval_windows, 1.0))
+        report(describe_data("held out", eval_examples, windows[HELD_OUT], 1.0))
     collator = Collator(config.windows.max_seq_length, pads=not model.is_packed)
     flops = count_flops(model, passes=2 if config.model.r_drop else 1)  # while it is on the CPU
-    run = make_run(config, model, train_windows, collator, world)
-    if world.rank > 0:  # the weights are drawn alike, the dropout masks are not
+    run = make_run(config, model, windows[TRAINING], collator, world)
+    if world.rank > 0:  # all processes start with the same weights, but draw their own dropout
         seed_everything(config.train.seed + 1000 * world.rank)
     report(
         f"model: {count_parameters(model):,} parameters, {run.precision.name} on {run.device.type}"
     )
-    answerer = Answerer(
-        model,
-        collator,
-        config.decoding,
-        run.precision,
-        config.evaluation.per_device_eval_batch_size,
-    )
+    batch_size = config.evaluation.per_device_eval_batch_size
+    answerer = Answerer(model, collator, config.decoding, run.precision, batch_size)
     return Job(
         config=config,
         reader=Reader(answerer, tokenizer, config.windows),
         run=run,
         eval_examples=eval_examples,
-        eval_windows=eval_windows,
+        eval_windows=windows.get(HELD_OUT),
         flops=flops,
         data_fingerprints=fingerprints,
     )
 
 
 def make_run(
-    config: Config, model: SpanReader, windows: Any, collator: Collator, world: World
+    config: Config, model: SpanReader, windows: Dataset, collator: Collator, world: World
 ) -> TrainingRun:
-    """The loop over these windows: their order, the loss, and the rates of new heads."""
+    """Return the loop over these windows.
+
+    Args:
+        config: Where the loop's settings are, and those of the order and the loss.
+        model: The model, on the CPU; the loop moves it.
+        windows: The windows to train on.
+        collator: Makes a batch of windows.
+        world: The processes that train the model together.
+    """
     order = TrainingOrder(
         np.asarray(windows["length"][:]),
         np.asarray(windows["has_answer"][:]),

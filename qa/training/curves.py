@@ -1,4 +1,4 @@
-"""The curves of a training: what is measured between two log points, and how it is written."""
+"""The curves of a training: what is measured between two log points, and where it is written."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from typing import Any
 
 from tqdm import tqdm
 
-from qa.engine.loop import StepOutput, TrainingRun
+from qa.engine.loop import TrainingRun
 from qa.engine.matrix_rate import matrix_rate
 from qa.engine.meters import Mean, Rates, peak_memory_bytes
 from qa.engine.nonfinite import NonfiniteCheck
+from qa.engine.step_output import StepOutput
 from qa.engine.tensorboard import TensorBoard
 from qa.models.flops import ModelFlops
 
 
 class TrainingCurves:
-    """Collects steps; `write` puts the interval's figures into TensorBoard and onto the bar.
+    """Collects the figures of steps; `write` shows their means in TensorBoard and on the bar.
 
-    Utilisation is the share of the rate at which this machine multiplies large matrices, measured
-    at the start, that the products for real tokens reach.
+    "Utilisation" compares a step with large matrix products, whose rate on this machine is measured
+    at the start: it is the share of that rate which the products for real tokens reach.
+
+    Args:
+        run: The run whose steps are recorded.
+        tensorboard: Takes the curves.
+        bar: The progress bar of the steps.
+        flops: What a step of the model costs.
     """
 
     def __init__(
@@ -31,17 +38,17 @@ class TrainingCurves:
         self.tensorboard = tensorboard
         self.bar = bar
         self.loss = Mean()
-        # With fp16 an overflowing step is skipped and its norm is infinite: no news, no mean.
+        # With fp16 a step that overflows is skipped, and its infinite norm is left out of the mean.
         self.grad_norm = Mean(skip_nonfinite=run.precision.name == "fp16")
         self.rates = Rates()
         self.flops = flops
         self.matrix_rate = matrix_rate(run.precision) * run.world.size
         self.num_steps = 0  # since the last `write`
-        self.num_recorded = 0  # by this process
+        self.num_recorded = 0  # since this process started
         self.nonfinite = NonfiniteCheck(run.device, scales_loss=run.precision.name == "fp16")
 
     def record(self, out: StepOutput) -> None:
-        """Note a step; no host sync."""
+        """Note a step's figures, without a host sync."""
         self.loss.add(out.loss)
         self.grad_norm.add(out.grad_norm)
         self.nonfinite.record(out.global_step, out.loss, out.grad_norm)
@@ -51,54 +58,58 @@ class TrainingCurves:
         self.bar.update()
 
     def write(self, out: StepOutput) -> None:
-        """Write the means since the last call; here the host waits for the device."""
+        """Write the means since the last call. This is a host sync."""
         self.nonfinite.check(out.learning_rate)
-        loss, grad_norm = self.loss.compute(), self.grad_norm.compute()
+        values = {
+            "train/loss": self.loss.compute(),
+            "train/learning_rate": out.learning_rate,
+            "train/grad_norm": self.grad_norm.compute(),
+            "train/loss_scale": self.run.precision.scaler.get_scale(),
+            "train/skipped_steps": int(self.nonfinite.skipped),
+            "train/epoch": out.epoch,
+            **self._speeds(),
+        }
+        self.tensorboard.scalars(values, out.global_step)
+        self.bar.set_postfix_str(
+            f"loss {values['train/loss']:.4f}, lr {out.learning_rate:.2e},"
+            f" {values['speed/windows_per_second']:.1f} windows/s,"
+            f" {100 * values['speed/utilisation']:.0f} % of matrix rate",
+            refresh=False,
+        )
+
+    def _speeds(self) -> dict[str, float]:
+        """Return the speeds since the last call, over all processes."""
         counts, seconds = self.rates.compute()
         names = ("num_items", "num_tokens", "num_positions", "num_token_pairs")
         sums = self.run.world.sum_ints([counts.get(name, 0) for name in names])
         num_windows, num_tokens, num_positions, num_token_pairs = sums
-        windows_per_second = num_windows / seconds
         operations = self.flops.training(num_tokens, num_token_pairs)
-        utilisation = operations / seconds / self.matrix_rate
         phases = {
             f"speed/{phase}_ms": 1000 * spent / self.num_steps
             for phase, spent in self.run.clock.compute().items()
         }
         self.num_steps = 0
-        self.tensorboard.scalars(
-            {
-                "train/loss": loss,
-                "train/learning_rate": out.learning_rate,
-                "train/grad_norm": grad_norm,
-                "train/loss_scale": self.run.precision.scaler.get_scale(),
-                "train/skipped_steps": int(self.nonfinite.skipped),
-                "train/epoch": out.epoch,
-                "speed/windows_per_second": windows_per_second,
-                "speed/tokens_per_second": num_tokens / seconds,
-                "speed/padding_share": 1 - num_tokens / num_positions,
-                "speed/utilisation": utilisation,
-                **phases,
-                "speed/peak_memory_gib": peak_memory_bytes(self.run.device) / 2**30,
-            },
-            out.global_step,
-        )
-        self.bar.set_postfix_str(
-            f"loss {loss:.4f}, lr {out.learning_rate:.2e}, {windows_per_second:.1f} windows/s,"
-            f" {100 * utilisation:.0f} % of matrix rate",
-            refresh=False,
-        )
+        return {
+            "speed/windows_per_second": num_windows / seconds,
+            "speed/tokens_per_second": num_tokens / seconds,
+            "speed/padding_share": 1 - num_tokens / num_positions,
+            "speed/utilisation": operations / seconds / self.matrix_rate,
+            **phases,
+            "speed/peak_memory_gib": peak_memory_bytes(self.run.device) / 2**30,
+        }
 
     def write_settings(self, values: dict[str, Any]) -> None:
-        """Show a run's settings beside its curves."""
+        """Write a run's settings into TensorBoard, beside its curves."""
         text = json.dumps(values, indent=2)
         self.tensorboard.text("config", f"```json\n{text}\n```")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave what is done in here out of the speed; RunStopped if the numbers went bad.
+        """Leave what is done in this context, e.g. an evaluation, out of the speeds.
 
-        A model that went bad is neither scored nor saved.
+        Raises:
+            RunStopped: A loss or a gradient was not finite, so that the model is worth neither an
+                evaluation nor a checkpoint.
         """
         self.rates.pause()
         self.nonfinite.check(self.run.learning_rate(self.run.global_step - 1))
@@ -106,11 +117,11 @@ class TrainingCurves:
         self.rates.resume()
 
     def state_dict(self) -> dict[str, Any]:
-        """The means in progress, so that a resumed run writes the same points."""
+        """Return the means in progress, so that a resumed run writes the same points."""
         return {
             "loss": self.loss.state_dict(),
             "grad_norm": self.grad_norm.state_dict(),
-            "sickness": self.nonfinite.state_dict(),
+            "sickness": self.nonfinite.state_dict(),  # an old name that checkpoints have
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -13,25 +13,25 @@ from qa.metrics.table import score_table
 from qa.outputs.directory import BEST
 from qa.outputs.prediction_files import PREDICTIONS_FILE, read_prediction_file
 
-SAMPLES = 5
+SAMPLES = 5  # questions that are shown with their answers
 
 
 def read_predictions(directory: Path) -> dict[str, str]:
-    """The {id: text} of a run's predictions.json."""
+    """Return the {id: text} of a run's predictions.json."""
     return read_prediction_file(str(directory / PREDICTIONS_FILE))
 
 
 def sample_answers(
     examples: Sequence[Example], predictions: dict[str, str]
 ) -> list[tuple[Example, str]]:
-    """Some examples, evenly spread, with their predicted answers."""
+    """Return some examples, evenly spread over all, with their predicted answers."""
     last = len(examples) - 1
     chosen = sorted({i * last // max(1, SAMPLES - 1) for i in range(SAMPLES)})
     return [(examples[i], predictions.get(examples[i].id, "")) for i in chosen]
 
 
 def samples_as_markdown(samples: Sequence[tuple[Example, str]]) -> str:
-    """The samples as a table for TensorBoard."""
+    """Return the samples as a Markdown table, for TensorBoard."""
     lines = ["| question | gold | predicted |", "|---|---|---|"]
     for example, predicted in samples:
         gold = ", ".join(dict.fromkeys(example.gold_answers))
@@ -42,26 +42,23 @@ def samples_as_markdown(samples: Sequence[tuple[Example, str]]) -> str:
 def final_report(
     directory: Path, recipe: str, tracker: BestTracker, samples: Sequence[tuple[Example, str]]
 ) -> str:
-    """The closing lines of a run."""
+    """Return the closing lines of a run.
+
+    Args:
+        directory: The run's output directory.
+        recipe: Name of the run's recipe; after "quickstart" the report says what to do next.
+        tracker: Knows the best evaluation and its scores.
+        samples: Examples with their predicted answers.
+    """
     lines = [""]
     for example, predicted in samples:
         lines.append(f"Q: {example.question}")
         lines.append(f"   gold: {', '.join(dict.fromkeys(example.gold_answers)) or '(none)'}")
         lines.append(f"   predicted: {predicted or '(none)'}")
     if tracker.best is not None:
-        best = tracker.best
-        found = {
-            name: {
-                key.removeprefix(f"{name}_"): value
-                for key, value in best.items()
-                if key.startswith(f"{name}_")
-            }
-            for name in METRICS
-        }
-        scores = {name: values for name, values in found.items() if values}
         lines.append("")
-        lines.append(f"best by {tracker.metric}: step {int(best['step'])}")
-        lines.append(score_table(scores))
+        lines.append(f"best by {tracker.metric}: step {int(tracker.best['step'])}")
+        lines.append(score_table(scores_by_metric(tracker.best)))
     model = shlex.quote(str(directory / BEST))
     lines.append("")
     lines.append(f"ask it:  python -m qa predict {model} --context '...' --question '...'")
@@ -73,3 +70,14 @@ def final_report(
         )
     lines.append(f"output:  {directory}")
     return "\n".join(lines)
+
+
+def scores_by_metric(record: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Return an evaluation's scores by metric: {"squad2_f1": 80} becomes {"squad2": {"f1": 80}}."""
+    scores: dict[str, dict[str, float]] = {}
+    for metric in METRICS:
+        prefix = f"{metric}_"
+        found = {k.removeprefix(prefix): v for k, v in record.items() if k.startswith(prefix)}
+        if found:
+            scores[metric] = found
+    return scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
@@ -19,16 +19,20 @@ from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.small_bert import small_bert_config
 from qa.models.span_reader import SpanReader
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerFast
+
 
 def read_data(config: Config) -> tuple[list[Example], list[Example]]:
-    """(training, evaluation) examples of the configuration; the second may be empty."""
+    """Return the examples for training and those for evaluation, of which there may be none."""
     data = config.data
     assert data.train_data is not None  # Config checks it
-    times: dict[str, int] = {}
+    repeats: dict[str, int] = {}  # how often an epoch shows a question, if not once
     if data.train_data == EMBEDDED:
         training, evaluation = make_quickstart()
     else:
-        training, times = read_training(data.train_data, split="train", nfc=data.nfc)
+        training, repeats = read_training(data.train_data, split="train", nfc=data.nfc)
         evaluation = []
         if data.holdout is not None:
             training, evaluation = split_holdout(training, data.holdout)
@@ -43,12 +47,14 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
     if evaluation:
         require_answers(evaluation, data.eval_data or data.train_data)
     # Held-out questions are not repeated: a score counts each of them once.
-    training = [e for e in training for _ in range(times.get(e.id, 1))]
+    training = [e for e in training for _ in range(repeats.get(e.id, 1))]
     return training, evaluation
 
 
-def load_model(config: Config, train_examples: list[Example]) -> tuple[Any, SpanReader]:
-    """Tokenizer and model: loaded, or made from the training texts for the embedded model."""
+def load_model(
+    config: Config, train_examples: list[Example]
+) -> tuple[PreTrainedTokenizerFast, SpanReader]:
+    """Load tokenizer and model; for the embedded model make both from the training texts."""
     settings = config.model
     if settings.model == EMBEDDED:
         texts = (text for e in train_examples for text in (e.question, e.context))
@@ -68,8 +74,17 @@ def load_model(config: Config, train_examples: list[Example]) -> tuple[Any, Span
     return tokenizer, model
 
 
-def describe_data(name: str, examples: list[Example], windows: Any, negative_ratio: float) -> str:
-    """A line on a data set: questions, windows, and what should give pause."""
+def describe_data(
+    name: str, examples: list[Example], windows: Dataset, negative_ratio: float
+) -> str:
+    """Return a line on a data set: questions, windows, and what may be wrong with it.
+
+    Args:
+        name: What the line calls the data set.
+        examples: Its examples.
+        windows: The windows of these examples.
+        negative_ratio: Share of the windows without the answer that an epoch trains on.
+    """
     has_answer = np.asarray(windows["has_answer"][:])
     example_index = np.asarray(windows["example_index"][:])
     negatives = int((~has_answer).sum())
@@ -94,5 +109,5 @@ def describe_data(name: str, examples: list[Example], windows: Any, negative_rat
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of weights."""
+    """Return the number of weights."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""What a resumed run must share with the run it continues, and what it may change."""
+"""What a resumed run must share with the run that it continues, and what it may change."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from qa.training.build import Job
 
 
 def run_identity(job: Job) -> dict[str, Any]:
-    """What makes a run this run, as flat plain values."""
+    """Return the values that a resumed run must share with its checkpoint, by name."""
     values = job.config.flat()
-    model = job.reader.model.model.config.to_dict()
+    architecture = job.reader.model.model.config.to_dict()
+    # These depend on where the model was loaded from, and by which version, not on what it is.
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
-        model.pop(name, None)
+        architecture.pop(name, None)
     identity = {
-        "model": digest(model),
+        "model": digest(architecture),
         **job.data_fingerprints,
-        # The windows do not depend on them where the data lists them apart.
+        # Some formats list the gold answers apart from the answers that windows are made of.
         "held-out gold answers": digest([e.gold_answers for e in job.eval_examples]),
         "precision": job.run.precision.name,
         "packed windows": job.reader.model.is_packed,
@@ -33,7 +34,7 @@ def run_identity(job: Job) -> dict[str, Any]:
 
 
 def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:
-    """Raise UserError with a table of the differences, if there are any."""
+    """Raise UserError, with a table of the differences, unless both identities are the same."""
     require(
         current.keys() <= saved.keys(),
         "the checkpoint was made by an older qa, whose runs this one does not continue exactly:"
@@ -54,7 +55,7 @@ def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:
 
 
 def describe_new_length(saved_total: int, run: TrainingRun) -> str | None:
-    """A sentence on what another number of steps does to the schedule; None if it is the same."""
+    """Return a sentence on what the new number of steps does to the schedule; None if it is old."""
     if saved_total == run.total_steps:
         return None
     rate = run.learning_rate(run.global_step)
@@ -67,5 +68,5 @@ def describe_new_length(saved_total: int, run: TrainingRun) -> str | None:
 
 
 def digest(value: Any) -> str:
-    """A short digest of a JSON value."""
+    """Return a short digest of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

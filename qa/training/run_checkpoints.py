@@ -1,4 +1,4 @@
-"""The checkpoints of a run: what they hold, and what a run that is resumed takes from them."""
+"""The checkpoints of a run: what they hold, and how a run is resumed from them."""
 
 from __future__ import annotations
 
@@ -27,19 +27,22 @@ from qa.training.resume import describe_new_length, require_same_run, run_identi
 
 @dataclass(frozen=True)
 class Resumed:
-    """What a resumed run goes on with, besides its loop and its best evaluation."""
+    """What a checkpoint holds besides the state of the loop and the best evaluation."""
 
     curves: dict[str, Any]  # the means in progress
-    evaluation_is_pending: bool  # a signal cut it short
-    evaluation_is_drawn: bool  # but its points are in TensorBoard already
+    evaluation_is_pending: bool  # a signal cut an evaluation short, so it is still to be made
+    evaluation_is_drawn: bool  # that evaluation's points are in TensorBoard already
 
 
 class RunCheckpoints:
     """Saves the whole state of a run, and loads it.
 
+    With many processes every one has RunCheckpoints and calls the same methods; the main one
+    writes.
+
     Args:
-        job: Its loop is saved and loaded.
-        directory: The run's output directory; checkpoints lie in a folder of it.
+        job: The run whose loop is saved and loaded.
+        directory: The run's output directory; the checkpoints are in a folder of it.
         tracker: The best evaluation, saved and loaded with the loop.
     """
 
@@ -49,7 +52,7 @@ class RunCheckpoints:
         self.world = job.run.world
         self.directory = directory
         self.tracker = tracker
-        # Now: transformers adds to a model's configuration when it saves it.
+        # Computed now, since transformers adds to a model's configuration when it saves the model.
         self.identity = run_identity(job)
         output = job.config.output
         self.writer = CheckpointWriter(
@@ -57,11 +60,10 @@ class RunCheckpoints:
         )
 
     def save(self, curves: dict[str, Any], evaluation_is_pending: bool) -> None:
-        """Write a checkpoint; all processes give their part of the state.
+        """Write a checkpoint of the loop, the means in progress and the best evaluation.
 
-        Args:
-            curves: The means in progress.
-            evaluation_is_pending: Whether the evaluation after this step was cut short.
+        All processes must call this, since each holds a part of the state. `evaluation_is_pending`
+        tells that the evaluation after this step was cut short.
         """
         state = {
             "run": self.run.state_dict(),
@@ -84,18 +86,20 @@ class RunCheckpoints:
             self.writer.save(self.run.global_step, state, summary, keep_steps=best_step)
 
     def load_newest(self) -> Resumed | None:
-        """Load the newest whole checkpoint; None if the run was killed before there was any.
+        """Load the newest whole checkpoint; return None if the run was killed before there was any.
 
-        To be called before this run writes to TensorBoard, where it looks for points. UserError if
-        the checkpoint is of another run, or the best model is missing.
+        To be called before this run writes to TensorBoard, where it looks for points.
+
+        Raises:
+            UserError: The checkpoint is of another run, or the best model is missing.
         """
         directory = self.directory / CHECKPOINTS
-        with self.world.main_first():  # it may have to restore one
+        with self.world.main_first():  # the main process may have to restore a checkpoint
             found = restore_checkpoints(directory)
         if not self.world.from_main(found):
             print_main(f"{directory}: no checkpoint yet, starting from the beginning")
             if self.world.is_main:
-                remove(self.directory / TENSORBOARD)  # its points come again
+                remove(self.directory / TENSORBOARD)  # this run writes the same points again
             return None
         path, state = load_newest_checkpoint(directory, report=print_main)
         require("identity" in state, f"{path}: is not a checkpoint of train.py")
@@ -124,20 +128,20 @@ class RunCheckpoints:
 
 
 def run_failed(error: OSError, directory: Path) -> RunStopped:
-    """What ends a run whose system refused something: a write, a read, a worker, the network."""
+    """Return the exception that ends a run after an OSError: of a disk, a worker, the network."""
     place = f": {os.fsdecode(error.filename)}" if error.filename else ""
     reason = f"{error.strerror or error}{place}"
     return RunStopped(f"error: the run failed ({reason}); {where_to_resume(directory)}", 1)
 
 
 def run_stopped(number: signal.Signals, run: TrainingRun, directory: Path) -> RunStopped:
-    """What ends a run after a signal; only the main process has something to say."""
+    """Return the exception that ends a run after a signal; only the main process prints a line."""
     line = f"stopped by {number.name} after step {run.global_step}; {where_to_resume(directory)}"
     return RunStopped(line if run.world.is_main else "", 128 + number)
 
 
 def where_to_resume(directory: Path) -> str:
-    """How to go on with a run that stopped, for the end of a message."""
+    """Return how to go on with a run that stopped, for the end of a message."""
     checkpoints = list_checkpoints(directory / CHECKPOINTS)
     if not checkpoints:
         return "there is no checkpoint yet"

@@ -1,4 +1,4 @@
-"""What surrounds the loop of `train.py`: directory, curves, evaluations, checkpoints, report."""
+"""The session around the loop of train.py: directory, curves, evaluations, checkpoints, report."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from qa.engine.best_tracker import BestTracker
 from qa.engine.json_files import write_json
-from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
 from qa.engine.signals import StopSignals
+from qa.engine.step_output import StepOutput
 from qa.engine.step_trace import StepTrace
 from qa.engine.tensorboard import TensorBoard
 from qa.outputs.directory import CONFIG_FILE, TENSORBOARD, TRACE_FILE, open_output
@@ -23,15 +23,15 @@ from qa.training.validation import Validation
 
 
 class Session:
-    """One run of `train.py` in one output directory.
+    """One run of train.py in one output directory, as a context.
 
     With many processes every one has a Session and calls the same methods; the main one writes.
 
     Args:
-        job: What is trained.
-        signals: Noted while the loop goes on; one of them ends it after the step.
-        resume: Go on from the newest checkpoint in the directory.
-        overwrite: Remove what an earlier run wrote there.
+        job: The run, ready to start.
+        signals: Notes the signals that end the run after the step in progress.
+        resume: Go on from the newest checkpoint in the output directory.
+        overwrite: Remove what an earlier run wrote into the output directory.
         started: `time.perf_counter()` at the program's start.
     """
 
@@ -47,13 +47,13 @@ class Session:
             self._opened = opened.pop_all()
 
     def _open(self, opened: ExitStack, resume: bool, overwrite: bool) -> None:
-        """Open the output directory and load what is to be resumed; `opened` undoes it."""
+        """Open the output directory and load what is to be resumed; closing `opened` undoes it."""
         output, settings = self.job.config.output, self.job.config.flat()
-        is_main, path = self.world.is_main, None
+        is_main, recipe = self.world.is_main, self.job.config.recipe
+        path = Path()
         if is_main:
-            place, recipe = output.output_dir, self.job.config.recipe
-            path = opened.enter_context(open_output(place, recipe, settings, overwrite))
-        self.directory: Path = self.world.from_main(path)
+            path = opened.enter_context(open_output(output.output_dir, recipe, settings, overwrite))
+        self.directory = self.world.from_main(path)
         self.checkpoints = RunCheckpoints(self.job, self.directory, self.tracker)
         opened.callback(self.checkpoints.writer.close)
         resumed = self.checkpoints.load_newest() if resume else None
@@ -82,7 +82,7 @@ class Session:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.bar.close()
-        # After a failed write the last ones to TensorBoard may fail too: the first is to be told.
+        # After a failed write the last ones to TensorBoard may fail too; the first one is reported.
         with suppress(OSError) if isinstance(error, OSError) else nullcontext():
             self._opened.close()
         if isinstance(error, OSError):
@@ -90,11 +90,11 @@ class Session:
 
     @property
     def is_ending(self) -> bool:
-        """Whether early stopping or a signal asks for the end."""
+        """Whether early stopping or a signal ends the run after this step."""
         return self.tracker.should_stop or self.signals.agreed is not None
 
     def print(self, line: str) -> None:
-        """Print a line, once, without tearing the progress bar."""
+        """Print a line in the main process, without tearing the progress bar."""
         if self.world.is_main:
             self.bar.write(line)
 
@@ -102,16 +102,16 @@ class Session:
         """Do the evaluation that a signal cut short before this run was resumed."""
         if self.validation.is_pending:
             self.evaluate()
-            self.save()  # no resume is to do it again
+            self.save()  # so that another resume does not make the evaluation again
 
     def record(self, out: StepOutput) -> None:
-        """Note a step: its figures, a signal that came, a failed write in the background."""
+        """Note a step's figures, a signal that came, and a failed write in the background."""
         if self.curves.num_recorded == 0:
             self.print(f"first step after {time.perf_counter() - self.started:.1f} s")
         self.curves.record(out)
         if self.trace.step():
-            place = self.directory / TRACE_FILE
-            self.print(f"trace of a few steps: {place}; open it in https://ui.perfetto.dev")
+            path = self.directory / TRACE_FILE
+            self.print(f"trace of a few steps: {path}; open it in https://ui.perfetto.dev")
         self.checkpoints.writer.check()
         self.signals.agree(self.world)
 
@@ -128,11 +128,11 @@ class Session:
     def save(self) -> None:
         """Write a checkpoint from which `--resume` continues exactly."""
         with self.curves.paused():
-            self.tensorboard.flush()  # a resumed run relies on every point up to here
+            self.tensorboard.flush()  # a resumed run does not write the points up to here again
             self.checkpoints.save(self.curves.state_dict(), self.validation.is_pending)
 
     def finish(self) -> None:
-        """Write the last files and print the report; RunStopped if a signal ended the run."""
+        """Write the last files and print the report; raise RunStopped if a signal ended the run."""
         self.checkpoints.writer.wait()
         # No process may exit before the checkpoint is written: torchrun kills the rest as soon as
         # one exits.

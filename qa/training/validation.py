@@ -1,4 +1,4 @@
-"""Scores the held-out part: keeps the best model, its predictions, curves and metrics.json."""
+"""The evaluations of a run: they keep the best model, its predictions, curves and metrics.json."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Validation:
         job: The run; without `eval_examples` there is nothing to evaluate.
         directory: The run's output directory.
         tensorboard: Takes the scores' curves.
-        tracker: Knows the best evaluation so far.
+        tracker: Follows the evaluations and knows the best one.
         report: Takes lines for people.
         should_abort: Asked between blocks of questions; true cuts an evaluation short.
-        resumed: What the run goes on with; None if it starts.
+        resumed: What the run goes on with; None if it starts from the beginning.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class Validation:
         self.tracker = tracker
         self.report = report
         self.should_abort = should_abort
-        # A signal cut an evaluation short, which is still to be made ...
+        # Whether a signal cut an evaluation short, so that it is still to be made.
         self.is_pending = resumed is not None and resumed.evaluation_is_pending
-        # ... but its points are in TensorBoard already.
+        # Whether the points of the next evaluation are in TensorBoard already.
         self.is_drawn = resumed is not None and resumed.evaluation_is_drawn
 
     @property
@@ -76,12 +76,13 @@ class Validation:
             if is_best:
                 self.save_best(result.threshold)
                 files.commit()
-        self._tell(result, step, is_best)
+        self._report(result, step, is_best)
 
     def save_best(self, threshold: float | None) -> None:
-        """Write best/; all processes give their part of the weights.
+        """Write best/; all processes must call this, since each may hold a part of the weights.
 
-        threshold: null odds above which the reader leaves a question unanswered; None: never.
+        Of a question whose null odds are above `threshold` the saved Reader says that it has no
+        answer; with None it never does.
         """
         weights = self.job.run.weights()
         if self.job.run.world.is_main:
@@ -94,13 +95,13 @@ class Validation:
                 self.job.reader.save_pretrained(directory, weights)
 
     def samples(self) -> list[tuple[Example, str]]:
-        """Some questions with the best model's answers; [] without a held-out part."""
+        """Return some questions with the best model's answers; [] without a held-out part."""
         if not self.is_wanted:
             return []
         return sample_answers(self.job.eval_examples, read_predictions(self.directory))
 
     def write_metrics(self) -> None:
-        """metrics.json: the best evaluation and all of them."""
+        """Write metrics.json, which holds the best evaluation and all of them."""
         content = {
             "metric_for_best_model": self.tracker.metric,
             "best": self.tracker.best,
@@ -109,6 +110,7 @@ class Validation:
         write_json(self.directory / METRICS_FILE, content)
 
     def _answer(self, files: PredictionFiles) -> Evaluation | None:
+        """Answer and score the held-out questions; return None if that was cut short."""
         job = self.job
         threshold = job.config.decoding.null_score_diff_threshold
         return evaluate(
@@ -118,16 +120,16 @@ class Validation:
             files=files,
             world=job.run.world,
             should_abort=self.should_abort,
-            # A sharded model runs in all processes at once, so all answer the same block.
+            # A sharded model runs in all processes at once, so all must answer the same block.
             shards_blocks=job.config.train.sharding == "none",
             threshold=threshold,
             tunes=threshold is None and has_unanswerable(job.eval_examples),
         )
 
-    def _tell(self, result: Evaluation, step: int, is_best: bool) -> None:
-        """Tell people and TensorBoard of an evaluation."""
+    def _report(self, result: Evaluation, step: int, is_best: bool) -> None:
+        """Report an evaluation to people, TensorBoard and metrics.json."""
         if not self.is_drawn:
-            self._draw(result, step)
+            self._write_curves(result, step)
         self.report(describe_evaluation(result, step, is_best))
         if self.job.run.world.is_main:
             self.write_metrics()
@@ -135,8 +137,8 @@ class Validation:
                 self.tensorboard.text("samples", samples_as_markdown(self.samples()), step)
         self.is_drawn = False
 
-    def _draw(self, result: Evaluation, step: int) -> None:
-        """Add an evaluation's points to the curves."""
+    def _write_curves(self, result: Evaluation, step: int) -> None:
+        """Write an evaluation's points into the curves."""
         points = {"eval/loss": result.eval_loss}
         for name, value in result.metrics_by_score.items():
             if not name.endswith("total"):
@@ -148,7 +150,7 @@ class Validation:
 
 
 def describe_evaluation(result: Evaluation, step: int, is_best: bool) -> str:
-    """A line for people."""
+    """Return a line on an evaluation, for people."""
     main = result.metrics
     share = 100 * result.decode_seconds / result.seconds
     return (

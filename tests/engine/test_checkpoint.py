@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.files import MakesDirectory, read_json
 
 from qa.engine import (
     UserError,
@@ -30,16 +31,6 @@ STATE: dict[str, Any] = {
     "names": ["가", "나"],
     "pair": (1, None),
 }
-
-
-class _Code:
-    """Something whose unpickling makes a directory, as an attacker's would do worse."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.marker),)
 
 
 def names(directory: Path) -> list[str]:
@@ -189,7 +180,7 @@ def test_a_pickle_with_code_is_refused_and_the_code_does_not_run(
     tmp_path: Path, is_plain_pickle: bool
 ) -> None:
     marker = tmp_path / "code-was-run"
-    state = {"model": _Code(marker)}
+    state = {"model": MakesDirectory(marker)}
     path = save_checkpoint(tmp_path / "checkpoints", 7, state, {})
     if is_plain_pickle:
         write_state_with_matching_fingerprint(path, pickle.dumps(state, protocol=2))
@@ -202,7 +193,7 @@ def test_a_pickle_with_code_is_refused_and_the_code_does_not_run(
 def test_the_code_of_that_test_would_run(tmp_path: Path) -> None:
     """Power of the test above."""
     marker = tmp_path / "code-was-run"
-    pickle.loads(pickle.dumps(_Code(marker)))
+    pickle.loads(pickle.dumps(MakesDirectory(marker)))
     assert marker.is_dir()
 
 
@@ -265,7 +256,7 @@ def test_write_json_keeps_the_old_file_if_the_value_cannot_be_written(tmp_path: 
     write_json(path, {"old": 1})
     with pytest.raises(TypeError):
         write_json(path, {"new": object()})
-    assert json.loads(path.read_text(encoding="utf-8")) == {"old": 1}
+    assert read_json(path) == {"old": 1}
     assert names(tmp_path) == ["metrics.json"]
 
 
@@ -277,7 +268,7 @@ def test_write_json_keeps_the_old_file_if_the_disk_fails(
     fail(monkeypatch, "fsync", at_call=1)
     with pytest.raises(OSError, match="no space"):
         write_json(path, {"new": 2})
-    assert json.loads(path.read_text(encoding="utf-8")) == {"old": 1}
+    assert read_json(path) == {"old": 1}
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, function: str, at_call: int) -> None:

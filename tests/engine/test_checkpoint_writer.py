@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import shutil
 import threading
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.files import MakesDirectory, read_json
 
 import qa.engine.checkpoint_writer
 from qa.engine import UserError, list_checkpoints, load_checkpoint, save_checkpoint
@@ -195,16 +195,6 @@ def test_to_host_copies_tensors_and_containers_and_nothing_else() -> None:
 # Loading: 20 kinds of damage and more
 
 
-class _Code:
-    """Something whose unpickling makes a directory, as an attacker's would do worse."""
-
-    def __init__(self, marker: str) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (self.marker,)
-
-
 MARKER = "code-was-run"
 GOOD = {"weights": torch.arange(300.0), "global_step": 5, "names": ["가", "나"]}
 BAD = {"weights": torch.arange(300.0) * 2, "global_step": 9, "names": ["다"]}
@@ -261,7 +251,7 @@ def summary_is(content: bytes) -> Callable[[Path], None]:
 
 def edit_manifest(name: str, value: Any) -> Callable[[Path], None]:
     def damage(path: Path) -> None:
-        summary = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
+        summary = read_json(path / "checkpoint.json")
         summary["files"]["state.pt"][name] = value
         (path / "checkpoint.json").write_text(json.dumps(summary), encoding="utf-8")
 
@@ -289,8 +279,9 @@ def saved_by_torch(value: Any) -> Callable[[Path], bytes]:
     return make
 
 
-def marker_beside(path: Path) -> str:
-    return str(path.parent / MARKER)
+def code(path: Path) -> MakesDirectory:
+    """An object whose unpickling leaves a marker beside the checkpoint."""
+    return MakesDirectory(path.parent / MARKER)
 
 
 def zip_without_the_pickle(path: Path) -> bytes:
@@ -357,9 +348,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "size edited": edit_manifest("size", 1),
     "sha256 edited": edit_manifest("sha256", "0" * 64),
     "sha256 no text": edit_manifest("sha256", None),
-    "code in a state of torch": state_is(saved_by_torch(lambda p: {"w": _Code(marker_beside(p))})),
-    "code in a bare pickle": state_is(lambda p: pickle.dumps(_Code(marker_beside(p)), 2)),
-    "code in a pickle of today": state_is(lambda p: pickle.dumps({"w": _Code(marker_beside(p))})),
+    "code in a state of torch": state_is(saved_by_torch(lambda p: {"w": code(p)})),
+    "code in a bare pickle": state_is(lambda p: pickle.dumps(code(p), 2)),
+    "code in a pickle of today": state_is(lambda p: pickle.dumps({"w": code(p)})),
     "a list for a state": state_is(saved_by_torch(lambda p: [1, 2])),
     "a tensor for a state": state_is(saved_by_torch(lambda p: torch.ones(2))),
     "garbage with its true manifest": state_is(lambda p: b"garbage" * 99),
@@ -409,7 +400,7 @@ def test_there_are_at_least_20_kinds_of_damage_and_the_undamaged_one_is_used(
 
 def test_the_code_of_these_tests_would_run(tmp_path: Path) -> None:
     """Power of the tests with code."""
-    torch.save({"w": _Code(str(tmp_path / MARKER))}, tmp_path / "file")
+    torch.save({"w": MakesDirectory(tmp_path / MARKER)}, tmp_path / "file")
     torch.load(tmp_path / "file", weights_only=False)
     assert (tmp_path / MARKER).is_dir()
 

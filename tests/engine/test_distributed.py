@@ -12,7 +12,7 @@ from support.runs import Launcher, Run, as_rank, free_port
 
 from qa.engine import load_checkpoint
 from qa.engine.distributed import World, join_world
-from qa.engine.loop import split_step
+from qa.engine.micro_batches import split_step
 
 # Trains a small model in fp64 and saves what it saw; run in each process.
 SCRIPT = """

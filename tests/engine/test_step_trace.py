@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.files import as_flags, read_json
 
 import train
 from qa.engine.step_trace import StepTrace
@@ -23,7 +23,7 @@ def work(number: int) -> None:
 
 def steps_in(path: Path) -> set[int]:
     """The steps that a trace holds."""
-    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    events = read_json(path)["traceEvents"]
     names = {str(event.get("name", "")) for event in events}
     return {int(name.removeprefix("work-")) for name in names if name.startswith("work-")}
 
@@ -93,11 +93,10 @@ def test_profile_flag(
         "device": "cpu",
         "output-dir": tmp_path / "run",
     }
-    arguments = [text for name, value in values.items() for text in (f"--{name}", str(value))]
-    assert train.main([*arguments, *["--profile"] * profile]) == 0
+    assert train.main([*as_flags(values), *["--profile"] * profile]) == 0
     path = tmp_path / "run" / "trace.json"
     assert path.exists() == profile
     assert (str(path) in capsys.readouterr().out) == profile
     if profile:
-        events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+        events = read_json(path)["traceEvents"]
         assert any("addmm" in str(event.get("name")) for event in events)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -19,7 +18,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.articles import squad_json
+from support.files import Curves, as_flags, read_curves, read_json, write_squad
 from support.runs import ROOT, Launcher, Run, as_rank, environment, free_port, wait_until
 
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
@@ -45,11 +44,9 @@ def flags(encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[s
 
     Logging, evaluating and saving are out of step.
     """
-    data = tmp_path_factory.mktemp("data") / "squad.json"
-    data.write_text(json.dumps(squad_json(), ensure_ascii=False), encoding="utf-8")
     values = {
         "model": encoder_dir,
-        "train-data": data,
+        "train-data": write_squad(tmp_path_factory.mktemp("data") / "squad.json"),
         "holdout": 0.33,
         "max-seq-length": 32,
         "window-overlap": 6,
@@ -69,7 +66,7 @@ def flags(encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[s
         "precision": "bf16",
         "device": "cpu",
     }
-    return [text for name, value in values.items() for text in (f"--{name}", str(value))]
+    return as_flags(values)
 
 
 @pytest.fixture(scope="module")
@@ -82,18 +79,10 @@ def whole(launcher: Launcher, flags: list[str], tmp_path_factory: pytest.TempPat
     return directory
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
-    """The points of every curve but speeds, as TensorBoard shows them."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(directory / "tensorboard"), size_guidance={"scalars": 0})
-    events.Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("speed/")]
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+def curves(directory: Path) -> Curves:
+    """Every curve except the speeds, which no two runs share."""
+    found = read_curves(directory)
+    return {tag: points for tag, points in found.items() if not tag.startswith("speed/")}
 
 
 def assert_same(value: Any, other: Any, where: str) -> None:

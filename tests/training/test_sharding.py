@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.runs import ROOT
+from support.runs import ROOT, environment, free_port
 
 import train
 from qa.cli.verify_resume import state_differences
@@ -29,17 +28,14 @@ def flags(squad_file: Path, encoder_dir: Path, dropout: str) -> list[str]:
 
 
 def train_sharded(*arguments: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command += [f"--master-port={port}", str(ROOT / "train.py"), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    command += [f"--master-port={free_port()}", str(ROOT / "train.py"), *arguments]
+    variables = {**environment(), "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def final_state(directory: Path) -> dict:
+def final_state(directory: Path) -> dict[str, Any]:
     return load_checkpoint(list_checkpoints(directory / "checkpoints")[-1])
 
 
@@ -79,8 +75,8 @@ def test_sharded_run_resumes_exactly(squad_file: Path, encoder_dir: Path, tmp_pa
     shutil.rmtree(list_checkpoints(cut / "checkpoints")[-1])
     assert len(list_checkpoints(cut / "checkpoints")) == 1
     train_sharded("--resume", "--output-dir", str(cut))
-    states = [final_state(directory)["run"] for directory in (whole, cut)]
-    assert list(state_differences(*states, "run")) == []
+    states = final_state(whole)["run"], final_state(cut)["run"]
+    assert list(state_differences(*states, where="run")) == []
 
 
 def test_one_process_cannot_shard(
