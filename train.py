@@ -37,7 +37,7 @@ def train(command: Command) -> None:
     """Build everything a run needs, then train, log, evaluate and save."""
     started, config = time.perf_counter(), command.config
     print_main(f"qa: recipe {config.recipe}: {describe_recipe(config.recipe)}")
-    check_output(config.output.output_dir, command.resume, command.overwrite)
+    check_output(config.output.output_dir, bool(command.resume), command.overwrite)
     prepare_hub(config.model.model, config.data.train_data, config.data.eval_data)
     with no_collection():
         from qa.engine.signals import StopSignals

@@ -12,6 +12,7 @@ from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser
 from qa.config import Config, config_fields, config_from_flat, read_config_file
 from qa.engine.errors import require
+from qa.outputs.directory import CHECKPOINTS
 from qa.recipes import RECIPES
 
 
@@ -20,7 +21,7 @@ class Command:
     """A parsed command line."""
 
     config: Config
-    resume: bool
+    resume: bool | Path  # True: from the newest checkpoint
     overwrite: bool
 
 
@@ -39,13 +40,32 @@ def parse_arguments(arguments: Sequence[str]) -> Command | None:
     require(not (resume and overwrite), "pass --resume or --overwrite, not both")
     require(recipe is None or config_file is None, "pass --recipe or --config, not both")
     if resume:
+        resume = chosen_checkpoint(resume, options)
         require(options.get("output_dir"), "--resume needs --output-dir: which run to resume")
     base = base_values(options, recipe, config_file, resume)
     return Command(config_from_flat({**base, **options}), resume, overwrite)
 
 
+def chosen_checkpoint(resume: bool | str, flags: dict[str, Any]) -> bool | Path:
+    """Return the checkpoint that --resume names, if it names one; it tells the run's directory."""
+    if isinstance(resume, bool):
+        return resume
+    path = Path(resume)
+    require(
+        path.parent.name == CHECKPOINTS and path.is_dir(),
+        f"{resume}: is no checkpoint; pass RUN/{CHECKPOINTS}/step-00000100 or such, or --resume"
+        " --output-dir RUN for the newest one",
+    )
+    directory = flags.setdefault("output_dir", str(path.parents[1]))
+    require(
+        path.parents[1].resolve() == Path(directory).resolve(),
+        f"{resume}: is not a checkpoint of --output-dir {directory}; leave one of them out",
+    )
+    return path
+
+
 def base_values(
-    flags: dict[str, Any], recipe: str | None, config_file: str | None, resume: bool
+    flags: dict[str, Any], recipe: str | None, config_file: str | None, resume: bool | Path
 ) -> dict[str, Any]:
     """The values that flags are laid over."""
     if config_file is not None:
@@ -85,7 +105,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list-recipes", action="store_true", default=False, help="name them")
     parser.add_argument("--config", default=None, help="start from the config.json of another run")
     parser.add_argument(
-        "--resume", action="store_true", default=False, help="go on from the newest checkpoint"
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="CHECKPOINT",
+        help="go on from the newest checkpoint of output_dir, or from this one",
     )
     parser.add_argument(
         "--overwrite", action="store_true", default=False, help="replace the run in output_dir"

@@ -85,7 +85,7 @@ class TrainingRun:
 
         The state is complete at every yield: what `state_dict` returns there continues exactly.
         """
-        while self.global_step < self.total_steps:
+        while not self.is_finished:
             remaining = self.order(self.epoch)[self.position :]
             size = self.micro_batches_per_step  # the last step of an epoch may have fewer
             steps = [remaining[i : i + size] for i in range(0, len(remaining), size)]
@@ -106,10 +106,15 @@ class TrainingRun:
                 out = self._step(micro_batches, share, len(step))
                 self.clock.stop()
                 yield out
-                if self.global_step == self.total_steps:
+                if self.is_finished:
                     return
             self.epoch += 1
             self.position = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps are made."""
+        return self.global_step >= self.total_steps
 
     @property
     def epochs_consumed(self) -> float:

@@ -89,15 +89,15 @@ def make_output(directory: str | None, recipe: str) -> Path:
 
 @contextmanager
 def open_output(
-    directory: str | None, recipe: str, settings: dict[str, Any], overwrite: bool
+    directory: str | None, recipe: str, settings: dict[str, Any] | None, overwrite: bool
 ) -> Iterator[Path]:
     """Make and lock the directory of a run.
 
     Args:
         directory: Where; a number is added to the recipe's name if None.
         recipe: The recipe's name.
-        settings: Written to config.json at once if there is none, so that a run can be resumed
-            that is killed at any moment.
+        settings: Written to config.json at once, so that the run can be resumed whenever it is
+            killed; None if it is resumed itself, and it is not known yet whether it may be.
         overwrite: Remove what an earlier run wrote there.
     """
     path = make_output(directory, recipe)
@@ -105,7 +105,7 @@ def open_output(
     try:
         if overwrite:
             clear_output(path)
-        if not (path / CONFIG_FILE).exists():
+        if settings is not None:
             write_json(path / CONFIG_FILE, settings)
         yield path
     finally:

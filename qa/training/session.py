@@ -30,13 +30,13 @@ class Session:
     Args:
         job: The run, ready to start.
         signals: Notes the signals that end the run after the step in progress.
-        resume: Go on from the newest checkpoint in the output directory.
+        resume: Go on from the newest checkpoint in the output directory, or from this one.
         overwrite: Remove what an earlier run wrote into the output directory.
         started: `time.perf_counter()` at the program's start.
     """
 
     def __init__(
-        self, job: Job, signals: StopSignals, resume: bool, overwrite: bool, started: float
+        self, job: Job, signals: StopSignals, resume: bool | Path, overwrite: bool, started: float
     ) -> None:
         self.job, self.run, self.world = job, job.run, job.run.world
         self.signals, self.started = signals, started
@@ -46,21 +46,22 @@ class Session:
             self._open(opened, resume, overwrite)
             self._opened = opened.pop_all()
 
-    def _open(self, opened: ExitStack, resume: bool, overwrite: bool) -> None:
+    def _open(self, opened: ExitStack, resume: bool | Path, overwrite: bool) -> None:
         """Open the output directory and load what is to be resumed; closing `opened` undoes it."""
         output, settings = self.job.config.output, self.job.config.flat()
-        is_main, recipe = self.world.is_main, self.job.config.recipe
-        path = Path()
+        is_main, recipe, path = self.world.is_main, self.job.config.recipe, Path()
         if is_main:
-            path = opened.enter_context(open_output(output.output_dir, recipe, settings, overwrite))
+            early = None if resume else settings
+            path = opened.enter_context(open_output(output.output_dir, recipe, early, overwrite))
         self.directory = self.world.from_main(path)
         self.checkpoints = RunCheckpoints(self.job, self.directory, self.tracker)
         opened.callback(self.checkpoints.writer.close)
-        resumed = self.checkpoints.load_newest() if resume else None
-        if is_main:
+        resumed = self.checkpoints.load(resume) if resume else None
+        if is_main and not self.run.is_finished:  # else the settings of before made this run
             write_json(self.directory / CONFIG_FILE, settings)
         step = self.run.global_step
-        self.bar = progress_bar(self.run.total_steps, step, hidden=not is_main)
+        is_shown = is_main and not self.run.is_finished
+        self.bar = progress_bar(self.run.total_steps, step, hidden=not is_shown)
         self.trace = StepTrace(self.directory / TRACE_FILE if output.profile and is_main else None)
         opened.callback(self.trace.close)
         self.tensorboard = TensorBoard(self.directory / TENSORBOARD if is_main else None, step)
@@ -99,7 +100,8 @@ class Session:
             self.bar.write(line)
 
     def finish_interrupted_evaluation(self) -> None:
-        """Do the evaluation that a signal cut short before this run was resumed."""
+        """Do the evaluation that the run which is resumed still owes, and restore a lost best/."""
+        self.validation.restore_best()
         if self.validation.is_pending:
             self.evaluate()
             self.save()  # so that another resume does not make the evaluation again
