@@ -170,12 +170,17 @@ def test_each_epoch_trains_on_its_own_order() -> None:
 def test_learning_rates_are_those_of_transformers() -> None:
     run = make_run(learning_rate=0.1, warmup_ratio=0.3)  # 14 steps, 5 of them warm-up
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    schedule = get_cosine_schedule_with_warmup(optimizer, 5, 14)
-    before = weights(run)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 6, 15)
     for step, out in enumerate(run.steps()):
-        assert out.learning_rate == 0.1 * schedule.lr_lambdas[0](step)
-        if step == 0:
-            assert_same_weights(run, before)  # the first rate of a warm-up is 0
+        assert out.learning_rate == 0.1 * schedule.lr_lambdas[0](step + 1)  # not its rate of 0
+
+
+def test_a_run_of_one_step_trains() -> None:
+    run = make_run(learning_rate=0.1, warmup_ratio=0.1, max_steps=1)
+    before = weights(run)
+    (out,) = run.steps()
+    assert out.learning_rate == 0.05
+    assert all(not torch.equal(value, before[name]) for name, value in weights(run).items())
 
 
 @pytest.mark.parametrize(
