@@ -76,7 +76,7 @@ sys.exit(0)
 """
 
 
-def start(launcher: Launcher, size: int, options: dict[str, Any]) -> list[Run]:
+def start_processes(launcher: Launcher, size: int, options: dict[str, Any]) -> list[Run]:
     """The processes of a run, as torchrun starts them."""
     port = free_port()
     script = f"options = {options!r}\n{SCRIPT}"
@@ -94,7 +94,7 @@ def train(
     dropout: float = 0.0,
     max_grad_norm: float = 1.0,
 ) -> Path:
-    """Train from the start, or from a checkpoint, until a step of 9; returns its checkpoint."""
+    """Train from the start or from a checkpoint until a step of 9; return its checkpoint."""
     options = {
         "accumulation": accumulation,
         "load": str(load) if load else None,
@@ -104,7 +104,7 @@ def train(
         "dropout": dropout,
         "max_grad_norm": max_grad_norm,
     }
-    runs = start(launcher, size, options)
+    runs = start_processes(launcher, size, options)
     assert [run.wait() for run in runs] == [0] * size, [run.stderr for run in runs]
     if size == 2:
         assert json.loads(runs[0].stdout) == [[[3, 20], 0], [[3, 20], 0]]
@@ -139,7 +139,7 @@ def rows_by_step(path: Path, accumulation: int) -> list[list[int]]:
             for rank in range(size):
                 own = len(range(rank, count, size))
                 rows += [r for _ in range(own) for r in remaining[rank].pop(0)]
-                if own == 0:  # lends a hand
+                if own == 0:  # it repeated one of the others, with weight 0
                     remaining[rank].pop(0)
             steps.append(sorted(rows))
             left -= count
@@ -206,9 +206,10 @@ def test_two_processes_resume_bit_for_bit_with_dropout(launcher: Launcher, tmp_p
 
 
 def test_a_process_that_fails_ends_the_other(launcher: Launcher, tmp_path: Path) -> None:
-    options = {"accumulation": 1, "load": None, "save": str(tmp_path), "until": 9, "total": 9}
+    options: dict[str, Any] = {"accumulation": 1, "load": None, "save": str(tmp_path)}
+    options |= {"until": 9, "total": 9}
     options |= {"dropout": 0.0, "max_grad_norm": 1.0, "fail_at": 3}
-    runs = start(launcher, 2, options)
+    runs = start_processes(launcher, 2, options)
     assert 0 not in [run.wait() for run in runs]
     assert "rank 1 is broken" in runs[1].stderr
     assert list(tmp_path.iterdir()) == []

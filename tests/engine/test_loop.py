@@ -11,21 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.regression import (
+    MICRO_BATCHES,
+    collate,
+    make_dataset,
+    make_model,
+    make_run,
+    order,
+    squared_error,
+)
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
-from qa.engine import (
-    TrainConfig,
-    TrainingRun,
-    UserError,
-    load_checkpoint,
-    save_checkpoint,
-    seed_everything,
-)
-
-ITEMS = 13
-BATCH_SIZE = 2
-MICRO_BATCHES = 7  # of an epoch: six full ones and a shorter one
+from qa.engine import TrainConfig, TrainingRun, UserError, load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -42,43 +40,11 @@ class Figures:
     is_last: bool
 
 
-def make_model(width: int = 8) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(4, width), nn.Dropout(0.3), nn.LayerNorm(width), nn.Tanh(), nn.Linear(width, 1)
-    )
-
-
-def order(epoch: int) -> list[list[int]]:
-    shuffled = np.random.default_rng([5, epoch]).permutation(ITEMS).tolist()
-    return [shuffled[i : i + BATCH_SIZE] for i in range(0, ITEMS, BATCH_SIZE)]
-
-
-def make_dataset() -> list[torch.Tensor]:
-    return list(torch.randn(ITEMS, 5, generator=torch.Generator().manual_seed(1)))
-
-
-def collate(items: list[torch.Tensor]) -> dict[str, Any]:
-    rows = torch.stack(items)
-    return {"x": rows[:, :4], "y": rows[:, 4], "num_items": len(items), "num_values": rows.numel()}
-
-
 def noisy_collate(items: list[torch.Tensor]) -> dict[str, Any]:
     """Draws from every generator that a run has to restore, apart from dropout's."""
     batch = collate(items)
     noise = random.random() + np.random.random() + torch.rand(())
     return {**batch, "x": batch["x"] + 0.1 * noise}
-
-
-def squared_error(model: nn.Module, batch: Any) -> torch.Tensor:
-    return ((model(batch["x"]).squeeze(-1) - batch["y"]) ** 2).sum()
-
-
-def make_run(model_seed: int = 0, collate_fn: Any = collate, **settings: Any) -> TrainingRun:
-    seed_everything(model_seed)
-    values = {"precision": "fp32", "device": "cpu", "learning_rate": 0.05, **settings}
-    return TrainingRun(
-        make_model(), squared_error, make_dataset(), order, collate_fn, TrainConfig(**values)
-    )
 
 
 def figures(run: TrainingRun) -> Iterator[Figures]:

@@ -21,7 +21,7 @@ KINDS = ["cosine", "linear", "constant"]
 
 
 def reference(kind: str, warmup: int, total: int) -> Callable[[int], float]:
-    """transformers' factor as a function of the step."""
+    """The factor of transformers as a function of the step."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     if kind == "constant":
         schedule = get_constant_schedule_with_warmup(optimizer, warmup)

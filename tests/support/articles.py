@@ -1,4 +1,4 @@
-"""The texts that tests read, and where the real data lies if it is there."""
+"""The texts that tests read, and the paths of real data, which may be absent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ARTICLES: list[tuple[str, str, list[tuple[str, str]]]] = [
         [("달맞이 축제가 열리는 달은?", "9월"), ("축제는 무엇으로 끝나는가?", "씨름")],
     ),
 ]
-"""title, context, (question, answer) pairs; each answer's first occurrence is meant."""
+"""(title, context, (question, answer) pairs); an answer is its first occurrence in the context."""
 
 
 def squad_json() -> dict[str, Any]:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# In a prelude: hooks(step) is called after each step, before the session looks at it.
+# In a prelude: hook(session, step) is called after each step, before the session looks at it.
 HOOK = """
 import os, shutil, signal, time
 from pathlib import Path
@@ -42,7 +43,7 @@ Session.record = record_with_hook
 def flags(encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """12 steps of 3 micro-batches, 2 in the last of an epoch; bf16, dropout as in BertConfig: 0.1.
 
-    Logging, evaluating and saving are out of step.
+    Logging, evaluating and saving happen at different intervals.
     """
     values = {
         "model": encoder_dir,
@@ -399,6 +400,11 @@ def hook(session, step):
     assert leftovers(directory) == []
 
 
+def has_begun(run: Run) -> bool:
+    """Whether a run has opened its output directory, or failed."""
+    return "output: " in run.stdout or bool(run.error_lines)
+
+
 @pytest.mark.parametrize("save", ["--no-async-save", "--async-save"])
 def test_killed_again_and_again_at_random(
     save: str, launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
@@ -409,13 +415,13 @@ def test_killed_again_and_again_at_random(
     own = ["--output-dir", str(directory)]
     kills, code = 0, None
     while code != 0:
-        has_begun = (directory / "checkpoints").is_dir()
-        arguments = [*flags, *own, "--resume"] if has_begun else [*flags, *own, "--overwrite"]
+        can_resume = (directory / "checkpoints").is_dir()
+        arguments = [*flags, *own, "--resume" if can_resume else "--overwrite"]
         run = launcher.start([*arguments, save, "--num-workers", "2"])
         if kills < 4:
             # Before anything is written there is nothing to lose: most kills come after that.
             if generator.random() < 0.8:
-                wait_until(lambda run=run: "output: " in run.stdout or run.error_lines, run)
+                wait_until(partial(has_begun, run), run)
             time.sleep(generator.uniform(0, 0.5))
             run.kill(signal.SIGKILL)
             kills += 1
@@ -469,7 +475,7 @@ def hook(session, step):
     assert_same_run(directory, whole)
 
 
-# Numbers that are none
+# Losses and weights that are not finite
 
 
 BREAK_THE_WEIGHTS = (
@@ -493,7 +499,7 @@ def hook(session, step):
     ],
     ids=["found when saving", "found when saving, rarely logged", "found when evaluating"],
 )
-def test_a_loss_that_is_no_number_ends_the_run(
+def test_a_loss_that_is_not_finite_ends_the_run(
     extra: list[str], newest: str, launcher: Launcher, flags: list[str], tmp_path: Path
 ) -> None:
     """Step 6 is the first with broken weights; the model that was best before is kept."""
@@ -744,10 +750,10 @@ def test_torchrun_with_two_processes_is_the_same_run(
     assert len(list((directory / "tensorboard").iterdir())) == 1
     assert sorted(p.name for p in directory.iterdir()) == sorted(p.name for p in alone.iterdir())
     lines = [line for line in done.stdout.splitlines() if line.strip()]
-    said = [
+    reports = [
         line for line in lines if re.match(r"qa:|training:|held out:|model:|step |output: ", line)
     ]
-    assert sorted(set(said)) == sorted(said), "a line was printed by more than one process"
+    assert sorted(set(reports)) == sorted(reports), "a line was printed by more than one process"
 
 
 def test_a_signal_to_one_of_two_processes_stops_both_and_one_process_goes_on(
