@@ -170,7 +170,7 @@ def test_a_new_checkpoint_survives_newer_ones_that_were_damaged(tmp_path: Path) 
 
 
 def test_a_half_written_checkpoint_of_a_killed_run_is_cleared_away(tmp_path: Path) -> None:
-    """However far the killed run was: no save may ever come to that step again."""
+    """Whatever its step, since no later save may ever come to that step again."""
     half = tmp_path / ".step-00000003.tmp"
     half.mkdir()
     (half / "state.pt").write_bytes(b"half")
@@ -392,7 +392,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
 def test_there_are_at_least_20_kinds_of_damage_and_the_undamaged_one_is_used(
     tmp_path: Path,
 ) -> None:
-    """Power of the test above."""
+    """Otherwise the test above would prove little."""
     assert len(DAMAGES) >= 20
     newest = make_checkpoints(tmp_path)
     path, state = load_newest_checkpoint(tmp_path, report=lambda line: pytest.fail(line))
@@ -401,7 +401,7 @@ def test_there_are_at_least_20_kinds_of_damage_and_the_undamaged_one_is_used(
 
 
 def test_the_code_of_these_tests_would_run(tmp_path: Path) -> None:
-    """Power of the tests with code."""
+    """Otherwise the tests with code would prove nothing."""
     torch.save({"w": MakesDirectory(tmp_path / MARKER)}, tmp_path / "file")
     torch.load(tmp_path / "file", weights_only=False)
     assert (tmp_path / MARKER).is_dir()
@@ -409,7 +409,7 @@ def test_the_code_of_these_tests_would_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["state.pt", "checkpoint.json"])
 def test_files_swapped_between_two_checkpoints(name: str, tmp_path: Path) -> None:
-    """Both are wrong then; the third, older one is used."""
+    """Both are damaged then; the third one, which is older, is used."""
     newest = make_checkpoints(tmp_path)
     save_checkpoint(tmp_path, 7, {"global_step": 7}, {"epoch": 0.7})
     swap(name)(newest)
@@ -430,7 +430,7 @@ def test_a_file_in_the_place_of_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_folders_with_similar_names_are_no_checkpoints(tmp_path: Path) -> None:
-    """What a killed run or a person left: not used, not in the way."""
+    """A killed run or a person may leave such folders."""
     newest = make_checkpoints(tmp_path)
     for name in (".step-00000011.tmp", ".step-00000012.removed", "step-00000013-backup"):
         shutil.copytree(newest, tmp_path / name)

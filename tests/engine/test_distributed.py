@@ -127,7 +127,7 @@ def assert_close(path: Path, other: Path) -> None:
 
 
 def rows_by_step(path: Path, accumulation: int) -> list[list[int]]:
-    """The rows that each step consumed, over all processes, sorted; repeats would show."""
+    """The rows that each step consumed over all processes, sorted, with any repetition."""
     per_rank = load_checkpoint(path)["seen"]
     size = len(per_rank)
     remaining = [list(batches) for batches in per_rank]
@@ -180,7 +180,7 @@ def test_two_processes_that_accumulate_over_a_ragged_step(
 def test_two_one_two_processes_are_an_uninterrupted_run(
     launcher: Launcher, alone: Path, tmp_path: Path
 ) -> None:
-    """Broken off in the middle of an epoch and at the end of one."""
+    """The run is broken off in the middle of an epoch, and again at the end of one."""
     path = train(launcher, tmp_path / "a", 2, 1, until=3)
     path = train(launcher, tmp_path / "b", 1, 2, load=path, until=8)
     path = train(launcher, tmp_path / "c", 2, 1, load=path)
@@ -188,7 +188,7 @@ def test_two_one_two_processes_are_an_uninterrupted_run(
 
 
 def test_two_processes_resume_bit_for_bit_with_dropout(launcher: Launcher, tmp_path: Path) -> None:
-    """Each one's own random numbers go on where they were."""
+    """The random numbers of each process go on where they were."""
     whole = train(launcher, tmp_path / "whole", 2, 1, dropout=0.5)
     path = train(launcher, tmp_path / "a", 2, 1, until=5, dropout=0.5)
     path = train(launcher, tmp_path / "b", 2, 1, load=path, dropout=0.5)

@@ -54,7 +54,10 @@ def figures(run: TrainingRun) -> Iterator[Figures]:
 
 
 def train(run: TrainingRun) -> tuple[list[Figures], dict[str, torch.Tensor]]:
-    """Its steps and its last weights. Runs share the global generators: make one, then train it."""
+    """Train a run; return its steps and its last weights.
+
+    Runs share the global generators, so a run is made and trained before the next one is made.
+    """
     return list(figures(run)), weights(run)
 
 
@@ -174,7 +177,7 @@ def test_resuming_at_any_step_equals_not_stopping(
 
 @pytest.mark.parametrize("stop", [3, 7])
 def test_a_run_that_was_really_broken_off_resumes_with_workers(tmp_path: Path, stop: int) -> None:
-    """Inside an epoch and at its end, while workers have already prepared batches ahead."""
+    """Inside an epoch and at its end; workers have prepared the next batches by then."""
     expected, last = train(make_run(num_workers=2))
     broken_off = make_run(num_workers=2)
     for step in figures(broken_off):
@@ -217,7 +220,7 @@ def test_an_evaluation_between_steps_changes_nothing() -> None:
 
 
 def test_dropout_is_on_while_training() -> None:
-    """Power of the tests above: dropout draws from the generators that are restored."""
+    """Otherwise the tests above would prove less: dropout draws from the restored generators."""
     losses = set()
     for seed in (0, 1, 2):
         run = make_run()
@@ -228,7 +231,7 @@ def test_dropout_is_on_while_training() -> None:
 
 @pytest.mark.parametrize(("before", "after"), [("fp32", "fp16"), ("fp16", "fp32")])
 def test_a_run_goes_on_in_another_precision(before: str, after: str) -> None:
-    """The precision "auto" may mean another one on the machine that resumes."""
+    """The precision "auto" may mean another format on the machine that resumes."""
     run = make_run(precision=before)
     next(run.steps())
     state = run.state_dict()
@@ -241,7 +244,7 @@ def test_a_run_goes_on_in_another_precision(before: str, after: str) -> None:
     ("other", "named"), [(make_model(9), "0.bias"), (nn.Sequential(nn.Linear(4, 1)), "0.bias")]
 )
 def test_a_checkpoint_of_another_model_is_refused(other: nn.Module, named: str) -> None:
-    """By the name of the first parameter that differs, before anything is changed."""
+    """The message names the first parameter that differs, and nothing has been changed."""
     run = make_run()
     before = weights(run)
     state = {**run.state_dict(), "model": other.state_dict()}

@@ -28,7 +28,7 @@ def test_positive_finite_and_without_a_draw(
 
 
 def test_best_of_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three products of 4, 2 and 8 s, then the time is over."""
+    """There are three products, of 4, 2 and 8 s, before the time is over."""
     now = iter([0.0, 0.0, 0.0, 4.0, 4.0, 4.0, 6.0, 6.0, 6.0, 14.0, 14.0])
     monkeypatch.setattr("qa.engine.matrix_rate.SECONDS", 10.0)
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))

@@ -145,7 +145,7 @@ class Event:
         self.stream.passed = max(self.stream.passed, self.number)
 
     def elapsed_time(self, end: Event) -> float:
-        """In ms; CUDA too refuses to say it of what has not taken place."""
+        """In ms; like CUDA's it needs both events to have taken place."""
         assert max(self.number, end.number) <= self.stream.passed
         return 1000.0 * (end.number - self.number)
 

@@ -54,7 +54,7 @@ def test_equals_transformers_for_any_length(kind: str, total: int, data: st.Data
 
 
 def test_factors_step_by_step() -> None:
-    """By hand: two steps up, four steps down half a cosine, whose middle is one half."""
+    """Computed by hand: two steps up, then four down half a cosine, whose middle is 1/2."""
     factors = [lr_factor(step, kind="cosine", warmup=2, total=6) for step in range(7)]
     half = 2**-0.5
     expected = [0, 0.5, 1, (1 + half) / 2, 0.5, (1 - half) / 2, 0]

@@ -144,7 +144,7 @@ def test_any_split_of_the_items_gives_the_step_of_one_big_batch(
 
 
 def test_the_mean_is_over_items_and_not_over_micro_batches() -> None:
-    """Power of the test above: averaging the means of unequal parts would be seen."""
+    """The test above can tell the difference: a mean of the means of unequal parts is another."""
     model = make_model()
     parts = cut(make_items(3), (8, 1, 4))
     with torch.no_grad():
