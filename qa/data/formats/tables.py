@@ -104,7 +104,7 @@ def require_columns(names: list[str], where: str, labelled: bool, one_answer: bo
 
 
 def _from_text(row: dict[str, str]) -> dict[str, Any]:
-    """Return the cells, all of them text in CSV, with None for empty ones and answer_start as int."""
+    """Return the cells, which CSV has as text, with None for no answer and answer_start as int."""
     values: dict[str, Any] = dict(row)
     start = row.get("answer_start", "").strip()
     # pandas writes 5.0 where another row of the column is empty.
