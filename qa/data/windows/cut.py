@@ -123,7 +123,7 @@ def token_table(questions: Tokens, contexts: Tokens, template: Template) -> dict
 
 
 def count_slices(num_tokens: np.ndarray, capacity: np.ndarray, overlap: int) -> np.ndarray:
-    """Return (E,) how many slices of `capacity` that share `overlap` cover all tokens, 1 or more."""
+    """Return (E,) the slices of `capacity` that share `overlap` cover all tokens; 1 or more."""
     step = capacity - overlap
     assert (step > 0).all(), "check_options was not called"
     counts: np.ndarray = 1 + np.maximum(0, -((capacity - num_tokens) // step))
