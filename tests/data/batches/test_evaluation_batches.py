@@ -58,7 +58,7 @@ def test_batches_are_those_of_first_fit(lengths: list[int], max_tokens: int) -> 
 
 
 class Counted(int):
-    """A length that counts how often one is compared with a batch's room."""
+    """A length that counts how often one is compared with the capacity of a batch."""
 
     comparisons = 0
 
@@ -79,7 +79,7 @@ class Counted(int):
         return self._count(other, operator.ge)
 
 
-def test_windows_of_a_long_document_are_dealt_out_at_once() -> None:
+def test_windows_of_a_long_document_are_distributed_quickly() -> None:
     """Nearly all are full. Looking at every batch for every one took 10 million comparisons."""
     lengths = [Counted(length) for length in [*[384] * 10_000, *range(100, 384)]]
     Counted.comparisons = 0

@@ -9,7 +9,7 @@ from unicodedata import normalize
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.articles import ARTICLES
+from support.articles import article_examples
 from support.offsets import measured
 
 from qa.data.doctor.mend import (
@@ -28,11 +28,7 @@ from qa.data.formats.json_rows import json_rows
 from qa.data.formats.row_to_example import to_example
 from qa.data.offsets import UNITS
 
-GOOD = [
-    Example(f"{n}-{i}", question, context, (answer,), (context.index(answer),), title)
-    for n, (title, context, pairs) in enumerate(ARTICLES)
-    for i, (question, answer) in enumerate(pairs)
-]
+GOOD = article_examples()
 
 
 def decomposed(example: Example) -> Example:
