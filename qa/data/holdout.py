@@ -36,5 +36,5 @@ def split_holdout(examples: list[Example], fraction: float) -> tuple[list[Exampl
 
 
 def is_held_out(number: int, share: Fraction) -> bool:
-    """Return whether article `number` (from 0) brings the held-out ones up to ceil(n * share)."""
+    """Return whether article `number`, from 0, must be held out to reach ceil(n * share)."""
     return ceil((number + 1) * share) > ceil(number * share)

@@ -92,7 +92,7 @@ def original_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[in
 
 @lru_cache(maxsize=8)  # for the reason given at `compose`
 def _cuts(text: str) -> tuple[list[int], list[int]] | None:
-    """Return where the composed text can be cut, and these cuts in `text`; None if it was NFC."""
+    """Return where the composed text can be cut, and these cuts in `text`; None if that is NFC."""
     _, new_offsets = compose(text)
     if new_offsets is None:
         return None

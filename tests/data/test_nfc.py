@@ -79,7 +79,7 @@ def test_original_spans_by_hand() -> None:
 
 
 def test_the_second_question_about_a_document_is_cheap() -> None:
-    """What was found out about its text is kept: nothing as long as it is made again."""
+    """What was computed for its text is cached: nothing as long as the text is made again."""
     text = normalize("NFD", "강나루는 화가이다. " * 2000)
     original_spans(text, [(0, 1)])
     tracemalloc.start()
@@ -185,7 +185,7 @@ def test_two_possible_places_are_none() -> None:
 
 
 def test_a_decomposed_file(tmp_path: Path) -> None:
-    """Read as it is where its offsets count it; --nfc composes it; what does not fit is named."""
+    """Read as it is if its offsets count it; --nfc composes it; a mixture is an error."""
     path = tmp_path / "a.json"
     expected = tmp_path / "expected.json"
     expected.write_text(json.dumps(squad_json()))

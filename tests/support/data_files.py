@@ -54,7 +54,7 @@ def zip_bytes(members: dict[str, bytes]) -> bytes:
 
 
 def korquad2(articles: slice = slice(None)) -> bytes:
-    """The articles as KorQuAD 2.x has them: one document, one answer a question."""
+    """The articles as KorQuAD 2.x has them: one context an article, one answer a question."""
     data = []
     for n, (title, context, pairs) in list(enumerate(ARTICLES))[articles]:
         qas = [
@@ -74,7 +74,7 @@ def korquad2(articles: slice = slice(None)) -> bytes:
 
 
 def mrqa() -> bytes:
-    """The articles as MRQA has them; the ends of its spans are inside."""
+    """The articles as MRQA has them; a span names its first and its last character."""
     lines: list[Any] = [{"header": {"dataset": "강", "split": "train"}}]
     for n, (_, context, pairs) in enumerate(ARTICLES):
         qas = []

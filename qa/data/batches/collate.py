@@ -71,7 +71,7 @@ def pack_offsets(windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def find_reach(starts: np.ndarray, ends: np.ndarray) -> int:
-    """Return the largest distance of two tokens that share a character, 0 if none do."""
+    """Return how far apart two tokens of a window that share a character can be, 0 if none do."""
     covering = np.flatnonzero(starts < ends)  # special and empty tokens cover nothing
     end_so_far = np.maximum.accumulate(np.where(starts < ends, ends, 0))
     earliest = np.searchsorted(end_so_far, starts[covering], side="right")

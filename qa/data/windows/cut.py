@@ -1,7 +1,7 @@
 """Cuts tokenised contexts into windows, those of many questions at a time.
 
-A window is prefix, question, middle, a slice of the context, suffix; prefix, middle and suffix are
-special tokens. All of these are ranges of one table of tokens, so windows are made by indexing it.
+A window is prefix, question, middle, a slice of the context, suffix; the first, third and last are
+special tokens. All five are ranges of one table of tokens, so windows are made by indexing it.
 E: examples, W: windows, M: tokens of the table, N: tokens of all windows.
 """
 
@@ -123,9 +123,10 @@ def token_table(questions: Tokens, contexts: Tokens, template: Template) -> dict
 
 
 def count_slices(num_tokens: np.ndarray, capacity: np.ndarray, overlap: int) -> np.ndarray:
-    """Return (E,) the slices of `capacity` that share `overlap` cover all tokens; 1 or more."""
+    """Return (E,) how many slices, each sharing `overlap` with the next, cover all tokens."""
     step = capacity - overlap
     assert (step > 0).all(), "check_options was not called"
+    # At least one, also for a context without tokens.
     counts: np.ndarray = 1 + np.maximum(0, -((capacity - num_tokens) // step))
     return counts
 

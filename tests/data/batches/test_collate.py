@@ -84,7 +84,7 @@ def test_width(lengths: list[int], max_length: int, width: int) -> None:
 
 @settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8))
-def test_slots_lead_each_window_to_a_row_of_its_own(lengths: list[int]) -> None:
+def test_slots_put_each_window_into_a_row_of_its_own(lengths: list[int]) -> None:
     batch = Collator(max_length=40)([window(length) for length in lengths])
     rows = torch.zeros(batch["shape"], dtype=torch.long)
     rows.view(-1)[batch["slots"]] = batch["input_ids"]
@@ -164,12 +164,12 @@ def test_all_positives_and_a_constant_share_of_negatives(ratio: float, negatives
         assert sizes[1:] == [4] * (len(sizes) - 1)
 
 
-def test_negatives_are_drawn_anew_in_each_epoch() -> None:
+def test_negatives_are_drawn_again_in_each_epoch() -> None:
     order = make_order(0.5)
     negatives = set(np.flatnonzero(~order.has_answer).tolist())
     drawn = [frozenset(windows_of(order, epoch)) & negatives for epoch in range(8)]
     assert len(set(drawn)) > 4
-    assert set().union(*drawn) == negatives  # in time every one has its turn
+    assert set().union(*drawn) == negatives  # each is drawn sooner or later
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
@@ -192,7 +192,7 @@ def test_order_does_not_touch_the_global_generators() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_batches_hold_windows_of_like_length() -> None:
+def test_batches_hold_windows_of_similar_length() -> None:
     rng = np.random.default_rng(1)
     lengths = rng.integers(10, 300, 512)
     order = TrainingOrder(lengths, np.ones(512, dtype=bool), 1.0, 8, 0)

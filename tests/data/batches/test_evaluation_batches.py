@@ -34,7 +34,7 @@ def test_every_window_is_in_one_batch_that_holds_it(
 def test_no_window_would_have_fitted_into_an_earlier_batch(
     lengths: list[int], max_tokens: int
 ) -> None:
-    """The rule of first-fit, seen from its outcome."""
+    """What first-fit guarantees, checked on its result."""
     batches = filled_batches(lengths, max_tokens)
     totals = [sum(lengths[index] for index in batch) for batch in batches]
     for number, batch in enumerate(batches):
@@ -90,9 +90,7 @@ def test_windows_of_a_long_document_are_distributed_quickly() -> None:
 
 @settings(deadline=None)
 @given(lengths=LENGTHS, max_tokens=st.integers(50, 120))
-def test_padded_windows_lie_beside_those_of_like_length(
-    lengths: list[int], max_tokens: int
-) -> None:
+def test_padded_batches_hold_windows_of_similar_length(lengths: list[int], max_tokens: int) -> None:
     batches = padded_batches(lengths, max_tokens)
     in_order = [lengths[index] for batch in batches for index in batch]
     assert in_order == sorted(lengths, reverse=True)

@@ -1,4 +1,4 @@
-"""Formats beside plain JSON: each is read as the same examples, or refused in one line."""
+"""Formats besides plain JSON: each is read as the same examples, or refused in one line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ANSWERED = Example("q1", "언제?", CONTEXT, ("1921년",), (5,))
 
 
 def without_content(value: object) -> str | None:
-    """Test names without compressed bytes: these hold the time, and differ between processes."""
+    """Test names without compressed bytes, which hold the time and so differ between processes."""
     return "bytes" if isinstance(value, bytes) else None
 
 
@@ -93,7 +93,7 @@ def test_formats(name: str, content: bytes, tmp_path: Path) -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    """Sorted by name, folders below included; what is no data is passed over."""
+    """Sorted by name, folders below included; files that are no data are skipped."""
     (tmp_path / "2").mkdir()
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "a.json").write_text("{")
@@ -130,7 +130,7 @@ def test_documents_of_korquad2_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_questions_without_an_answer(tmp_path: Path) -> None:
-    """SQuAD 2.0 and KLUE-MRC list what looks like an answer; it is none."""
+    """SQuAD 2.0 and KLUE-MRC list a plausible answer, which is not read as one."""
     answers = [{"text": "1921년", "answer_start": 5}]
     qas = [
         {"id": "1", "question": "?", "answers": [], "is_impossible": True},
@@ -216,8 +216,8 @@ def test_mrqa_scores_count_the_answers_list(tmp_path: Path, capsys: Any) -> None
     assert scores == pytest.approx({"exact_match": 200 / 3, "f1": 280 / 3})
 
 
-def test_other_answers_beside_those_of_mrqa(tmp_path: Path) -> None:
-    """The hub's form has them too; one that is no text is refused."""
+def test_other_answers_besides_the_spans_of_mrqa(tmp_path: Path) -> None:
+    """The hub's form has them too; one that is not a text is refused."""
     found = {"text": ["나루"], "char_spans": [{"start": [4], "end": [5]}]}
     row = {"id": "1", "question": "?", "context": "강, 강나루", "detected_answers": found}
     (tmp_path / "a.parquet").write_bytes(parquet_bytes([{**row, "answers": ["강나루", "나루"]}]))
@@ -262,7 +262,7 @@ def test_long_cells(tmp_path: Path) -> None:
 
 @pytest.fixture
 def csv_limit() -> Iterator[int]:
-    """A limit of the application's own on the cells that csv reads."""
+    """A limit on csv cells that the application itself has set."""
     before = csv.field_size_limit(100)
     yield 100
     csv.field_size_limit(before)
@@ -337,7 +337,7 @@ def cut(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "place"),
+    ("name", "content", "expected"),
     [
         ("a.csv", b"", "found none"),
         (
@@ -424,14 +424,14 @@ def cut(content: bytes) -> bytes:
     ],
     ids=without_content,
 )
-def test_wrong_content(name: str, content: bytes | str, place: str, tmp_path: Path) -> None:
+def test_wrong_content(name: str, content: bytes | str, expected: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as caught:
         read_examples(str(path))
     message = str(caught.value)
     assert message.startswith(str(path))
-    assert place in message
+    assert expected in message
     assert "\n" not in message
     assert len(message) < 600
 
@@ -445,8 +445,8 @@ def test_no_such_file(name: str, tmp_path: Path) -> None:
 def test_archive_with_a_password(tmp_path: Path) -> None:
     """Bit 0 of a member's flags says that it is encrypted."""
     content = bytearray(zip_bytes({"a.json": korquad2()}))
-    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        content[content.index(signature) + place] |= 1
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(UserError, match="password"):
         read_examples(str(tmp_path / "a.zip"))

@@ -1,4 +1,4 @@
-"""Random bytes and damaged files of every format: right examples or one line, nothing else."""
+"""Random bytes and damaged files of every format: right examples or a one-line error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ fuzz = settings(
 
 
 def read_or_refuse(path: Path) -> bool:
-    """Read a file in every way; whether it could be read as it is."""
+    """Read a file in every way; return whether it could be read as it is."""
     read = []
     for labelled, nfc in ((True, False), (True, True), (False, False)):
         message = None

@@ -1,4 +1,4 @@
-"""Reading: every form of file gives the same examples, and every wrong one a single line."""
+"""Reading: every form of file gives the same examples, every wrong file a one-line error."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def nested(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "place"),
+    ("name", "content", "expected"),
     [
         ("a.json", "{not json", "is not JSON"),
         ("a.json", "", "is not JSON"),
@@ -262,13 +262,13 @@ def nested(**changes: Any) -> dict[str, Any]:
         ("a.json", json.dumps(row()) + "\n" + json.dumps(row()), "suffix .jsonl"),
     ],
 )
-def test_wrong_content(name: str, content: Any, place: str, tmp_path: Path) -> None:
+def test_wrong_content(name: str, content: Any, expected: str, tmp_path: Path) -> None:
     path = write(tmp_path / name, content)
     with pytest.raises(UserError) as caught:
         read_examples(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
-    assert place in message
+    assert expected in message
     assert "\n" not in message
     assert len(message) < 600
 
@@ -486,7 +486,7 @@ contents = st.one_of(
 
 
 def read_or_refuse(path: Path) -> None:
-    """Reading gives examples that hold together, or a UserError of one line."""
+    """Read a file: the examples are consistent, or there is a one-line UserError."""
     try:
         examples = read_examples(str(path))
     except UserError as error:

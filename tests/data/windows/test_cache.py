@@ -91,7 +91,7 @@ def test_second_call_does_not_tokenise(tokenizer: Any, tmp_path: Path) -> None:
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 
 
-def test_more_examples_than_one_call_takes(
+def test_more_examples_than_one_tokenizer_call(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 256)
@@ -115,7 +115,7 @@ def test_a_known_fingerprint_names_the_file(tokenizer: Any, tmp_path: Path) -> N
 def test_two_writers_of_one_process_number(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in two containers that share the cache: one writes all of it while the other does."""
+    """As in two containers that share the cache: one writes the whole file while the other does."""
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
     expected = list(iterate_windows(article_examples(), tokenizer, OPTIONS))
     others = []
@@ -182,7 +182,7 @@ def test_a_damaged_file_is_made_again(tokenizer: Any, tmp_path: Path) -> None:
 def test_a_part_of_a_file_is_never_read_as_fewer_windows(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Arrow itself takes a file that ends between two of its parts for a whole one."""
+    """Arrow itself reads a file that is cut off between two of its parts as a shorter one."""
     from datasets import Dataset
 
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
@@ -211,10 +211,10 @@ def test_no_examples_give_no_windows(tokenizer: Any, tmp_path: Path) -> None:
     assert "input_ids" in dataset.column_names
 
 
-def test_failure_on_the_way_leaves_no_file(
+def test_failure_during_writing_leaves_no_file(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fills up after some blocks is said in one line; the next call starts anew."""
+    """A disk that fills up after some blocks is a one-line error; the next call starts again."""
     expected = list(iterate_windows(article_examples(), tokenizer, OPTIONS))
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
     calls = itertools.count(1)
@@ -231,7 +231,7 @@ def test_failure_on_the_way_leaves_no_file(
     assert_same_rows(cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path), expected)
 
 
-def test_cache_that_cannot_be_made_is_said(tokenizer: Any, tmp_path: Path) -> None:
+def test_cache_that_cannot_be_made_is_an_error(tokenizer: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="set HF_DATASETS_CACHE to a directory"):
         cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path / "file")

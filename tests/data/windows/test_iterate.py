@@ -44,7 +44,7 @@ fuzz = settings(
 
 @dataclass
 class Case:
-    """An example, the options it is cut with, and what they come to."""
+    """An example, and how its context is to be cut."""
 
     example: Example
     capacity: int  # tokens of context in a window, if the question is as long as it may be
@@ -99,10 +99,14 @@ def options_for(tokenizer: Any, case: Case) -> WindowOptions:
 
 
 def label_case(tokenizer: Any, case: Case) -> SimpleNamespace:
-    """The case's windows beside what a search by characters says about its answer.
+    """The case's windows, and what a search by characters finds out about its answer.
 
-    a, b: the answer's characters without outer blanks. spans: characters of every context token.
-    touching: the tokens that cover one of the answer's characters. slices: of each window.
+    Returns:
+        a, b: Start and end of the answer, in characters, without outer blanks.
+        spans: (start, end) characters of every token of the context.
+        touching: The tokens that cover one of the answer's characters.
+        windows: Those of `iterate_windows`.
+        slices: The tokens of the context in each window, as a range.
     """
     example = case.example
     a, b = without_blanks(
@@ -175,7 +179,7 @@ def test_label_covers_the_answer_and_no_token_more(any_tokenizer: Any, case: Cas
 @given(case=cases())
 @fuzz
 def test_trims_cut_the_labelled_tokens_to_the_answer(any_tokenizer: Any, case: Case) -> None:
-    """To the first and last of its characters that a token covers, which mostly are all."""
+    """To the first and the last of its characters that a token covers, usually all of them."""
     found = label_case(any_tokenizer, case)
     covered = [
         character
@@ -337,7 +341,7 @@ def test_short_question_leaves_more_capacity_for_the_context(any_tokenizer: Any)
 def test_many_examples_come_in_order_over_calls(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More examples than one tokenizer call takes: the same windows as one by one."""
+    """More examples than one tokenizer call: the same windows as one by one."""
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 256)
     contexts = [context for _, context, _ in ARTICLES]
     examples = [Example(str(i), f"{i} 해는?", contexts[i % 6]) for i in range(600)]

@@ -22,7 +22,7 @@ MOST_EXAMPLES = 256  # instead of EXAMPLES_PER_CALL
 
 
 def make_examples(sizes: list[tuple[int, int]]) -> list[Example]:
-    """Of (length, letter): the same pair is the same context."""
+    """Examples with contexts of (length, letter); the same pair is the same context."""
     return [
         Example(str(i), "q", chr(ord("a") + letter) * length)
         for i, (length, letter) in enumerate(sizes)
