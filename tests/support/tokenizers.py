@@ -28,7 +28,7 @@ def train_wordpiece(lowercase: bool) -> Any:
         vocab_size=400, special_tokens=specials, show_progress=False
     )
     core.train_from_iterator(training_texts(), trainer)
-    cls, sep = core.token_to_id("[CLS]"), core.token_to_id("[SEP]")
+    cls, sep = specials.index("[CLS]"), specials.index("[SEP]")  # specials get the first ids
     core.post_processor = processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls))
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -93,7 +93,7 @@ def train_byte_bpe(composes: bool = False) -> Any:
     )
     core.train_from_iterator(training_texts(), trainer)
     core.post_processor = processors.RobertaProcessing(
-        ("</s>", core.token_to_id("</s>")), ("<s>", core.token_to_id("<s>"))
+        ("</s>", specials.index("</s>")), ("<s>", specials.index("<s>"))
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
