@@ -168,9 +168,9 @@ def test_config_json_gives_the_configuration_of_its_recipe_again(
     assert again == config
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
-def test_the_readme_lists_the_recipes(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["training.md", "training.ko.md"])
+def test_the_page_on_training_lists_the_recipes(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     table = text[text.index("--list-recipes") :].split("\n\n")[1]
     assert re.findall(r"^\| `([a-z0-9-]+)` \|", table, re.MULTILINE) == list(RECIPES)
 

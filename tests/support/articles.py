@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from qa.data.examples import Example
+
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 KORQUAD_FILE = SHARED / "data" / "KorQuAD_v1.0_dev.json"
 BACKBONE = SHARED / "backbones" / "e5-small-ko"
@@ -42,6 +44,15 @@ ARTICLES: list[tuple[str, str, list[tuple[str, str]]]] = [
     ),
 ]
 """(title, context, (question, answer) pairs); an answer is its first occurrence in the context."""
+
+
+def article_examples() -> list[Example]:
+    """`ARTICLES` as examples with ids 0-0, 0-1, 1-0, ...: what every form of them is read as."""
+    return [
+        Example(f"{n}-{i}", question, context, (answer,), (context.index(answer),), title)
+        for n, (title, context, pairs) in enumerate(ARTICLES)
+        for i, (question, answer) in enumerate(pairs)
+    ]
 
 
 def squad_json() -> dict[str, Any]:
