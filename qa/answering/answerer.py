@@ -27,9 +27,10 @@ from qa.engine.errors import require
 from qa.engine.loop import move_to_device
 from qa.engine.precision import Precision
 from qa.models.loss import window_loss
+from qa.models.model_io import SpanScores, model_inputs
 from qa.models.packing.segments import round_coarsely, to_rows
 from qa.models.span_decode import Offsets, Spans, best_spans
-from qa.models.span_reader import SpanReader, SpanScores, model_inputs
+from qa.models.span_reader import SpanReader
 
 WINDOWS_PER_BLOCK = 256  # within which batches are made; a last one need not be full
 

@@ -21,8 +21,10 @@ from qa.data.windows.cut import NO_TRIM
 from qa.engine.errors import UserError
 from qa.models.boundary_head import IGNORE_TRIM, NUM_CHOICES, BoundaryHead, boundary_loss
 from qa.models.loss import IGNORE_POSITION, span_loss, window_loss
+from qa.models.model_io import SpanScores
 from qa.models.packing.segments import Scratch, Segments
-from qa.models.span_reader import BOUNDARY_FILE, SpanReader, SpanScores
+from qa.models.span_reader import SpanReader
+from qa.models.weights import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,7 +57,7 @@ def segments_of(batch: dict[str, Any]) -> Segments:
 
 
 def trims_of(reader: SpanReader, batch: dict[str, Any]) -> torch.Tensor:
-    trims = reader(**batch).trims
+    trims: torch.Tensor | None = reader(**batch).trims
     assert trims is not None
     return trims
 

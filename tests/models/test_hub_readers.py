@@ -18,7 +18,8 @@ from qa.answering.reader import Reader
 from qa.cli.predict import main
 from qa.config import config_from_flat
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
-from qa.models.span_reader import BOUNDARY_FILE, SpanReader
+from qa.models.span_reader import SpanReader
+from qa.models.weights import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -180,7 +180,8 @@ def test_trims_that_are_surely_0_are_whole_tokens(case: Case, choices: int) -> N
 @pytest.mark.parametrize("n_best", [1, 3, 6, 20])
 def test_no_span_is_found_twice_if_there_are_fewer_than_wanted(n_best: int) -> None:
     """3 tokens, 2 long, and the last one's partner would stand behind the window."""
-    case = Case(*torch.zeros(2, 1, 3), side_by_side(torch.ones(1, 3).long()), n_best, 2)
+    start, end = torch.zeros(2, 1, 3)
+    case = Case(start, end, side_by_side(torch.ones(1, 3).long()), n_best, 2)
     found = [span for score, span in rows(case.decode(), 0) if score > -math.inf]
     assert len(found) == len(set(found)) == min(n_best, 5)
 

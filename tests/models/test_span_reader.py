@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {"vocab_size": 60, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
 # Attention by other kernels than transformers': fp32 rounds at 6e-8, logits are of order 1, and two
 # layers make about 1e-6 of it.
-ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
+ROUNDING: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 
 
 @torch.no_grad()
