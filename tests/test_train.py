@@ -24,7 +24,7 @@ import qa
 import qa.cli.evaluate
 import qa.cli.predict
 import train
-from qa.cli import verify_resume
+from qa.cli import run_differences
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
@@ -368,7 +368,7 @@ def test_killed_and_resumed_run_equals_the_whole_one(
     assert resumed.returncode == 0, resumed.stderr
     assert "step-00000005" in resumed.stdout
     assert_same_run(directory, trained)
-    assert list(verify_resume.differences(directory, trained)) == []  # what users verify it with
+    assert list(run_differences.differences(directory, trained)) == []  # what users verify it with
 
 
 def test_resumed_from_an_older_checkpoint_equals_the_whole_run(

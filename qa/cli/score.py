@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def score_files(options: argparse.Namespace) -> None:
-    """Score one prediction file or compare two: print scores, and write metrics.json if asked to."""
+    """Score one prediction file or compare two; write metrics.json if an output is named."""
     names = tuple(dict.fromkeys(options.metric or DEFAULT_METRICS))
     check_flags(options, names)
     predictions = [read_prediction_file(path) for path in options.predictions]
@@ -77,7 +77,7 @@ def score_files(options: argparse.Namespace) -> None:
     for path, probs, texts in zip(options.na_probs or (), na_probs, predictions, strict=False):
         check_na_probs(path, probs, texts, examples)
 
-    probs_or_none = na_probs or [None] * len(predictions)
+    probs_or_none = list(na_probs) if na_probs else [None] * len(predictions)
     threshold = options.na_prob_threshold
     files = [
         score_file(path, names, texts, examples, probs, threshold)

@@ -91,13 +91,12 @@ def check_same_questions(inputs: Sequence[NbestFile]) -> None:
     require(first.line_starts, f"{first.path}: has no questions")
     for other in inputs[1:]:
         for has, lacks in ((first, other), (other, first)):
-            missing = [
-                example_id for example_id in has.line_starts if example_id not in lacks.line_starts
-            ]
+            questions, others = has.line_starts, lacks.line_starts
+            missing = [example_id for example_id in questions if example_id not in others]
             require(
                 not missing,
                 f"{lacks.path}: has no question {missing and missing[0]!r}, unlike {has.path}"
-                f" ({len(missing)} of its {len(has.line_starts)} are missing); pass predictions on the"
+                f" ({len(missing)} of its {len(questions)} are missing); pass predictions on the"
                 " same data",
             )
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from support.runs import ROOT
 
 import train
-from qa.cli.verify_resume import state_differences
+from qa.cli.run_differences import state_differences
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.models.weights import BOUNDARY_FILE
 
