@@ -262,7 +262,7 @@ def test_unanswerable_questions_score_0_where_the_score_knows_none() -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_missing_predictions(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """They count as 0, or are left out, as the official script has it; a note says so."""
+    """They count as 0 or are left out, as in the official script; a note says so."""
     golds = {"q1": ["강"], "q2": ["산"], "q3": ["들"], "q4": ["물"]}
     predictions = {"q1": "강", "q3": "들", "q4": "", "other": "강"}
     scores = score_predictions(name, golds, predictions)

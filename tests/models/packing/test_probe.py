@@ -46,7 +46,7 @@ class Result(NamedTuple):
 
 
 def run(model: Any, with_types: bool, bf16: bool = False) -> Result:
-    """Logits, loss and parameter gradients of a reader or of transformers' model."""
+    """Logits, loss and parameter gradients of a SpanReader or of transformers' model."""
     windows = make_windows(LENGTHS, with_types=with_types)
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -63,7 +63,7 @@ def run(model: Any, with_types: bool, bf16: bool = False) -> Result:
 
 
 def make_pair(kind: str) -> tuple[Any, SpanReader]:
-    """transformers' own model and a reader of a copy of it."""
+    """The model of transformers, and a SpanReader that holds a copy of it."""
     model = make_model(kind)
     return model, SpanReader(copy.deepcopy(model)).eval()
 
@@ -126,7 +126,7 @@ def test_padding_that_is_seen_is_the_models_own(kind: str) -> None:
 
 @pytest.fixture(scope="module")
 def bert_pair() -> tuple[Any, SpanReader]:
-    """A model and its reader, for tests that leave them as they are."""
+    """A model and its SpanReader, for tests that do not change them."""
     return make_pair("bert")
 
 
@@ -173,7 +173,7 @@ def test_transformers_own_forward_is_left_as_it_was(kind: str) -> None:
 
 
 def attend_everywhere(*args: Any, **kwargs: Any) -> Any:
-    """Attention that does not know of windows."""
+    """Attention that ignores where windows end."""
     query, key, value = args[1:4]
     if kwargs.get("segments") is None:
         return attention.segment_attention(*args, **kwargs)
