@@ -55,8 +55,8 @@ class Answerer:
         collator: Makes batches for this model.
         options: How answers are chosen.
         precision: The number format of the products.
-        batch_size: In windows of full length: a batch has capacity for the tokens of so many (on a
-            CPU for 2,048 tokens at most), which shorter windows share.
+        batch_size: In windows of full length: a batch has capacity for the tokens of this many (on
+            a CPU for 2,048 tokens at most), which shorter windows share.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the command lines share: how flags are parsed, and errors for people."""
+"""What the command lines share: how flags are parsed and errors printed."""
 
 from __future__ import annotations
 

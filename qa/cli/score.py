@@ -32,7 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m qa score`."""
     parser = Parser(
         prog="python -m qa score",
-        description="Official scores of prediction files, of whatever program. Two files are"
+        description="Official scores of prediction files, from any program. Two files are"
         " compared by a paired test.",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Scores as lines of text for people."""
+"""Scores as lines of text."""
 
 from __future__ import annotations
 

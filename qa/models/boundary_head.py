@@ -1,8 +1,8 @@
 """Where inside its tokens an answer begins and ends, in characters.
 
 A tokenizer may glue a particle to a noun, so that no token ends where the answer ends. For every
-token this head predicts how many of its characters stand before the answer if the answer begins in
-it (side 0), and how many stand behind the answer if the answer ends in it (side 1).
+token this head predicts how many of its characters come before the answer if the answer begins in
+it (side 0), and how many come after the answer if the answer ends in it (side 1).
 
 N: packed tokens, F: hidden size, E: embedding size, K: choices, 0 to K - 1 characters.
 """

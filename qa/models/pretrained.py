@@ -1,4 +1,4 @@
-"""Finding models and tokenizers in directories and on the hub, with errors for people."""
+"""Finding models and tokenizers in directories and on the hub, with readable errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKENIZER_FILES = (
 
 
 def revision_of(name: str) -> str | None:
-    """Return the commit that a hub id stands for now, so that all its files come from that one.
+    """Return the commit that a hub id names now, so that all files are taken from this commit.
 
     None for a directory. Without a network it is the commit that the hub's cache holds. UserError
     if there is no such model.

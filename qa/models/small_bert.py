@@ -27,6 +27,6 @@ def small_bert_config(tokenizer: PreTrainedTokenizerFast) -> RoFormerConfig:
         attention_probs_dropout_prob=0.0,
         max_position_embeddings=256,
         pad_token_id=tokenizer.pad_token_id,
-        # BERT's 0.02 is meant for width 768; here it would keep attention flat for long.
+        # BERT's 0.02 is meant for width 768; here it would keep attention flat for a long time.
         initializer_range=0.1,
     )

@@ -1,7 +1,7 @@
 """Exact n-best decoding: the best spans over the whole matrix of starts and ends.
 
-A tokenizer may cut a character into several tokens. A span of characters then still stands for one
-pair of tokens, the pair that it would have as a label, so that the n best spans are n different
+A tokenizer may cut a character into several tokens. A span of characters still belongs to one pair
+of tokens only, the pair that it would have as a label, so that the n best spans are n different
 ones.
 
 B: windows, T: tokens, W: widest answer in tokens, N: n-best, K: choices of characters to drop.
@@ -58,8 +58,8 @@ def best_spans(
         offsets: The characters that each token covers.
         n_best_size: Spans to find in each window.
         max_answer_length: Tokens of the longest answer.
-        trims: (B, T, 2, K) log-probability of dropping so many characters at the front of a first
-            token and at the end of a last token; answers are whole tokens if None.
+        trims: (B, T, 2, K) log-probability of dropping 0 to K - 1 characters at the front of a
+            first token and at the end of a last token; answers are whole tokens if None.
     """
     if trims is None:
         trims = start_logits.new_zeros(*start_logits.shape, 2, 1)
@@ -91,7 +91,7 @@ def best_spans(
 def without_shared(
     front: torch.Tensor, back: torch.Tensor, offsets: Offsets
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Set trims to -inf where another token stands for the character that would be first or last.
+    """Set trims to -inf where the character that would be first or last belongs to another token.
 
     As in labels, an answer begins in the first token that covers its first character and ends in
     the last token that covers its last character. `front`, `back`: (B, T, K), also when returned.

@@ -15,7 +15,7 @@ import torch
 # What is compiled for each shape is kept, so numbers of tokens are rounded up to make few shapes.
 ROUND_WIDTH = 16  # a window's tokens in attention: to a multiple of this
 ROUND_TOTAL = 64  # a training batch's tokens: to a multiple of this
-EVAL_STEPS = 8  # an evaluation batch's tokens: to one of so many sizes between powers of 2
+EVAL_STEPS = 8  # an evaluation batch's tokens: to one of this many sizes between powers of 2
 
 
 def round_up(number: int, step: int) -> int:
