@@ -21,17 +21,23 @@ from qa.engine import UserError
 from qa.recipes import RECIPES
 
 COMMANDS = ["recipe", "list-recipes", "config", "resume", "overwrite"]
-SETTINGS = """
-    train-data eval-data holdout nfc max-seq-length window-overlap max-question-length
-    negative-window-ratio max-train-examples max-eval-examples
-    model attention-dropout hidden-dropout character-boundaries head-learning-rate r-drop
-    learning-rate weight-decay num-train-epochs max-steps warmup-ratio lr-scheduler max-grad-norm
-    per-device-train-batch-size gradient-accumulation-steps precision device seed num-workers
-    sharding
-    eval-steps per-device-eval-batch-size metric-for-best-model early-stopping-patience
-    n-best-size max-answer-length null-score-diff-threshold
-    output-dir logging-steps save-steps save-total-limit async-save profile
-""".split()
+# fmt: off
+SETTINGS = [
+    "train-data", "eval-data", "holdout", "nfc", "max-seq-length", "window-overlap",
+    "max-question-length",
+    "negative-window-ratio", "max-train-examples", "max-eval-examples",
+    "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
+    "r-drop",
+    "learning-rate", "weight-decay", "num-train-epochs", "max-steps", "warmup-ratio",
+    "lr-scheduler", "max-grad-norm",
+    "per-device-train-batch-size", "gradient-accumulation-steps", "precision", "device", "seed",
+    "num-workers",
+    "sharding",
+    "eval-steps", "per-device-eval-batch-size", "metric-for-best-model", "early-stopping-patience",
+    "n-best-size", "max-answer-length", "null-score-diff-threshold",
+    "output-dir", "logging-steps", "save-steps", "save-total-limit", "async-save", "profile",
+]
+# fmt: on
 OWN_DATA = ["--model", "m", "--train-data", "t.json"]
 
 
@@ -128,7 +134,7 @@ def test_a_flag_can_take_back_what_a_recipe_set() -> None:
 @pytest.mark.parametrize("text", ["-1e8", "-1E+8", "-100000000", "-.5", "-5.", "-1_000", "-2.5e-3"])
 @pytest.mark.parametrize("flag", ["--null-score-diff-threshold", "--null_score_diff_threshold"])
 def test_negative_numbers_in_any_notation(flag: str, text: str) -> None:
-    """argparse alone takes some of them for flags."""
+    """Some of these argparse alone would take for flags."""
     for flags in ([flag, text], [f"{flag}={text}"]):
         config = parse(*flags, *OWN_DATA)
         assert config.decoding.null_score_diff_threshold == float(text)
@@ -382,7 +388,7 @@ def run_train(flag: str) -> subprocess.CompletedProcess[str]:
         check=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "qa.cli.train_flags" in imported  # so the trace is read aright
+    assert "qa.cli.train_flags" in imported  # so the trace was parsed
     heavy = {"torch", "numpy", "transformers", "datasets", "tqdm", "tensorboard"}
     assert not heavy & {name.partition(".")[0] for name in imported}
     return done

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from support.runs import ROOT, environment, free_port
 
 import train
-from qa.cli.verify_resume import state_differences
+from qa.cli.run_differences import state_differences
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
-from qa.models.span_reader import BOUNDARY_FILE
+from qa.models.weights import BOUNDARY_FILE
 
 
 def flags(squad_file: Path, encoder_dir: Path, dropout: str) -> list[str]:
