@@ -17,7 +17,8 @@ from support.articles import ARTICLES, KORQUAD_FILE, squad_json
 from support.runs import Launcher
 from support.tokenizers import TOKENIZER_KINDS, train_byte_bpe, train_unigram, train_wordpiece
 
-torch.set_num_threads(2)
+# pytest-xdist's workers share the cores already.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,6 +23,8 @@ from qa.engine import (
     seed_everything,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ITEMS = 13
 BATCH_SIZE = 2
 MICRO_BATCHES = 7  # of an epoch: six full ones and a shorter one

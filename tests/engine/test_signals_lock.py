@@ -97,6 +97,7 @@ with StopSignals() as signals:
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGUSR1", "SIGINT")])
 def test_a_second_signal_ends_the_process(first: str, second: str) -> None:
     with child(TAKE_TWO) as process:

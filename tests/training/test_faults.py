@@ -24,7 +24,7 @@ from support.runs import ROOT, Launcher, Run, as_rank, environment, free_port, w
 
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
 # In a prelude: hooks(step) is called after each step, before the session looks at it.
 HOOK = """
