@@ -224,11 +224,11 @@ from pathlib import Path
 from qa.engine.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 if os.fork() == 0:
+    print("ready", flush=True)  # what is registered for forks has run
     for number in range(3):
         os.close(number)
     time.sleep(5)
     os._exit(0)
-print("ready", flush=True)
 time.sleep(50)
 """
 
