@@ -25,6 +25,8 @@ from transformers import get_cosine_schedule_with_warmup
 
 from qa.engine import TrainConfig, TrainingRun, UserError, load_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @dataclass(frozen=True)
 class Figures:

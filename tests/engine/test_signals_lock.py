@@ -97,6 +97,7 @@ with StopSignals() as signals:
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGUSR1", "SIGINT")])
 def test_a_second_signal_ends_the_process(first: str, second: str) -> None:
     with child(TAKE_TWO) as process:
@@ -223,11 +224,11 @@ from pathlib import Path
 from qa.engine.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 if os.fork() == 0:
+    print("ready", flush=True)  # what is registered for forks has run
     for number in range(3):
         os.close(number)
     time.sleep(5)
     os._exit(0)
-print("ready", flush=True)
 time.sleep(50)
 """
 

@@ -24,7 +24,7 @@ from support.runs import ROOT, Launcher, Run, as_rank, environment, free_port, w
 
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
 # In a prelude: hook(session, step) is called after each step, before the session looks at it.
 HOOK = """
@@ -646,6 +646,8 @@ def hook(session, step):
     if step == 7:
         (session.directory / "checkpoints").chmod(0o555)
         if os.geteuid() == 0:
+            import atexit
+            atexit.register(os.seteuid, 0)  # coverage writes its file afterwards
             os.seteuid(65534)
 """
         )
