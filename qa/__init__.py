@@ -12,7 +12,7 @@ __all__ = ["Reader", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Reader`, and with it torch, when it is first asked for (PEP 562)."""
+    """Import `Reader`, and with it torch, when it is first used (PEP 562)."""
     if name != "Reader":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from qa.answering.reader import Reader

@@ -21,7 +21,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command that the first argument names; returns the exit code."""
+    """Run the command that the first argument names, and return the exit code."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in COMMANDS:
         # Only now, since most commands import torch sooner or later.
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def show_help(name: str) -> None:
-    """Print the list of commands; UserError if something else than help was asked for."""
+    """Print the list of commands; UserError if `name` does not ask for help."""
     if name not in ("-h", "--help", "help"):
         raise UserError(f"there is no command {name!r}; there are {', '.join(COMMANDS)}")
     print("usage: qa COMMAND ...        (qa COMMAND --help says more; also python -m qa COMMAND)\n")

@@ -87,9 +87,9 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
         KORQUAD_R_DROP,
     ),
 }
-"""Name -> (a line for people, values)."""
+"""Name -> (a line that describes it, values)."""
 
 
 def describe_recipe(name: str) -> str:
-    """A recipe's line for people."""
+    """Return the line that describes a recipe."""
     return RECIPES[name][0] if name in RECIPES else "your own settings"

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 import torch
 from support.articles import squad_json
+from support.files import as_flags, read_curves, read_json, write_squad
 from support.runs import ROOT
 
 import qa
 import qa.cli.evaluate
 import qa.cli.predict
 import train
-from qa.cli import verify_resume
+from qa.cli import run_differences
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
@@ -33,10 +34,10 @@ from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
-from qa.models.span_reader import BOUNDARY_FILE
+from qa.models.weights import BOUNDARY_FILE
 from qa.training.load import describe_data
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
 HOLDOUT = 0.33  # articles 0 and 3 of the 6
 CONTEXT = "강나루는 1921년에 푸른골에서 태어난 화가이다."
@@ -73,9 +74,7 @@ def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`squad_json()` for the whole module."""
-    path = tmp_path_factory.mktemp("data") / "squad.json"
-    path.write_text(json.dumps(squad_json(), ensure_ascii=False), encoding="utf-8")
-    return path
+    return write_squad(tmp_path_factory.mktemp("data") / "squad.json")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def flags(encoder_dir: Path, data_file: Path) -> list[str]:
         "precision": "fp32",
         "device": "cpu",
     }
-    return [text for name, value in values.items() for text in (f"--{name}", str(value))]
+    return as_flags(values)
 
 
 @pytest.fixture(scope="module")
@@ -126,19 +125,6 @@ def snapshot(directory: Path) -> dict[str, str]:
     return {str(path.relative_to(directory)): sha256(path) for path in files}
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def curve(directory: Path, tag: str) -> list[tuple[int, float]]:
-    """The points of a curve, as TensorBoard shows them."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(directory / "tensorboard"), size_guidance={"scalars": 0})
-    events.Reload()
-    return [(event.step, event.value) for event in events.Scalars(tag)]
-
-
 def held_out_golds(path: Path) -> dict[str, tuple[str, ...]]:
     _, held_out = split_holdout(read_examples(str(path)), HOLDOUT)
     return {example.id: example.answers for example in held_out}
@@ -155,8 +141,9 @@ def assert_same_run(directory: Path, other: Path) -> None:
     weights, other_weights = (load_checkpoint(path)["run"]["model"] for path in (last, other_last))
     assert weights.keys() == other_weights.keys()
     assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    curves, other_curves = read_curves(directory), read_curves(other)
     for tag in ("train/loss", "train/learning_rate", "train/grad_norm", "eval/korquad1_f1"):
-        assert curve(directory, tag) == curve(other, tag), tag
+        assert curves[tag] == other_curves[tag], tag
 
 
 def refusal(
@@ -259,20 +246,21 @@ def test_settings_lie_beside_the_model(trained: Path) -> None:
 
 def test_curves(trained: Path) -> None:
     every_2 = [2, 4, 6, 8, 10, 12]
+    curves = read_curves(trained)
     for tag in ("loss", "learning_rate", "grad_norm", "loss_scale", "epoch"):
-        assert [step for step, _ in curve(trained, f"train/{tag}")] == every_2
+        assert [step for step, _ in curves[f"train/{tag}"]] == every_2
     for tag in ("windows_per_second", "tokens_per_second", "padding_share", "peak_memory_gib"):
-        assert [step for step, _ in curve(trained, f"speed/{tag}")] == every_2
+        assert [step for step, _ in curves[f"speed/{tag}"]] == every_2
     metrics = read_json(trained / "metrics.json")
     for tag in ("korquad1_f1", "korquad1_exact_match", "squad1_f1", "squad1_exact_match"):
-        history = [(r["step"], pytest.approx(r[tag])) for r in metrics["history"]]
-        assert curve(trained, f"eval/{tag}") == history
-    losses = [(r["step"], pytest.approx(r["eval_loss"])) for r in metrics["history"]]
-    assert curve(trained, "eval/loss") == losses
+        history = {r["step"]: r[tag] for r in metrics["history"]}
+        assert dict(curves[f"eval/{tag}"]) == pytest.approx(history)
+    losses = {r["step"]: r["eval_loss"] for r in metrics["history"]}
+    assert dict(curves["eval/loss"]) == pytest.approx(losses)
 
 
 def test_loss_falls(trained: Path) -> None:
-    losses = [value for _, value in curve(trained, "train/loss")]
+    losses = [value for _, value in read_curves(trained)["train/loss"]]
     assert losses[-1] < losses[0]
 
 
@@ -315,7 +303,7 @@ def share_of_whole_tokens(directory: Path, tokenizer: Any, data_file: Path) -> f
 def test_run_without_character_boundaries(
     trained: Path, flags: list[str], tokenizer: Any, data_file: Path, tmp_path: Path
 ) -> None:
-    """Everything is as transformers has it: weights, loss, and answers of whole tokens."""
+    """Then all is as in transformers: weights, loss, and answers of whole tokens."""
     directory = tmp_path / "run"
     extra = ["--no-character-boundaries", "--output-dir", str(directory)]
     assert train.main([*flags, *extra, "--max-steps", "3", "--eval-steps", "3"]) == 0
@@ -358,17 +346,17 @@ def mean_loss_of_transformers(model_directory: Path, data_file: Path) -> float:
 def test_killed_and_resumed_run_equals_the_whole_one(
     trained: Path, flags: list[str], tmp_path: Path
 ) -> None:
-    """Resuming takes up config.json by itself, and drops the points after the checkpoint."""
+    """Resuming reads config.json by itself, and drops the points after the checkpoint."""
     directory = tmp_path / "killed"
     killed = run_python("-c", KILL_AT_STEP_9, *flags, "--output-dir", str(directory))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert list_checkpoints(directory / "checkpoints")[-1].name == "step-00000005"
-    assert curve(directory, "train/loss")[-1][0] == 8
+    assert read_curves(directory)["train/loss"][-1][0] == 8
     resumed = run_python("train.py", "--resume", "--output-dir", str(directory))
     assert resumed.returncode == 0, resumed.stderr
     assert "step-00000005" in resumed.stdout
     assert_same_run(directory, trained)
-    assert list(verify_resume.differences(directory, trained)) == []  # what users verify it with
+    assert list(run_differences.differences(directory, trained)) == []  # what users verify it with
 
 
 def test_resumed_from_an_older_checkpoint_equals_the_whole_run(
@@ -385,7 +373,7 @@ def test_resumed_from_an_older_checkpoint_equals_the_whole_run(
 def test_resumed_from_a_copied_checkpoint_and_the_best_model(
     trained: Path, flags: list[str], tmp_path: Path
 ) -> None:
-    """Without config.json the flags say what the run is; history comes from the checkpoint."""
+    """Without config.json the flags configure the run; history comes from the checkpoint."""
     directory = tmp_path / "copied"
     for name in ("checkpoints/step-00000010", "best"):
         shutil.copytree(trained / name, directory / name)
@@ -394,7 +382,7 @@ def test_resumed_from_a_copied_checkpoint_and_the_best_model(
     assert train.main([*flags, "--resume", "--output-dir", str(directory)]) == 0
     metrics, whole = (read_json(path / "metrics.json") for path in (directory, trained))
     assert metrics == whole
-    assert [step for step, _ in curve(directory, "train/loss")] == [12]
+    assert [step for step, _ in read_curves(directory)["train/loss"]] == [12]
 
 
 def test_resumed_without_the_best_model(
@@ -450,7 +438,7 @@ def test_used_directory_is_refused_unless_told_to_overwrite(
     metrics = read_json(directory / "metrics.json")
     assert [record["step"] for record in metrics["history"]] == [1]
     assert [path.name for path in list_checkpoints(directory / "checkpoints")] == ["step-00000001"]
-    assert [step for step, _ in curve(directory, "train/loss")] == [1]
+    assert [step for step, _ in read_curves(directory)["train/loss"]] == [1]
 
 
 def test_run_without_evaluation_saves_the_last_model(
@@ -581,7 +569,7 @@ def test_damaged_checkpoint(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Named in one line; the one before it is used, and the run ends as if nothing had been."""
+    """It is named in one line, and the run continues from the checkpoint before to the same end."""
     directory = tmp_path / "run"
     shutil.copytree(trained, directory)
     checkpoints = list_checkpoints(directory / "checkpoints")
@@ -684,7 +672,7 @@ def test_resuming_with_other_data(
 def test_resuming_with_other_gold_answers(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """MRQA lists what scores compare with apart from the places that windows are labelled with."""
+    """MRQA lists the answers to compare with apart from those that windows are labelled with."""
     start = CONTEXT.index("1921년")
     detected = [{"text": "1921년", "char_spans": [[start, start + len("1921년") - 1]]}]
     row = {"id": "1", "context": CONTEXT, "question": QUESTION, "detected_answers": detected}
@@ -713,7 +701,7 @@ def test_decomposed_questions_are_counted(tokenizer: Any) -> None:
 def test_resuming_with_what_may_change(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Outputs, logging, workers, and a longer run, which says what that does."""
+    """Outputs, logging, workers, and a longer run, which prints what that changes."""
     directory = tmp_path / "run"
     shutil.copytree(trained, directory)
     extra = ["--logging-steps", "1", "--save-steps", "4", "--save-total-limit", "9", "--async-save"]
@@ -724,7 +712,16 @@ def test_resuming_with_what_may_change(
     assert "the run now has 14 steps instead of 12" in output
     history = read_json(directory / "metrics.json")["history"]
     assert [record["step"] for record in history] == [3, 6, 9, 12, 13, 14]
-    assert [step for step, _ in curve(directory, "train/loss")] == [2, 4, 6, 8, 10, 12, 13, 14]
+    assert [step for step, _ in read_curves(directory)["train/loss"]] == [
+        2,
+        4,
+        6,
+        8,
+        10,
+        12,
+        13,
+        14,
+    ]
     names = [path.name for path in list_checkpoints(directory / "checkpoints")]
     assert names[-2:] == ["step-00000012", "step-00000014"]
 

@@ -1,1 +1,1 @@
-"""From windows to answers: options, n-best, and the reader that people use."""
+"""From windows to answers: options, the n best, and the `Reader` that people use."""

@@ -27,9 +27,10 @@ from qa.engine.errors import require
 from qa.engine.micro_batches import move_to_device
 from qa.engine.precision import Precision
 from qa.models.loss import window_loss
+from qa.models.model_io import SpanScores, model_inputs
 from qa.models.packing.segments import round_coarsely, to_rows
 from qa.models.span_decode import Offsets, Spans, best_spans
-from qa.models.span_reader import SpanReader, SpanScores, model_inputs
+from qa.models.span_reader import SpanReader
 
 WINDOWS_PER_BLOCK = 256  # within which batches are made; a last one need not be full
 
@@ -38,29 +39,24 @@ Window: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class BlockAnswers:
-    """What was found for the examples of a block.
+    """What was found for the examples of a block."""
 
-    answers: each example's, best first; [] if nothing can be an answer. loss_sum: the windows'
-    summed loss, 0 if it was not asked for. decode_seconds: time spent after the logits: decoding,
-    merging, cutting text.
-    """
-
-    answers: list[list[Answer]]
-    loss_sum: float
+    answers: list[list[Answer]]  # each example's, best first; [] if no span can be an answer
+    loss_sum: float  # the windows' summed loss, 0 if it was not asked for
     num_windows: int
-    decode_seconds: float
+    decode_seconds: float  # time after the logits: decoding, merging, cutting text
 
 
 class Answerer:
     """Runs a model over windows and decodes them.
 
     Args:
-        model: On the device of `precision`; in evaluation mode when it is asked.
+        model: On the device of `precision`, and in evaluation mode when it is called.
         collator: Makes batches for this model.
         options: How answers are chosen.
         precision: The number format of the products.
-        batch_size: In windows of full length; a batch has room for the tokens of so many (on a CPU
-            for 2,048 at most), and shorter windows share it.
+        batch_size: In windows of full length: a batch has capacity for the tokens of this many (on
+            a CPU for 2,048 tokens at most), which shorter windows share.
     """
 
     def __init__(
@@ -93,8 +89,8 @@ class Answerer:
             examples: The questions.
             windows: All windows of these examples, labelled if the loss is asked for.
             first_index: `example_index` of the first example in the windows.
-            n_best_size: Candidates for each example, instead of the options' number.
-            computes_loss: Also sum the windows' loss; reading it is a host sync.
+            n_best_size: Candidates for each example; None for the number of the options.
+            computes_loss: Also sum the windows' loss; reading the sum is a host sync.
         """
         n_best_size = n_best_size or self.options.n_best_size
         merged: list[CharacterScores] = [{} for _ in examples]
@@ -104,22 +100,18 @@ class Answerer:
         with torch.no_grad(), self.precision.autocast():
             for indices in self._batches([int(window["length"]) for window in windows]):
                 host_batch = [windows[index] for index in indices]
-                batch = move_to_device(
-                    {**self.collator(host_batch), **pack_offsets(host_batch)}, self.device
-                )
+                packed = {**self.collator(host_batch), **pack_offsets(host_batch)}
+                batch = move_to_device(packed, self.device)
                 scores = self.model(**model_inputs(batch))
                 if computes_loss:
                     loss_sum += window_loss(scores, batch)
                 if self.device.type == "cuda":
-                    # Not to count the model's time as decoding; `tolist` below would wait anyway.
+                    # So that the model's time does not count as decoding, whose `tolist` would wait
+                    # for the model anyway.
                     torch.cuda.synchronize(self.device)
                 started = time.perf_counter()
                 spans = self._decode(scores, batch, n_best_size)
-                # One copy to the host for each matrix, not one for each number.
-                columns = zip(*(matrix.tolist() for matrix in spans), strict=True)
-                for window, found in zip(host_batch, columns, strict=True):
-                    example = int(window["example_index"]) - first_index
-                    add_spans(merged[example], window, *found)
+                add_batch(merged, host_batch, spans, first_index)
                 decode_seconds += time.perf_counter() - started
         started = time.perf_counter()
         answers = [
@@ -130,17 +122,17 @@ class Answerer:
         return BlockAnswers(answers, float(loss_sum), len(windows), decode_seconds)
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Indices of windows that are read at once."""
+        """Return the indices of the windows of each batch."""
         max_tokens = self.batch_size * self.collator.max_length
         if self.device.type == "cpu":
             max_tokens = min(max_tokens, CPU_BATCH_TOKENS)
         if self.collator.pads:
             return padded_batches(lengths, max_tokens)
-        # What the reader would round a full batch up to can as well be filled.
+        # The model would round a full batch up to this; tokens can fill it as well.
         return filled_batches(lengths, round_coarsely(max_tokens))
 
     def _decode(self, scores: SpanScores, batch: Mapping[str, Any], n_best_size: int) -> Spans:
-        """The best spans of each window, on the device."""
+        """Return the best spans of each window, on the device, scored against its null score."""
         starts, ends = (
             to_rows(batch[name], batch["slots"], batch["shape"], 0)
             for name in ("offset_starts", "offset_ends")
@@ -157,11 +149,29 @@ class Answerer:
         return spans._replace(scores=spans.scores - null)
 
 
-def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.Tensor:
-    """(B, 1) each window's score for "the answer is not here", which its first token stands for.
+def add_batch(
+    merged: Sequence[CharacterScores], windows: Sequence[Window], spans: Spans, first_index: int
+) -> None:
+    """Add the spans of a batch of windows to those of their examples.
 
-    Logits of two windows have no common zero, so their spans cannot be ranked together; how far
-    each is above its own window's null score can. A nan, of a model that diverged, counts as 0.
+    Args:
+        merged: The spans of each example so far; changed.
+        windows: The batch's.
+        spans: Of these windows, in their order.
+        first_index: `example_index` of the first of the examples.
+    """
+    # One copy to the host for each matrix, not one for each number.
+    rows = zip(*(matrix.tolist() for matrix in spans), strict=True)
+    for window, found in zip(windows, rows, strict=True):
+        add_spans(merged[int(window["example_index"]) - first_index], window, *found)
+
+
+def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.Tensor:
+    """Return each window's score for "the answer is not here", that of its first token: (B, 1).
+
+    Logits of two windows have no common zero, so their spans cannot be ranked together; but how far
+    each span is above its own window's null score can be ranked. A nan, of a model that diverged,
+    counts as 0. `start_logits`, `end_logits`: (B, T).
     """
     first = NO_ANSWER_POSITION
     null = start_logits[:, first] + end_logits[:, first]
@@ -169,7 +179,7 @@ def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.T
 
 
 def blocks(windows: Iterator[Window]) -> Iterator[list[Window]]:
-    """Group a stream of windows into blocks that never part the windows of one example."""
+    """Group a stream of windows into blocks that never separate the windows of one example."""
     block: list[Window] = []
     for window in windows:
         is_full = len(block) >= WINDOWS_PER_BLOCK

@@ -1,4 +1,4 @@
-"""From the spans of windows to the answers of an example: merge, cut the text, weigh."""
+"""From the spans of windows to the answers of an example: merge, cut the text, normalise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Answer:
     probability: float  # softmax over the candidates of this question
 
 
-NOTHING_FOUND = 1e9  # odds where nothing can be an answer; JSON has no infinity
+NOTHING_FOUND = 1e9  # null odds where no span can be an answer; JSON has no infinity
 
 CharacterScores: TypeAlias = dict[tuple[int, int], float]
 """(start, end) in characters -> best score over the windows that hold this span."""
@@ -34,11 +34,18 @@ def add_spans(
     start_trims: list[int],
     end_trims: list[int],
 ) -> None:
-    """Add one window's spans, best first, to an example's: one of several windows counts once.
+    """Add the spans of one window to those of its example.
 
-    firsts, lasts: token indices in the window. start_trims, end_trims: characters of these tokens
-    that the answer leaves out at its front and at its end. Overlapping windows see a span in
-    different surroundings; the better of its scores is kept.
+    Overlapping windows see a span in different surroundings; the best of its scores is kept.
+
+    Args:
+        merged: The spans of the example's windows so far; changed.
+        window: Has the characters that its tokens cover, offset_starts and offset_ends.
+        scores: (N,) of the window's spans, best first; -inf for a pair of tokens that is no span.
+        firsts: (N,) index in the window of each span's first token.
+        lasts: (N,) index in the window of each span's last token.
+        start_trims: (N,) characters of the first token that the answer leaves out.
+        end_trims: (N,) characters of the last token that the answer leaves out.
     """
     starts, ends = window["offset_starts"], window["offset_ends"]
     spans = zip(scores, firsts, lasts, start_trims, end_trims, strict=True)
@@ -51,11 +58,17 @@ def add_spans(
 
 
 def rank_answers(context: str, merged: CharacterScores, n_best_size: int) -> list[Answer]:
-    """The best answers of one example, best first; equal scores in the order of the text."""
+    """Return the best answers of one example, best first; equal scores in the order of the text.
+
+    Args:
+        context: The example's context, of which answers are pieces.
+        merged: The spans of all its windows.
+        n_best_size: How many answers at most; their probabilities sum to 1.
+    """
     best = sorted(merged.items(), key=lambda item: (-item[1], item[0]))[:n_best_size]
     if not best:
         return []
-    top = best[0][1]  # taken off before exp, so that it cannot overflow
+    top = best[0][1]  # subtracted before exp, so that exp cannot overflow
     weights = [math.exp(score - top) for _, score in best]
     total = sum(weights)
     return [
@@ -65,5 +78,5 @@ def rank_answers(context: str, merged: CharacterScores, n_best_size: int) -> lis
 
 
 def null_odds(answers: Sequence[Answer]) -> float:
-    """How far "no answer" is ahead of the best of a question's answers; below 0: it is behind."""
+    """Return by how much "no answer" scores above the best answer; below 0 if it scores lower."""
     return -answers[0].score if answers else NOTHING_FOUND

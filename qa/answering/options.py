@@ -1,4 +1,4 @@
-"""How answers are chosen. Imports nothing heavy, since `qa.config` holds it."""
+"""How answers are chosen. Imports nothing heavy, since `qa.config` imports this file."""
 
 from __future__ import annotations
 

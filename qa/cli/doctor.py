@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser, run_command
@@ -21,9 +21,14 @@ from qa.data.windows.options import WindowOptions
 from qa.engine.config import from_values
 from qa.engine.errors import require
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from qa.data.doctor.mend import Mended
+
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa doctor`."""
+    """Return the parser of `python -m qa doctor`."""
     parser = Parser(
         prog="python -m qa doctor",
         description="What a data set and a tokenizer allow: counts, lengths, broken offsets and how"
@@ -42,12 +47,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     return run_command(lambda: examine(make_parser().parse_args(arguments)))
 
 
 def examine(options: argparse.Namespace) -> None:
-    """Read, mend, count, print and write."""
+    """Read and mend the data, count what it holds, print the report and write mended data."""
     from qa.data.doctor.mend import mend_examples, to_squad
     from qa.data.formats import read_unchecked
     from qa.engine.json_files import finite, write_json
@@ -58,7 +63,9 @@ def examine(options: argparse.Namespace) -> None:
     prepare_hub(options.model, options.file)
     tokenizer = None
     if options.model is not None:
-        from qa.models.pretrained import load_tokenizer  # here, since qa.data knows no models
+        from qa.models.pretrained import (
+            load_tokenizer,
+        )  # here, since qa.data does not import qa.models
 
         tokenizer = load_tokenizer(options.model)
     mended = mend_examples(read_unchecked(options.file))
@@ -75,17 +82,21 @@ def examine(options: argparse.Namespace) -> None:
 
 
 def check_output_file(out: Path) -> None:
-    """Raise UserError unless a new JSON file can be written there."""
+    """Raise UserError unless `out` can be written as a new JSON file."""
     require(out.suffix == ".json", f"{out}: the mended data is JSON; name it so (.json)")
     require(not os.path.lexists(out), f"{out}: exists; it is never overwritten, name another file")
     require(out.parent.is_dir(), f"{out}: there is no directory {out.parent}")
 
 
-def make_report(options: argparse.Namespace, mended: Any, tokenizer: Any) -> dict[str, Any]:
-    """Everything that is known, as JSON has it.
+def make_report(
+    options: argparse.Namespace, mended: Mended, tokenizer: PreTrainedTokenizerFast | None
+) -> dict[str, Any]:
+    """Return all that was found, as JSON values.
 
-    mended: `qa.data.doctor.mend.Mended`; lengths, ceilings and windows are those of its examples.
-    tokenizer: None leaves out what needs one.
+    Args:
+        options: The command line.
+        mended: The data; lengths, ceilings and windows are those of its mended examples.
+        tokenizer: None leaves out what needs one.
     """
     from qa.data.doctor.profile import profile_texts, profile_tokens
     from qa.data.holdout import split_holdout

@@ -17,7 +17,7 @@ from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.errors import require
 from qa.evaluation.null_threshold import DEFAULT_THRESHOLD, has_unanswerable, metrics_for
 from qa.metrics import METRICS, Score
-from qa.metrics.table import ranking_note, score_table
+from qa.metrics.table import Intervals, ranking_note, score_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ TUNE = "tune"
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa evaluate`."""
+    """Return the parser of `python -m qa evaluate`."""
     parser = Parser(
         prog="python -m qa evaluate",
         description="Official scores of a trained reader, which writes its prediction files."
@@ -58,8 +58,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--batch-size",
         type=int,
         default=BATCH_SIZE,
-        help="windows of full length per batch; shorter ones share their room, and a CPU takes at"
-        f" most {CPU_BATCH_TOKENS} tokens (default {BATCH_SIZE})",
+        help="windows of full length per batch; shorter windows share its capacity, and on a CPU it"
+        f" holds at most {CPU_BATCH_TOKENS} tokens (default {BATCH_SIZE})",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
@@ -67,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def threshold_value(text: str) -> float | str:
-    """A finite number, or "tune"."""
+    """Convert the text of a flag to a finite number or "tune"; ValueError if it is neither."""
     if text == TUNE:
         return text
     value = float(text)  # argparse turns a ValueError into its message
@@ -77,12 +77,12 @@ def threshold_value(text: str) -> float | str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     return run_command(lambda: evaluate_model(make_parser().parse_args(arguments)))
 
 
 def evaluate_model(options: argparse.Namespace) -> None:
-    """Load a reader and a data set, score the one on the other, print and write."""
+    """Load a reader and a data set, score the reader on the data, print and write the scores."""
     from qa.outputs.directory import check_not_a_run, check_output, make_output
 
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
@@ -104,12 +104,15 @@ def evaluate_model(options: argparse.Namespace) -> None:
         threshold = DEFAULT_THRESHOLD if stored is None and has_unanswerable(examples) else stored
     directory = make_output(options.output_dir, "evaluation")
     result = score_reader(reader, examples, directory, scores, threshold, tunes)
-    report(result, examples, directory, scores)
+    intervals = {score.name: score.intervals() for score in scores}
+    write_scores(result, intervals, directory)
+    print_scores(result, intervals, examples)
+    print(f"output: {directory}")
 
 
 @no_collection()
 def load(options: argparse.Namespace) -> tuple[list[Example], Reader]:
-    """The questions and the reader that is to answer them."""
+    """Load the questions and the reader that is to answer them."""
     from qa.answering.reader import Reader
 
     examples = read_questions(options)
@@ -133,15 +136,16 @@ def score_reader(
         reader: Answers the questions.
         examples: The questions.
         directory: Gets the prediction files.
-        scores: New ones, to count in.
+        scores: New scores, to count in.
         threshold: Null odds above which a question is left unanswered; None: never.
-        tunes: Take the best threshold on these questions instead.
+        tunes: Use the best threshold on these questions instead.
     """
     from qa.data.windows.iterate import iterate_windows
     from qa.evaluation.evaluate import evaluate
     from qa.outputs.prediction_files import PredictionFiles
 
-    # Not from a cache on disk: importing `datasets` takes as long as cutting 2,000 questions' own.
+    # Without a cache on disk: importing `datasets` takes as long as cutting the windows of 2,000
+    # questions.
     windows = iterate_windows(examples, reader.tokenizer, reader.windows)
     with PredictionFiles(directory) as files:
         result = evaluate(
@@ -158,18 +162,19 @@ def score_reader(
     return result
 
 
-def report(
-    result: Evaluation, examples: Sequence[Example], directory: Path, scores: Sequence[Score]
-) -> None:
-    """Print what came out, and write it into metrics.json."""
+def write_scores(result: Evaluation, intervals: Intervals, directory: Path) -> None:
+    """Write scores, their intervals and the loss into metrics.json."""
     from qa.engine.json_files import write_json
     from qa.outputs.directory import METRICS_FILE
 
-    intervals = {score.name: score.intervals() for score in scores}
     write_json(
         directory / METRICS_FILE,
         {**result.scores, "intervals": intervals, "eval_loss": result.eval_loss},
     )
+
+
+def print_scores(result: Evaluation, intervals: Intervals, examples: Sequence[Example]) -> None:
+    """Print scores, their intervals, and how long the evaluation took."""
     print(
         f"{result.num_examples} questions, {result.num_windows} windows,"
         f" loss {result.eval_loss:.4f}; in brackets 95 % bootstrap intervals"
@@ -183,4 +188,3 @@ def report(
         print(note)
     share = 100 * result.decode_seconds / result.seconds
     print(f"{result.seconds:.1f} s, of which decoding and scoring {share:.1f} %")
-    print(f"output: {directory}")

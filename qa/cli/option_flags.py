@@ -1,4 +1,4 @@
-"""A flag for a field of the configuration, named like it, with its help text."""
+"""Flags for fields of the configuration: each named like its field, with the field's help text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 
 def add_option(parser: argparse.ArgumentParser, field: Field[Any]) -> None:
-    """Add the flag of a field that `qa.engine.config.option` made; absent if it is not given."""
+    """Add the flag of a field that `qa.engine.config.option` made.
+
+    If the flag is not given, the parsed options have no value for it.
+    """
     flag = "--" + field.name.replace("_", "-")
     if field.type == "bool":
         parser.add_argument(
@@ -32,7 +35,7 @@ def add_option(parser: argparse.ArgumentParser, field: Field[Any]) -> None:
 
 
 def metavar(field: Field[Any]) -> str:
-    """What --help shows as the value."""
+    """Return what --help shows as the value of a field's flag."""
     choices = field.metadata["choices"]
     if field.type == "int | str":
         return "N|epoch"
@@ -40,7 +43,7 @@ def metavar(field: Field[Any]) -> str:
 
 
 def converter(annotation: str) -> Callable[[str], Any]:
-    """The function that reads a flag's text for a field of that type."""
+    """Return the function that converts a flag's text to a type such as "int | None"."""
     kinds: dict[str, Callable[[str], Any]] = {
         "int": int,
         "float": float,
@@ -61,5 +64,6 @@ def converter(annotation: str) -> Callable[[str], Any]:
 
 
 def _none(text: str) -> None:
+    """Convert "none" in any case to None; ValueError for any other text."""
     if text.lower() != "none":
         raise ValueError(text)

@@ -1,4 +1,4 @@
-"""What the command lines share: flags, and errors for people."""
+"""What the command lines share: how flags are parsed and errors printed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from qa.engine.errors import RunStopped, UserError
 
 
 def run_command(command: Callable[[], None]) -> int:
-    """Run a command; a UserError or RunStopped becomes one line on stderr and an exit code."""
+    """Run a command and return its exit code.
+
+    A UserError, RunStopped or OSError becomes a line on stderr.
+    """
     try:
         command()
     except UserError as error:
-        # Only a table, set off by a line end, takes more than a line.
+        # Only a table, after a line end, takes more than a line.
         line, _, table = str(error).partition("\n")
         print(f"error: {line}", *[table] * bool(table), sep="\n", file=sys.stderr)
         return 2
@@ -25,14 +28,14 @@ def run_command(command: Callable[[], None]) -> int:
             print(stopped, file=sys.stderr)
         return stopped.exit_code
     except OSError as error:  # the machine's state, not a mistake of the program
-        place = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror or error}{place}", file=sys.stderr)
+        file = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror or error}{file}", file=sys.stderr)
         return 1
     return 0
 
 
 def with_dashes(argument: str) -> str:
-    """`--train_data=a_b` -> `--train-data=a_b`."""
+    """Write the name of a flag with dashes: `--train_data=a_b` -> `--train-data=a_b`."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")
@@ -40,7 +43,10 @@ def with_dashes(argument: str) -> str:
 
 
 def with_negative_numbers(arguments: Iterable[str]) -> list[str]:
-    """`--flag`, `-1e8` -> `--flag=-1e8`; on its own argparse would take the number for a flag."""
+    """Join flags and negative numbers: `--flag`, `-1e8` -> `--flag=-1e8`.
+
+    argparse takes `-1e8` alone for a flag.
+    """
     joined: list[str] = []
     for argument in arguments:
         flag = joined[-1] if joined else ""
@@ -53,7 +59,7 @@ def with_negative_numbers(arguments: Iterable[str]) -> list[str]:
 
 
 def is_number(text: str) -> bool:
-    """Whether Python reads it as a number."""
+    """Return whether Python reads `text` as a number."""
     try:
         float(text)
     except ValueError:
@@ -62,20 +68,21 @@ def is_number(text: str) -> bool:
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes dashes and underscores, no abbreviations, and negative numbers in any notation.
+    """Accepts dashes and underscores, no abbreviations, and negative numbers in any notation.
 
-    A mistake is one line with what was meant.
+    A mistake is a UserError that suggests what was meant.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, with underscores in flags read as dashes."""
+        """Parse like argparse, with underscores in flags read as dashes."""
         given = map(with_dashes, sys.argv[1:] if args is None else args)
         return super().parse_known_args(with_negative_numbers(given), namespace)
 
     def error(self, message: str) -> NoReturn:
+        """Raise UserError with argparse's message, or with a suggestion for an unknown flag."""
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
             unknown = message.removeprefix(prefix).split()[0].partition("=")[0]
@@ -83,7 +90,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
     def _suggestion(self, unknown: str) -> str:
-        """The flags that were probably meant: those that contain it, else the most similar."""
+        """Suggest the flags that contain `unknown`, or else the most similar one."""
         letters = unknown.replace("-", "")
         flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
         close = [flag for flag in flags if letters and letters in flag.replace("-", "")]

@@ -18,7 +18,7 @@ from qa.engine.errors import require
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa predict`."""
+    """Return the parser of `python -m qa predict`."""
     parser = Parser(
         prog="python -m qa predict", description="Answer questions with a trained reader."
     )
@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     return run_command(lambda: predict(make_parser().parse_args(arguments)))
 
 
@@ -64,14 +64,14 @@ def predict(options: argparse.Namespace) -> None:
         if options.data:
             print(f"{example.id}\t{example.question}")
         for answer in answers:
-            place = f"characters {answer.start}-{answer.end}"
-            print(f"{answer.text}\t{answer.probability:.3f}\t{place}")
+            span = f"characters {answer.start}-{answer.end}"
+            print(f"{answer.text}\t{answer.probability:.3f}\t{span}")
         if not answers:
             print("(no answer)")
 
 
 def _examples(options: argparse.Namespace) -> list[Example]:
-    """What to answer: a file's questions, or the one pair."""
+    """Return what to answer: a file's questions, or the one pair."""
     from qa.data.formats import read_examples
 
     one_pair = options.context is not None and options.question is not None

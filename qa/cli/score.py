@@ -1,4 +1,4 @@
-"""The official scores of prediction files, of whatever program; no model is loaded.
+"""The official scores of prediction files, from any program; no model is loaded.
 
 python -m qa score predictions.json --data FILE.json --metric korquad1
 python -m qa score a.json b.json --data FILE.json
@@ -9,46 +9,30 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from qa.cli.parser import Parser, run_command
 from qa.cli.scored_data import add_flags, read_questions
+from qa.cli.scored_file import ScoredFile, score_file
 from qa.cli.startup import prepare_hub
 from qa.engine.errors import first_few, require
-from qa.metrics import DEFAULT_METRICS, Score
+from qa.metrics import DEFAULT_METRICS
 from qa.metrics.compare import Difference, compare
-from qa.metrics.no_answer import apply_threshold, best_thresholds
-from qa.metrics.official import missing_note, summarise, summary_intervals
+from qa.metrics.score import missing_note
 from qa.metrics.table import difference_table, ranking_note, score_table
 from qa.outputs.prediction_files import read_na_probs, read_prediction_file
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from qa.data.examples import Example
 
 
-@dataclass(frozen=True)
-class ScoredFile:
-    """The official scores of one prediction file, by name."""
-
-    path: str
-    results: dict[str, dict[str, float]]
-    intervals: dict[str, dict[str, tuple[float, float]]]
-    values: dict[str, np.ndarray]  # (Q, 2) each, as the results count them
-
-    def as_json(self) -> dict[str, Any]:
-        """Its part of metrics.json."""
-        return {"predictions": self.path, **self.results, "intervals": self.intervals}
-
-
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa score`."""
+    """Return the parser of `python -m qa score`."""
     parser = Parser(
         prog="python -m qa score",
-        description="Official scores of prediction files, of whatever program. Two files are"
+        description="Official scores of prediction files, from any program. Two files are"
         " compared by a paired test.",
     )
     parser.add_argument(
@@ -74,12 +58,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     return run_command(lambda: score_files(make_parser().parse_args(arguments)))
 
 
 def score_files(options: argparse.Namespace) -> None:
-    """Score one prediction file or compare two: print, and write metrics.json if asked to."""
+    """Score one prediction file or compare two; write metrics.json if an output is named."""
     names = tuple(dict.fromkeys(options.metric or DEFAULT_METRICS))
     check_flags(options, names)
     predictions = [read_prediction_file(path) for path in options.predictions]
@@ -93,22 +77,14 @@ def score_files(options: argparse.Namespace) -> None:
     for path, probs, texts in zip(options.na_probs or (), na_probs, predictions, strict=False):
         check_na_probs(path, probs, texts, examples)
 
-    files = []
-    for i, path in enumerate(options.predictions):
-        probs_or_none = na_probs[i] if na_probs else None
-        threshold = options.na_prob_threshold
-        files.append(score_file(path, names, predictions[i], examples, probs_or_none, threshold))
+    probs_or_none = list(na_probs) if na_probs else [None] * len(predictions)
+    threshold = options.na_prob_threshold
+    files = [
+        score_file(path, names, texts, examples, probs, threshold)
+        for path, texts, probs in zip(options.predictions, predictions, probs_or_none, strict=True)
+    ]
     print(f"{len(examples)} questions; in brackets 95 % bootstrap intervals")
-    for file in files:
-        if len(files) > 1:
-            print(f"{file.path}:")
-        print(score_table(file.results, file.intervals))
-    report: dict[str, Any] = files[0].as_json()
-    if len(files) == 2:
-        differences = {n: compare(n, *(file.values[n] for file in files)) for n in names}
-        print("the second minus the first, in points; p: paired sign-flip test, two-sided")
-        print(difference_table(differences))
-        report = {"files": [file.as_json() for file in files], "comparison": as_json(differences)}
+    report = print_scores(files, names)
     note = ranking_note(names, (example.question for example in examples))
     if note is not None:
         print(note)
@@ -116,8 +92,23 @@ def score_files(options: argparse.Namespace) -> None:
         write_report(options.output_dir, {"num_examples": len(examples), **report})
 
 
+def print_scores(files: Sequence[ScoredFile], names: Sequence[str]) -> dict[str, Any]:
+    """Print the scores `names` of one or two files, and return them for metrics.json."""
+    for file in files:
+        if len(files) > 1:
+            print(f"{file.path}:")
+        print(score_table(file.results, file.intervals))
+    if len(files) == 1:
+        return files[0].as_json()
+    first, second = files
+    differences = {name: compare(name, first.values[name], second.values[name]) for name in names}
+    print("the second minus the first, in points; p: paired sign-flip test, two-sided")
+    print(difference_table(differences))
+    return {"files": [file.as_json() for file in files], "comparison": as_json(differences)}
+
+
 def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
-    """UserError for flags that do not go together or an output directory that cannot be used."""
+    """Raise UserError if flags do not go together or the output directory cannot be used."""
     from qa.outputs.directory import check_not_a_run, check_output
 
     files, na_files = len(options.predictions), len(options.na_probs or ())
@@ -133,35 +124,17 @@ def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
         check_not_a_run(options.output_dir)
 
 
-def score_file(
-    path: str,
-    names: Sequence[str],
-    predictions: Mapping[str, str],
-    examples: Sequence[Example],
-    na_probs: Mapping[str, float] | None,
-    na_prob_threshold: float,
-) -> ScoredFile:
-    """Score {id: text} by every official score in `names`; squad2 uses {id: probability} if any."""
-    file = ScoredFile(path, {}, {}, {})
-    for name in names:
-        score = Score(name)
-        for example in examples:
-            score.add(predictions.get(example.id), example.gold_answers)
-        values, has_answer, best = score.values, score.has_answer, {}
-        if name == "squad2" and na_probs is not None:
-            ids = [example.id for example in examples]
-            best = best_thresholds(values, has_answer, ids, predictions, na_probs)
-            values = apply_threshold(values, has_answer, ids, na_probs, na_prob_threshold)
-        file.results[name] = {**summarise(name, values, has_answer), **best}
-        file.intervals[name] = summary_intervals(name, values, has_answer)
-        file.values[name] = values
-    return file
-
-
 def check_ids(
     path: str, predictions: Mapping[str, str], examples: Sequence[Example], names: Sequence[str]
 ) -> None:
-    """Say on stderr which questions have no prediction; UserError if none has one."""
+    """Note on stderr which questions have no prediction; UserError if no question has one.
+
+    Args:
+        path: The prediction file, for messages.
+        predictions: Its {id: text}.
+        examples: The questions.
+        names: The official scores, which count missing predictions in different ways.
+    """
     missing = [example.id for example in examples if example.id not in predictions]
     require(
         len(missing) < len(examples),
@@ -178,7 +151,14 @@ def check_na_probs(
     predictions: Mapping[str, str],
     examples: Sequence[Example],
 ) -> None:
-    """UserError if a question that has a prediction has no no-answer probability."""
+    """Raise UserError if a question that has a prediction has no no-answer probability.
+
+    Args:
+        path: The file of probabilities, for the message.
+        na_probs: Its {id: number}.
+        predictions: The {id: text} of the prediction file.
+        examples: The questions.
+    """
     without = [e.id for e in examples if e.id in predictions and e.id not in na_probs]
     require(
         not without,
@@ -188,12 +168,12 @@ def check_na_probs(
 
 
 def as_json(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, Any]:
-    """The comparison's part of metrics.json."""
+    """Return the comparison's part of metrics.json."""
     return {name: {key: asdict(d) for key, d in v.items()} for name, v in differences.items()}
 
 
 def write_report(output_dir: str, report: Mapping[str, Any]) -> None:
-    """Write metrics.json into a directory that was checked before."""
+    """Write metrics.json into a directory that `check_flags` checked."""
     from qa.engine.json_files import write_json
     from qa.outputs.directory import METRICS_FILE, make_output
 

@@ -1,4 +1,4 @@
-"""The questions with gold answers that `evaluate` and `score` are given."""
+"""The questions with gold answers that `qa evaluate` and `qa score` use."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def add_flags(parser: argparse.ArgumentParser, nfc_help: str, default_metrics: str) -> None:
-    """Add the flags that say what is scored, how, and where the scores go.
+    """Add the flags that name the data and the scores.
 
     Args:
         parser: Gets the flags.
-        nfc_help: What --nfc does besides composing the data.
-        default_metrics: Which scores there are without --metric, beyond the usual two.
+        nfc_help: Help text: what --nfc does besides composing the data.
+        default_metrics: Help text: the scores without --metric, besides the usual two.
     """
     parser.add_argument("--data", required=True, help="as for train.py --eval-data")
     parser.add_argument(
@@ -41,7 +41,7 @@ def add_flags(parser: argparse.ArgumentParser, nfc_help: str, default_metrics: s
 
 
 def read_questions(options: argparse.Namespace) -> list[Example]:
-    """Read what `add_flags` names; UserError if there is nothing to score on."""
+    """Read the data that the flags name; UserError if no question in it has an answer."""
     from qa.data.formats import read_examples, require_answers
     from qa.data.holdout import split_holdout
 

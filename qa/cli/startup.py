@@ -17,10 +17,10 @@ PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Garbage is not looked for in here, or in a function that this decorates.
+    """Switch garbage collection off inside the context, or in a function that this decorates.
 
-    Importing torch and transformers makes a million objects, all of which stay: looking through
-    them over and over takes a quarter of the start.
+    Importing torch and transformers makes a million objects, all of which stay: searching them for
+    garbage over and over takes a quarter of the start.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -32,23 +32,23 @@ def no_collection() -> Iterator[None]:
 
 
 def prepare_hub(model: str | None, *data: str | None) -> None:
-    """Let the hub libraries use only what they have on disk if the hub's host has no address.
+    """Make the hub libraries use only what they have on disk if the hub's host has no address.
 
-    Otherwise they try again and again for a minute before they say so. To be called before
-    transformers and datasets are imported, since they read the variable once. Behind a proxy
-    nothing is assumed: there a host need not have an address to be reached.
+    Otherwise they try again for a minute before they fail. This must be called before transformers
+    and datasets are imported, since they read HF_HUB_OFFLINE once. Behind a proxy nothing is
+    changed: there a host need not have an address to be reached.
 
     Args:
         model: Directory or hub id; None if no model is loaded.
         data: Data sources as `train.py` takes them; None for one that is not given. If neither
-            model nor data can be on the hub, nothing is done.
+            model nor data can be on the hub, nothing is changed.
     """
     from qa.data.formats.hub import names_hub_data
 
     model_is_local = model in (None, EMBEDDED) or os.path.exists(str(model))
     if model_is_local and not any(map(names_hub_data, filter(None, data))):
         return
-    # Five warnings for each file it cannot reach, before the error that says it all.
+    # It logs five warnings for each file that it cannot reach, before the error that tells all.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if "HF_HUB_OFFLINE" in os.environ or any(name in os.environ for name in PROXY_VARIABLES):
         return

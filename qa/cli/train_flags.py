@@ -26,10 +26,10 @@ class Command:
 
 
 def parse_arguments(arguments: Sequence[str]) -> Command | None:
-    """Parse flags into a Command; None if only the recipes were to be listed.
+    """Parse flags into a Command; return None if only the recipes are to be listed.
 
     Values come from the defaults, then from a recipe or a --config file, then from flags. Without
-    any of the three the recipe is quickstart; --resume alone takes up OUTPUT/config.json.
+    any of these the recipe is quickstart. --resume alone starts from OUTPUT/config.json.
     """
     parser = make_parser()
     options = vars(parser.parse_args(arguments))
@@ -67,9 +67,16 @@ def chosen_checkpoint(resume: bool | str, flags: dict[str, Any]) -> bool | Path:
 def base_values(
     flags: dict[str, Any], recipe: str | None, config_file: str | None, resume: bool | Path
 ) -> dict[str, Any]:
-    """The values that flags are laid over."""
+    """Return the values that flags override.
+
+    Args:
+        flags: Those that were given, by field name.
+        recipe: --recipe, if given.
+        config_file: --config, if given.
+        resume: Whether --resume was given.
+    """
     if config_file is not None:
-        # Its directory belongs to the run it was written by.
+        # Without its directory, which belongs to the run that wrote the file.
         return {**read_config_file(Path(config_file)), "output_dir": None}
     if recipe is None and resume:
         saved = Path(flags["output_dir"]) / "config.json"
@@ -93,7 +100,7 @@ def base_values(
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """One flag per configuration field, named like it, with its help text."""
+    """Return the parser of train.py: one flag per configuration field, and the commands."""
     parser = Parser(
         prog="train.py",
         description="Train an extractive question-answering reader. Without flags: the embedded"

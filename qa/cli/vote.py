@@ -1,4 +1,4 @@
-"""Merge the n-best predictions of several readers, such as one training with several seeds.
+"""Merge the n-best predictions of several models, such as those of one training with several seeds.
 
 python -m qa vote runs/a runs/b runs/c --output-dir runs/vote
 """
@@ -21,7 +21,7 @@ from qa.outputs.prediction_files import NBEST_FILE, PredictionFiles
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m qa vote`."""
+    """Return the parser of `python -m qa vote`."""
     parser = Parser(
         prog="python -m qa vote",
         description="One prediction a question from those of several readers: the answer text with"
@@ -50,12 +50,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     return run_command(lambda: vote(make_parser().parse_args(arguments)))
 
 
 def vote(options: argparse.Namespace) -> None:
-    """Check the inputs, merge them, write and print."""
+    """Check the inputs, merge them, write the merged predictions and print what was done."""
     threshold = math.inf
     if options.null_score_diff_threshold is not None:
         threshold = options.null_score_diff_threshold
@@ -63,7 +63,7 @@ def vote(options: argparse.Namespace) -> None:
     require(len(options.inputs) >= 2, f"a vote takes two inputs or more, not {len(options.inputs)}")
     check_output(options.output_dir, resume=False, overwrite=options.overwrite)
     check_not_a_run(options.output_dir)
-    paths = [nbest_path(place) for place in options.inputs]
+    paths = [nbest_path(name) for name in options.inputs]
     for path in paths:
         require(
             options.output_dir is None
@@ -72,79 +72,86 @@ def vote(options: argparse.Namespace) -> None:
             " --output-dir",
         )
     with ExitStack() as stack:
-        readers = [stack.enter_context(open_nbest(path)) for path in paths]
-        check_same_questions(readers)
+        inputs = [stack.enter_context(open_nbest(path)) for path in paths]
+        check_same_questions(inputs)
         directory = make_output(options.output_dir, "vote")
         files = stack.enter_context(PredictionFiles(directory))
-        agreed, withheld = write_merged(readers, files, threshold)
+        agreed, unanswered = write_merged(inputs, files, threshold)
         files.commit()
         (directory / METRICS_FILE).unlink(missing_ok=True)  # those of the files replaced
-    questions = len(withheld)
-    print(f"{questions} questions, {len(readers)} readers, all agreed on {agreed}")
+    print(f"{len(unanswered)} questions, {len(inputs)} readers, all agreed on {agreed}")
     if options.null_score_diff_threshold is not None:
-        print(f"left unanswered: {sum(withheld)}, whose null odds exceed {threshold:.3f}")
+        print(f"left unanswered: {sum(unanswered)}, whose null odds exceed {threshold:.3f}")
     print(f"output: {directory}")
 
 
-def check_same_questions(readers: Sequence[NbestFile]) -> None:
-    """UserError if there are no questions, or one that not every reader answered."""
-    first = readers[0]
-    require(first.places, f"{first.path}: has no questions")
-    for other in readers[1:]:
+def check_same_questions(inputs: Sequence[NbestFile]) -> None:
+    """Raise UserError unless all inputs have the same questions, and at least one."""
+    first = inputs[0]
+    require(first.line_starts, f"{first.path}: has no questions")
+    for other in inputs[1:]:
         for has, lacks in ((first, other), (other, first)):
-            missing = [example_id for example_id in has.places if example_id not in lacks.places]
+            questions, others = has.line_starts, lacks.line_starts
+            missing = [example_id for example_id in questions if example_id not in others]
             require(
                 not missing,
                 f"{lacks.path}: has no question {missing and missing[0]!r}, unlike {has.path}"
-                f" ({len(missing)} of its {len(has.places)} are missing); pass predictions on the"
+                f" ({len(missing)} of its {len(questions)} are missing); pass predictions on the"
                 " same data",
             )
 
 
 def write_merged(
-    readers: Sequence[NbestFile], files: PredictionFiles, threshold: float
+    inputs: Sequence[NbestFile], files: PredictionFiles, threshold: float
 ) -> tuple[int, list[bool]]:
-    """Write the merged answers in the first reader's order of the questions.
+    """Write the merged answers, with the questions in the order of the first input.
 
-    Returns how many questions all readers answer alike, and which were left unanswered since
-    their null odds exceed the threshold.
+    Args:
+        inputs: N-best files of the same questions.
+        files: Get the merged answers.
+        threshold: Null odds above which a question is left unanswered.
+
+    Returns:
+        How many questions have the same best answer in all inputs, and for each question whether it
+        was left unanswered.
     """
-    agreed, withheld = 0, []
-    for example_id in readers[0].places:
-        candidates = [reader.answers(example_id) for reader in readers]
+    agreed, unanswered = 0, []
+    for example_id in inputs[0].line_starts:
+        candidates = [file.answers(example_id) for file in inputs]
         merged = merge_answers(candidates)
         files.write(example_id, merged)
         agreed += len({answers[0].text if answers else "" for answers in candidates}) == 1
-        withheld.append(null_odds(merged) > threshold)
-    if any(withheld):
-        files.blank(withheld)
-    return agreed, withheld
+        unanswered.append(null_odds(merged) > threshold)
+    if any(unanswered):
+        files.blank(unanswered)
+    return agreed, unanswered
 
 
 def merge_answers(candidates: Sequence[Sequence[Answer]]) -> list[Answer]:
-    """One list of answers to a question from those of several readers, best first.
+    """Merge several lists of answers to one question, best first, into one.
 
-    A text's probability is the sum of those it has in all lists, divided so that the texts' sum to
-    1; equal ones keep their order in the lists. Its place is where a list gives it most. Scores are
-    such that probabilities are their softmax and the best is minus the mean of the null odds.
+    A text's probability is the sum of its probabilities in all lists, normalised so that those of
+    all texts sum to 1; texts with equal probabilities keep their order in the lists. Its start and
+    end are those of its most probable answer. Scores are such that their softmax gives the
+    probabilities, and that the best one is minus the mean of the lists' null odds.
     """
     by_text: dict[str, list[Answer]] = {}
     for answers in candidates:
         for answer in answers:
             by_text.setdefault(answer.text, []).append(answer)
-    # fsum: sums of the same numbers are equal whatever their order.
+    # fsum: sums of the same numbers are equal, whatever the order of the inputs.
     sums = {text: math.fsum(a.probability for a in same) for text, same in by_text.items()}
     total = math.fsum(sums.values()) or 1.0
     top = max(sums.values(), default=0.0)
     top_score = -math.fsum(map(null_odds, candidates)) / len(candidates)
     merged = []
     for text in sorted(sums, key=lambda text: -sums[text]):
-        place = max(by_text[text], key=lambda answer: answer.probability)
-        score = top_score + (log(sums[text]) - log(top))
-        merged.append(Answer(text, place.start, place.end, score, sums[text] / total))
+        surest = max(by_text[text], key=lambda answer: answer.probability)
+        score = top_score + (safe_log(sums[text]) - safe_log(top))
+        merged.append(Answer(text, surest.start, surest.end, score, sums[text] / total))
     return merged
 
 
-def log(probability: float) -> float:
-    """The logarithm; finite also where the probability is too small for a float and thus 0."""
+def safe_log(probability: float) -> float:
+    """Return the logarithm; finite even if the probability is too small for a float and thus 0."""
     return math.log(max(probability, sys.float_info.min))

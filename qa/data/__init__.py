@@ -1,1 +1,1 @@
-"""From files to batches: examples, windows, collation."""
+"""From files to batches: examples, windows and their collation."""

@@ -11,10 +11,15 @@ from qa.engine.errors import UserError, require
 class Example:
     """One question about one context.
 
-    `answers[i]` stands in `context` at character `answer_starts[i]`; both are empty for a
-    question that has no answer or no label. `title` names the article the context is from.
-    `reference_answers` are the texts that scores compare with where the data lists them apart from
-    the places to learn from, as MRQA does; empty otherwise.
+    Args:
+        id: Unique in a data set.
+        question: Without blanks at its ends.
+        context: As the data has it, so that offsets count its characters.
+        answers: Gold answers; empty for a question that has no answer or no label.
+        answer_starts: `answers[i]` begins at character `answer_starts[i]` of the context.
+        title: Names the article that the context is from; may be empty.
+        reference_answers: The texts that scores compare with, if the data lists them apart from
+            the answers to learn from, as MRQA does; empty otherwise.
     """
 
     id: str
@@ -32,13 +37,13 @@ class Example:
 
 
 def check_text(text: str, what: str) -> None:
-    """Raise UserError, naming `what`, if a text is empty or is no text."""
+    """Raise UserError, naming `what`, if `text` is blank or is not valid text."""
     require(text.strip(), f"{what} is empty")
     check_characters(text, what)
 
 
 def check_characters(text: str, what: str) -> None:
-    """Raise UserError if a text holds half a surrogate pair, which tokenizers and files refuse."""
+    """Raise UserError if `text` has half a surrogate pair, which tokenizers and files refuse."""
     try:
         text.encode()  # much faster than looking at each character of a long document
     except UnicodeEncodeError as error:

@@ -10,12 +10,13 @@ from qa.engine.errors import require
 
 
 def split_holdout(examples: list[Example], fraction: float) -> tuple[list[Example], list[Example]]:
-    """(training, held-out) examples: a share of the articles is held out, evenly spread over them.
+    """Return (training, held-out) examples; the held-out articles are spread evenly over all.
 
-    fraction: above 0, at most 0.5, or UserError is raised. Of n articles ceil(n * fraction) are
-    held out, the first among them: 0.2 holds out every 5th, 0.4 the 1st, 3rd, 6th, 8th, 11th.
-    Articles are told apart by title, or by context where an example has no title; a context that
-    stands under two titles stays with the first. Deterministic, so that two runs compare.
+    Of n articles ceil(n * fraction) are held out, the first one among them: 0.2 holds out every
+    5th, 0.4 the 1st, 3rd, 6th, 8th, 11th. Raises UserError unless `fraction` is above 0 and at most
+    0.5. Articles are told apart by title, or by context where an example has no title; a context
+    that appears under two titles belongs to the first of them. The split is deterministic, so that
+    two runs can be compared.
     """
     require(0 < fraction <= 0.5, f"holdout must be above 0 and at most 0.5, not {fraction}")
     share = Fraction(str(fraction))  # as it was written: the float 0.1 is a little more than 1/10
@@ -35,5 +36,5 @@ def split_holdout(examples: list[Example], fraction: float) -> tuple[list[Exampl
 
 
 def is_held_out(number: int, share: Fraction) -> bool:
-    """Whether article `number`, counted from 0, brings the held-out ones up to ceil(n * share)."""
+    """Return whether article `number`, from 0, must be held out to reach ceil(n * share)."""
     return ceil((number + 1) * share) > ceil(number * share)

@@ -1,6 +1,6 @@
 """Unicode NFC with offsets: Korean from macOS is decomposed into jamo (NFD) and must be composed.
 
-In NFD a syllable is two or three characters, which most vocabularies lack or read as other tokens.
+In NFD a syllable is two or three characters, which most vocabularies lack or have as other tokens.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ _DECOMPOSED = re.compile("[\u1100-\u1112][\u1161-\u1175]")
 
 
 def is_decomposed(text: str) -> bool:
-    """Whether a text holds Hangul that NFC composes."""
+    """Return whether `text` has Hangul that NFC composes."""
     return _DECOMPOSED.search(text) is not None
 
 
 def count_decomposed(examples: Iterable[Example]) -> int:
-    """How many distinct questions and contexts hold Hangul that NFC composes."""
+    """Count the distinct questions and contexts that have Hangul that NFC composes."""
     return sum(map(is_decomposed, {text for e in examples for text in (e.question, e.context)}))
 
 
 def compose_example(example: Example) -> Example:
-    """The example in NFC, each answer at its place in the composed context.
+    """Return the example in NFC, with the offsets of the answers in the composed context.
 
-    An offset may count the characters of the context as it was or as it is now; -1 stands where
-    that cannot be told, and for an answer that begins or ends inside a composed character.
+    An offset may count the characters of the context as it was or of the composed one. It becomes
+    -1 if it cannot be told which, and if the answer begins or ends inside a composed character.
     """
-    context, places = compose(example.context)
+    context, new_offsets = compose(example.context)
     answers = [
-        _compose_answer(example.context, context, places, text, start)
+        _compose_answer(example.context, context, new_offsets, text, start)
         for text, start in zip(example.answers, example.answer_starts, strict=True)
     ]
     return Example(
@@ -53,30 +53,32 @@ def compose_example(example: Example) -> Example:
 
 @lru_cache(maxsize=8)  # the questions about one context mostly come together
 def compose(text: str) -> tuple[str, list[int] | None]:
-    """A text in NFC, and for each offset 0 to len(text) where it is now; None if all stayed.
+    """Return the text in NFC, and the new offset of each offset 0 to len(text).
 
-    The offset is -1 inside a character that was composed of several.
+    The new offset is -1 inside a character that was composed of several. The second value is None
+    if the text was in NFC already, so that no offset changes.
     """
     if is_normalized("NFC", text):
         return text, None
     pieces: list[str] = []
-    places: list[int] = []
+    new_offsets: list[int] = []
     length, begin = 0, 0
     for end in range(1, len(text) + 1):
         if end < len(text) and not _is_boundary(text[begin:end], text[end]):
             continue
         piece = normalize("NFC", text[begin:end])
-        places += [length] + [UNKNOWN] * (end - begin - 1)
+        new_offsets += [length] + [UNKNOWN] * (end - begin - 1)
         pieces.append(piece)
         length += len(piece)
         begin = end
-    return "".join(pieces), [*places, length]
+    return "".join(pieces), [*new_offsets, length]
 
 
 def original_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Where pieces [start, end) of the composed text stand in `text` itself.
+    """Return the spans of `text` that were composed to these spans of the composed text.
 
-    A piece that begins or ends inside what was composed together is widened to all of that.
+    Spans are (start, end) in characters, without the end. One that begins or ends inside a group of
+    characters that were composed together is widened to the whole group.
     """
     cuts = _cuts(text)
     if cuts is None:
@@ -88,22 +90,22 @@ def original_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[in
     ]
 
 
-@lru_cache(maxsize=8)  # as `compose`
+@lru_cache(maxsize=8)  # for the reason given at `compose`
 def _cuts(text: str) -> tuple[list[int], list[int]] | None:
-    """Where the composed text can be cut, and where each cut is in `text`; None if all stayed."""
-    _, places = compose(text)
-    if places is None:
+    """Return where the composed text can be cut, and these cuts in `text`; None if that is NFC."""
+    _, new_offsets = compose(text)
+    if new_offsets is None:
         return None
-    original = [offset for offset, place in enumerate(places) if place != UNKNOWN]
-    return [places[offset] for offset in original], original
+    original = [offset for offset, new in enumerate(new_offsets) if new != UNKNOWN]
+    return [new_offsets[offset] for offset in original], original
 
 
-@lru_cache(maxsize=4096)  # Korean has few of them, and asking takes four normalisations
+@lru_cache(maxsize=4096)  # Korean has few such pairs, and each takes four normalisations
 def _is_boundary(before: str, after: str) -> bool:
-    """Whether nothing from `after` on can compose with what is before it.
+    """Return whether nothing from `after` on can compose with what is before it.
 
-    Only a starter (combining class 0) ends what marks attach to, and one may itself compose with
-    the character before it, as a vowel jamo does.
+    Marks attach to what is before them, so only a starter (combining class 0) can be a boundary;
+    and a starter may itself compose with the character before it, as a vowel jamo does.
     """
     if combining(normalize("NFD", after)[0]) != 0:
         return False
@@ -111,19 +113,20 @@ def _is_boundary(before: str, after: str) -> bool:
 
 
 def _compose_answer(
-    old: str, new: str, places: list[int] | None, text: str, start: int
+    old: str, new: str, new_offsets: list[int] | None, text: str, start: int
 ) -> tuple[str, int]:
-    """An answer in NFC and its offset in the new context, UNKNOWN if it has none."""
+    """Return an answer in NFC and its offset in the `new` context, UNKNOWN if it has none."""
     composed = normalize("NFC", text)
-    moved = _at(places, start, len(old))
+    moved = _offset_at(new_offsets, start, len(old))
     if stands_at(old, text, start):
-        end = _at(places, start + len(text), len(old))
+        end = _offset_at(new_offsets, start + len(text), len(old))
         return composed, moved if UNKNOWN not in (moved, end) else UNKNOWN
-    found = {place for place in (start, moved) if stands_at(new, composed, place)}
+    found = {offset for offset in (start, moved) if stands_at(new, composed, offset)}
     return composed, found.pop() if len(found) == 1 else UNKNOWN
 
 
-def _at(places: list[int] | None, offset: int, length: int) -> int:
+def _offset_at(new_offsets: list[int] | None, offset: int, length: int) -> int:
+    """Return the new offset of an offset in a text of `length` characters, or UNKNOWN."""
     if not 0 <= offset <= length:
         return UNKNOWN
-    return offset if places is None else places[offset]
+    return offset if new_offsets is None else new_offsets[offset]

@@ -1,4 +1,4 @@
-"""Answers that are not at their offset: what the offset counts instead, and where they are.
+"""Answers that are not at their offset: what the offset counts instead of characters.
 
 Offsets count characters (code points) from 0. Files from other languages and systems count UTF-8
 bytes, UTF-16 units (JavaScript, Java) or line ends differently.
@@ -7,28 +7,29 @@ bytes, UTF-16 units (JavaScript, Java) or line ends differently.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-Broken = tuple[str, str, int]
-"""Context, answer text and answer_start of an answer that is not there."""
+MisplacedAnswer: TypeAlias = tuple[str, str, int]
+"""Context, answer text and answer_start of an answer that is not at its answer_start."""
 
 
 def stands_at(context: str, text: str, start: int) -> bool:
-    """Whether a non-blank answer stands in its context at character `start`."""
+    """Return whether a non-blank answer stands in its context at character `start`."""
     return start >= 0 and context.startswith(text, start) and bool(text.strip())
 
 
 def from_utf8(context: str, start: int) -> int | None:
-    """The character at UTF-8 byte `start`; None outside and within a character."""
+    """Return the character at UTF-8 byte `start`; None outside `context` or inside a character."""
     return _decoded_length(context.encode(), start, "utf-8")
 
 
 def from_utf16(context: str, start: int) -> int | None:
-    """The character at UTF-16 unit `start`; None outside and within a surrogate pair."""
+    """Return the character at UTF-16 unit `start`; None outside or inside a surrogate pair."""
     return _decoded_length(context.encode("utf-16-le"), 2 * start, "utf-16-le")
 
 
 def from_joined_line_ends(context: str, start: int) -> int | None:
-    r"""The character at `start` of a text in which each \r\n was one character."""
+    r"""Return the character at `start` of the text in which each \r\n was one character."""
     end = -1
     for _ in range(context.replace("\r\n", "\n").count("\n", 0, max(0, start))):
         end = context.index("\n", end + 1)
@@ -37,7 +38,7 @@ def from_joined_line_ends(context: str, start: int) -> int | None:
 
 
 def from_split_line_ends(context: str, start: int) -> int | None:
-    r"""The character at `start` of a text in which each \n was \r\n."""
+    r"""Return the character at `start` of the text in which each \n was \r\n."""
     longer = context.replace("\n", "\r\n")
     if not 0 <= start <= len(longer) or longer[start - 1 : start + 1] == "\r\n":
         return None
@@ -50,27 +51,28 @@ UNITS: dict[str, Callable[[str, int], int | None]] = {
     r"each \r\n as one character": from_joined_line_ends,
     r"each \n as two characters": from_split_line_ends,
 }
-"""What answer_start counts -> the character it means, None if it cannot mean one."""
+"""What answer_start counts -> a function from (context, answer_start) to the character it means."""
 
 
 def in_unit(context: str, text: str, start: int, unit: str) -> int | None:
-    """The character where an answer stands if answer_start counts `unit`; None if it does not."""
+    """Return where the answer begins if answer_start counts `unit`; None if it is not there."""
     found = UNITS[unit](context, start)
     return found if found is not None and stands_at(context, text, found) else None
 
 
-def unit_of_most(broken: Sequence[Broken]) -> tuple[str | None, int]:
-    """The unit in which most of these offsets are right, at least half of them, and how many are.
+def unit_of_most(misplaced: Sequence[MisplacedAnswer]) -> tuple[str | None, int]:
+    """Return the unit in which most of these offsets are right, and how many of them are.
 
-    (None, 0) if there is no such unit.
+    The unit must explain at least half of them; (None, 0) if none does.
     """
-    counts = {unit: sum(in_unit(*b, unit) is not None for b in broken) for unit in UNITS}
+    counts = {unit: sum(in_unit(*m, unit) is not None for m in misplaced) for unit in UNITS}
     unit = max(UNITS, key=lambda name: counts[name])
-    enough = counts[unit] and 2 * counts[unit] >= len(broken)
+    enough = counts[unit] and 2 * counts[unit] >= len(misplaced)
     return (unit, counts[unit]) if enough else (None, 0)
 
 
 def _decoded_length(encoded: bytes, end: int, encoding: str) -> int | None:
+    """Return how many characters `encoded[:end]` is; None if it ends inside one."""
     if not 0 <= end <= len(encoded):
         return None
     try:

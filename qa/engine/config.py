@@ -31,7 +31,7 @@ def option(
 ) -> Any:
     """Return a dataclass field that carries what a command line needs to know about it.
 
-    The return type is Any, as that of `dataclasses.field` is in effect, so that it fits any field.
+    The return type is Any, since the field it becomes may have any type.
 
     Args:
         default: The field's default.

@@ -10,7 +10,7 @@ from qa.engine.errors import UserError
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is the first there is of cuda, mps and cpu.
+    """Return the device of that name; "auto" is cuda if there is one, then mps, then cpu.
 
     Raises:
         UserError: This machine has no such device.

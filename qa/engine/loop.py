@@ -172,7 +172,7 @@ class TrainingRun:
         self.position = state["position"]
 
     def _step(self, micro_batches: Sequence[Batch], share: StepShare, consumed: int) -> StepOutput:
-        """Make one step, which consumes so many of the epoch's micro-batches in all processes."""
+        """Make one step, in which all processes together consume `consumed` micro-batches."""
         counts = sum_counts(micro_batches[: share.num_own]) if share.num_own else {}
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
         learning_rate = self.learning_rate(self.global_step)

@@ -37,6 +37,11 @@ def split_step(step: list[list[int]], world: World, sharding: str) -> StepShare:
     step's first one, with weight 0. With DDP it does so only if it has none at all, since the
     exchange is in the last backward. With FSDP it does so until it has as many as the others, since
     the exchange is in every layer.
+
+    Args:
+        step: The item indices of each micro-batch of the step, of all processes together.
+        world: The processes; the n-th one gets every `world.size`-th micro-batch from the n-th on.
+        sharding: "none" (DDP, or a single process) or "fsdp".
     """
     own = step[world.rank :: world.size]
     needed = math.ceil(len(step) / world.size) if sharding == "fsdp" else 1

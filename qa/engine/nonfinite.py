@@ -26,7 +26,13 @@ class NonfiniteCheck:
         self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=device)
 
     def record(self, step: int, loss: torch.Tensor, grad_norm: torch.Tensor) -> None:
-        """Note a step's loss and gradient norm, both () on the device, without a host sync."""
+        """Note a step, without a host sync.
+
+        Args:
+            step: Number of the step, for the message of `check`.
+            loss: () on the device.
+            grad_norm: () on the device, before clipping.
+        """
         loss_is_bad, norm_is_bad = ~torch.isfinite(loss), ~torch.isfinite(grad_norm)
         if self.scales_loss:
             self.skipped = self.skipped + norm_is_bad

@@ -64,8 +64,8 @@ def train_step(
     scaler = precision.scaler
     if num_items is None:
         num_items = sum(batch["num_items"] for batch in micro_batches)
-    # Of each summed loss this share is the mean over all items. With several processes DDP and FSDP
-    # average the gradients; the factor `world.size` turns that average into the sum.
+    # `loss * share` is a micro-batch's part of the mean over all items. With several processes DDP
+    # and FSDP average the gradients; the factor `world.size` turns that average into a sum.
     share = world.size / max(1, num_items)  # max: a step without any item has loss 0, not 0 / 0
     loss_sum = torch.zeros((), device=precision.device)
     for index, batch in enumerate(micro_batches):

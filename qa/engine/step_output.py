@@ -21,7 +21,7 @@ class StepOutput:
     is_last: bool
 
     def is_due(self, every: int | str | None) -> bool:
-        """Return whether something done every so many steps, or every "epoch", is due now.
+        """Return whether something that is done every N steps, or every "epoch", is due now.
 
         Everything is due at the last step, so that nothing is left undone; None is never due.
         """

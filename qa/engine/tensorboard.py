@@ -97,7 +97,14 @@ class TensorBoard:
             self._writer.add_text(name, text, step)
 
     def pr_curve(self, name: str, labels: np.ndarray, scores: np.ndarray, step: int) -> None:
-        """Write the precision-recall curve of labels (n,) bool and scores (n,), at one step."""
+        """Write a precision-recall curve over all thresholds.
+
+        Args:
+            name: Tag of the curve.
+            labels: (n,) bool, whether each case is positive.
+            scores: (n,) float, higher for cases that look positive.
+            step: The step at which the curve is shown.
+        """
         if self._writer:
             # TensorBoard wants scores from 0 to 1; ranks keep the order, which is all that counts.
             ranks = (np.argsort(np.argsort(scores)) + 1) / len(scores)

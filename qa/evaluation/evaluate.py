@@ -1,4 +1,4 @@
-"""Evaluate a reader: windows -> logits -> n-best -> merged windows -> text -> official scores.
+"""Evaluate a model: windows -> logits -> n-best -> merged windows -> text -> official scores.
 
 Everything streams: a block of examples is read, answered, scored, written and forgotten, so memory
 does not grow with the data set.
@@ -27,7 +27,7 @@ MAIN_SCORE = "korquad1"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation found."""
+    """What one evaluation found. Q: questions."""
 
     scores: dict[str, dict[str, float]]  # name of the score -> its official keys, in %
     eval_loss: float  # mean over windows
@@ -36,12 +36,12 @@ class Evaluation:
     seconds: float
     decode_seconds: float  # part of `seconds`: decoding, merging, text, scores, files
     has_answer: np.ndarray  # (Q,) bool
-    null_odds: np.ndarray  # (Q,) see qa.evaluation.null_threshold
+    null_odds: np.ndarray  # (Q,) float64; see qa.evaluation.null_threshold
     threshold: float | None  # above these odds a question was left unanswered; None: never
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures a run is steered by: exact_match and f1 of the main score, and eval_loss.
+        """What the best model is chosen by: the main score's exact_match and f1, and eval_loss.
 
         The main score is KorQuAD's, or SQuAD v2.0's if there are questions without an answer.
         """
@@ -51,7 +51,7 @@ class Evaluation:
 
     @property
     def metrics_by_score(self) -> dict[str, float]:
-        """Every figure of every score: korquad1_exact_match, ..."""
+        """Every metric of every score: korquad1_exact_match, ..."""
         return {f"{n}_{key}": value for n, s in self.scores.items() for key, value in s.items()}
 
 
@@ -68,57 +68,51 @@ def evaluate(
     threshold: float | None = None,
     tunes: bool = False,
 ) -> Evaluation | None:
-    """Answer and score examples; None if it was aborted.
+    """Answer and score examples; return None if the evaluation was aborted.
 
     Args:
-        answerer: Reads windows on its device.
+        answerer: Runs the model on its device.
         examples: The questions, with gold answers.
-        windows: Theirs, in order: of `iterate_windows`, or read from disk by `iterate_rows`.
-        files: Take each example's answers; written by the main process.
-        world: Processes that share the blocks. The main one scores and writes, in order, what one
-            process alone would, and all return its result.
-        should_abort: Asked in all processes alike between blocks; true ends the evaluation.
+        windows: The windows of these examples, in order: from `iterate_windows`, or read from disk
+            by `iterate_rows`.
+        files: Get each example's answers; the main process writes them.
+        world: Processes that share the blocks. The main process scores and writes, in order, what
+            one process alone would, and all return its result.
+        should_abort: Called between blocks, with the same result in all processes; true ends the
+            evaluation.
         shards_blocks: False if all processes must answer every block together.
-        scores: New ones to count in, which the caller can ask for more than their means; those of
-            `metrics_for` by default.
+        scores: New scores to count in, which the caller can ask for more than their means; None for
+            those of `metrics_for`.
         threshold: Null odds above which a question is left unanswered; None: never.
-        tunes: Take the threshold that is best on these examples instead, under the first score
-            that knows of questions without an answer.
+        tunes: Use the threshold that is best on these examples instead, under the first score that
+            knows questions without an answer.
     """
     world = world or World()
     started = time.perf_counter()
     answerer.model.eval()
     tally = Tally(scores or [Score(name) for name in metrics_for(examples)], files)
-    loss_sum, num_windows, decode_seconds = 0.0, 0, 0.0
-    remaining = blocks(iter(windows))
     num_workers, worker = (world.size, world.rank) if shards_blocks else (1, 0)
+    remaining = blocks(iter(windows))
     while next_blocks := list(islice(remaining, num_workers)):
         if should_abort():
             return None
         own = answer_own_block(answerer, examples, next_blocks, worker)
         for index, answered in enumerate(world.gather(own)[:num_workers]):
-            if answered is None:
-                continue
-            scoring = time.perf_counter()
-            part, found = answered
-            for example, n_best in zip(examples[part], found.answers, strict=True):
-                tally.add(example, n_best)
-            loss_sum += found.loss_sum
-            num_windows += found.num_windows
-            decode_seconds += time.perf_counter() - scoring
-            if index == worker:  # the others decode at the same time
-                decode_seconds += found.decode_seconds
+            if answered is not None:
+                part, found = answered
+                # The other processes decode at the same time, so their decoding takes no time.
+                tally.add_block(examples[part], found, counts_decoding=index == worker)
     if tunes:
         threshold = tally.best_threshold()
     if threshold is not None:
         tally.apply_threshold(threshold)
     result = Evaluation(
         scores={score.name: score.compute() for score in tally.scores},
-        eval_loss=loss_sum / max(1, num_windows),
+        eval_loss=tally.loss_sum / max(1, tally.num_windows),
         num_examples=len(examples),
-        num_windows=num_windows,
+        num_windows=tally.num_windows,
         seconds=time.perf_counter() - started,
-        decode_seconds=decode_seconds,
+        decode_seconds=tally.decode_seconds,
         has_answer=tally.has_answer,
         null_odds=tally.null_odds,
         threshold=None if threshold is None else float(threshold),  # JSON may have an integer
@@ -133,9 +127,16 @@ def answer_own_block(
     next_blocks: list[list[Any]],
     worker: int,
 ) -> tuple[slice, BlockAnswers] | None:
-    """Answer the block of process `worker` among the next ones; None if there is none for it.
+    """Answer the block that is this process's share of the next blocks.
 
-    The slice says which examples are answered.
+    Args:
+        answerer: Runs the model on its device.
+        examples: The questions of all blocks.
+        next_blocks: Windows of the next blocks, at most one for each process.
+        worker: Number of this process, and of its block.
+
+    Returns:
+        Which examples were answered, and their answers; None if there is no block for this process.
     """
     if worker >= len(next_blocks):
         return None

@@ -1,12 +1,14 @@
-"""What an evaluation counts, question by question."""
+"""What an evaluation counts, question by question. Q: questions."""
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Sequence
 
 import numpy as np
 
+from qa.answering.answerer import BlockAnswers
 from qa.answering.nbest import Answer, null_odds
 from qa.data.examples import Example
 from qa.evaluation.null_threshold import tune_threshold
@@ -19,22 +21,44 @@ class Tally:
 
     def __init__(self, scores: Sequence[Score], files: PredictionFiles | None) -> None:
         self.scores = scores
+        self.loss_sum = 0.0  # over windows
+        self.num_windows = 0
+        self.decode_seconds = 0.0  # spent on decoding and scoring
         self._files = files
         self._odds = array("d")
         self._has_answer = bytearray()
 
     @property
     def null_odds(self) -> np.ndarray:
-        """(Q,) see qa.evaluation.null_threshold."""
+        """(Q,) float64; see qa.evaluation.null_threshold."""
         return np.array(self._odds)
 
     @property
     def has_answer(self) -> np.ndarray:
-        """(Q,) whether the question has a gold answer."""
+        """(Q,) bool, whether the question has a gold answer."""
         return np.array(self._has_answer, dtype=bool)
 
+    def add_block(
+        self, examples: Sequence[Example], found: BlockAnswers, counts_decoding: bool
+    ) -> None:
+        """Count the questions of a block, its loss and its time.
+
+        Args:
+            examples: The questions.
+            found: Their answers.
+            counts_decoding: Whether the time that decoding took counts too, not only scoring.
+        """
+        started = time.perf_counter()
+        for example, answers in zip(examples, found.answers, strict=True):
+            self.add(example, answers)
+        self.loss_sum += found.loss_sum
+        self.num_windows += found.num_windows
+        self.decode_seconds += time.perf_counter() - started
+        if counts_decoding:
+            self.decode_seconds += found.decode_seconds
+
     def add(self, example: Example, answers: Sequence[Answer]) -> None:
-        """Count one question, with its answers, best first."""
+        """Count one question with its answers, best first."""
         text = answers[0].text if answers else ""
         self._odds.append(null_odds(answers))
         self._has_answer.append(bool(example.gold_answers))
@@ -44,9 +68,9 @@ class Tally:
             self._files.write(example.id, answers)
 
     def best_threshold(self) -> float | None:
-        """The threshold on null odds with the best mean of the first score that knows no answer.
+        """Find the best threshold on null odds; None if no question was counted.
 
-        None if no question was counted, so that there is nothing to tune on.
+        It is tuned for the first score that knows questions without an answer.
         """
         if not self._odds:
             return None

@@ -1,4 +1,4 @@
-"""Two readers on the same questions."""
+"""The difference of two prediction files on the same questions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qa.metrics.resample import bootstrap_interval, sign_flip_p_value
 
 @dataclass(frozen=True)
 class Difference:
-    """How much reader B is above reader A in one measure."""
+    """How much predictions B are above predictions A in one measure."""
 
     difference: float  # in %
     low: float  # 95 % bootstrap interval of it
@@ -21,9 +21,15 @@ class Difference:
 
 
 def compare(name: str, values_a: np.ndarray, values_b: np.ndarray) -> dict[str, Difference]:
-    """B minus A in each measure of the score `name`, over the questions that count for both.
+    """Compare B with A in each measure of one score, over the questions that count for both.
 
-    values_a, values_b: (Q, 2), `Score.values` of the same questions in the same order.
+    Args:
+        name: The official score, a key of `METRICS`.
+        values_a: (Q, 2) `Score.values` of A, float64, 0 to 1.
+        values_b: (Q, 2) the same of B, of the same questions in the same order.
+
+    Returns:
+        Key of the measure -> B minus A.
     """
     differences = values_b - values_a
     differences = differences[~np.isnan(differences[:, 0])]

@@ -1,7 +1,7 @@
 """The text of an HTML fragment, as BeautifulSoup(text, "html.parser").get_text() gives it.
 
-BeautifulSoup stands on the standard library's parser; what it adds to that, as far as text is
-concerned, are the rules below.
+BeautifulSoup is built on the standard library's parser; the rules below are what it adds, as far as
+text is concerned.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ from collections import Counter
 from html.entities import html5
 from html.parser import HTMLParser
 
-# Their content is no text of the page. rt and rp are the readings printed above East Asian text.
+# Elements whose content is no text of the page. rt and rp hold the readings that are printed above
+# East Asian text.
 _HIDDEN = ("script", "style", "template", "rt", "rp")
-_VOID = frozenset(
-    "area base basefont bgsound br col command embed frame hr image img input isindex keygen link"
-    " menuitem meta nextid param source spacer track wbr".split()
-)
+# fmt: off
+_VOID = frozenset((
+    "area", "base", "basefont", "bgsound", "br", "col", "command", "embed", "frame", "hr", "image",
+    "img", "input", "isindex", "keygen", "link", "menuitem", "meta", "nextid", "param", "source",
+    "spacer", "track", "wbr",
+))  # elements that have no end tag
+# fmt: on
 
 
 def html_text(text: str) -> str:
-    """The text outside tags, comments and scripts, with character references resolved.
+    """Return the text outside tags, comments and scripts, with character references resolved.
 
-    White space is kept as it stands, where BeautifulSoup shortens what stands alone between tags.
-    A text that the parser gives up on (`<![x`) is returned unchanged; the official script stops.
+    White space is kept as it is, while BeautifulSoup shortens white space that stands alone between
+    tags. A text that the parser gives up on (`<![x`) is returned unchanged; the official script
+    fails there.
     """
     if "<" not in text and "&" not in text:
         return text
@@ -36,13 +41,13 @@ def html_text(text: str) -> str:
 
 
 class _TextParser(HTMLParser):
-    """Collects text; knows of the tree only which elements are open."""
+    """Collects text; of the tree it keeps only which elements are open."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
         self.pieces: list[str] = []
-        self._open: list[str] = []  # elements around the current place, the innermost last
-        self._times_open: Counter[str] = Counter()  # a long _open need not be searched
+        self._open: list[str] = []  # elements around the current position, the innermost last
+        self._times_open: Counter[str] = Counter()  # how often a tag is in _open
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         if tag not in _VOID:
@@ -50,10 +55,10 @@ class _TextParser(HTMLParser):
             self._times_open[tag] += 1
 
     def handle_startendtag(self, tag: str, attrs: object) -> None:
-        pass  # <b/> opens and closes at once
+        pass  # <b/> opens and closes the element at once
 
     def handle_endtag(self, tag: str) -> None:
-        # Closes all that was opened since its start tag; without one it does nothing.
+        # An end tag closes all that was opened since its start tag; without one it closes nothing.
         while self._times_open[tag]:
             closed = self._open.pop()
             self._times_open[closed] -= 1
@@ -77,13 +82,13 @@ class _TextParser(HTMLParser):
 
 
 def _character(name: str) -> str:
-    """The character that `&#name;` means; U+FFFD if there is none."""
+    """Return the character that `&#name;` means; U+FFFD if there is none."""
     digits, base = (name[1:], 16) if name[0] in "xX" else (name, 10)
     digits = digits.lstrip("0")
     number = int(digits or "0", base) if len(digits) < 10 else 0
     if number == 0 or number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
         return "\ufffd"
-    if 0x80 <= number <= 0x9F:  # meant as Windows-1252, as browsers take them
+    if 0x80 <= number <= 0x9F:  # meant as Windows-1252, as browsers read them
         try:
             return bytes([number]).decode("cp1252")
         except UnicodeDecodeError:

@@ -16,13 +16,21 @@ def apply_threshold(
     na_probs: Mapping[str, float],
     threshold: float,
 ) -> np.ndarray:
-    """(Q, 2): `values` if no answer were given where na_probs exceed the threshold.
+    """Return `values` as they would be without an answer where `na_probs` exceed the threshold.
 
-    values: (Q, 2), has_answer: (Q,) of a squad2 Score; ids: (Q,).
+    Args:
+        values: (Q, 2) values of a squad2 Score, nan where a question does not count.
+        has_answer: (Q,) bool, of the same Score.
+        ids: (Q,) of the questions.
+        na_probs: Id -> probability that the question has no answer; 0 if an id is missing.
+        threshold: A probability above it counts as "no answer".
+
+    Returns:
+        (Q, 2) float64.
     """
     probs = np.array([na_probs.get(example_id, 0.0) for example_id in ids])  # (Q,)
-    withheld = (probs > threshold) & ~np.isnan(values[:, 0])
-    return np.where(withheld[:, None], (~has_answer)[:, None].astype(float), values)
+    is_above = (probs > threshold) & ~np.isnan(values[:, 0])
+    return np.where(is_above[:, None], (~has_answer)[:, None].astype(float), values)
 
 
 def best_thresholds(
@@ -32,11 +40,21 @@ def best_thresholds(
     predictions: Mapping[str, str],
     na_probs: Mapping[str, float],
 ) -> dict[str, float]:
-    """best_exact, best_exact_thresh, best_f1, best_f1_thresh, as the official script finds them.
+    """Find the best thresholds as the official script does.
 
-    values: (Q, 2) and has_answer: (Q,) of a squad2 Score, before any threshold; ids: (Q,).
-    Questions are taken in the order of na_probs, those of equal probability in its own order;
-    the start is the number of unanswerable questions, the threshold 0 if no prefix is better.
+    Questions are answered one after the other in the order of their probabilities, those of equal
+    probability in the order of `na_probs`. The sum of scores starts at the number of unanswerable
+    questions; the threshold is 0 if answering any number of questions makes it no larger.
+
+    Args:
+        values: (Q, 2) values of a squad2 Score before any threshold.
+        has_answer: (Q,) bool, of the same Score.
+        ids: (Q,) of the questions.
+        predictions: Id -> predicted text, "" for no answer.
+        na_probs: Id -> probability that the question has no answer.
+
+    Returns:
+        best_exact and best_f1, in %, and their thresholds best_exact_thresh and best_f1_thresh.
     """
     row = {example_id: i for i, example_id in enumerate(ids)}
     order = [

@@ -1,4 +1,4 @@
-"""What each official score removes from a text before it compares."""
+"""What each official score removes from texts before it compares them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,37 @@ from qa.metrics.html_text import html_text
 _KORQUAD_TO_SPACE = str.maketrans(dict.fromkeys("'\"《》<>〈〉()‘’", " "))
 _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-# As published: the class ends early, so that only a text like `"()‘’` matches.
+# As published: the character class ends early, so that only a text like `"()‘’` matches.
 _KLUE_BRACKETS = re.compile(r"['\"《》<>〈〉]\(\)‘’")
 
 
 def normalize_korquad(text: str) -> str:
-    """KorQuAD 1.0: quotes and brackets to spaces, lower case, no punctuation, single spaces."""
+    """Normalise for KorQuAD 1.0.
+
+    Quotes and brackets become spaces, letters lower case; no ASCII punctuation, single spaces.
+    """
     text = text.translate(_KORQUAD_TO_SPACE).lower().translate(_DELETE_PUNCTUATION)
     return " ".join(text.split())
 
 
 def normalize_korquad2(text: str) -> str:
-    """KorQuAD 2.0: the text of the HTML as KorQuAD 1.0 does it, with no spaces left."""
+    """Normalise for KorQuAD 2.0: the text of the HTML as for KorQuAD 1.0, then without spaces."""
     return normalize_korquad(html_text(text)).replace(" ", "")
 
 
 def normalize_squad(text: str) -> str:
-    """SQuAD and MRQA: lower case, no ASCII punctuation, no English articles, single spaces."""
+    """Normalise for SQuAD and MRQA.
+
+    Lower case, no ASCII punctuation, no English articles, single spaces.
+    """
     text = _ARTICLES.sub(" ", text.lower().translate(_DELETE_PUNCTUATION))
     return " ".join(text.split())
 
 
 def normalize_klue(text: str) -> str:
-    """KLUE-MRC: lower case, no ASCII punctuation, single spaces; other brackets stay."""
+    """Normalise for KLUE-MRC: lower case, no ASCII punctuation, single spaces.
+
+    Brackets that are not ASCII stay.
+    """
     text = _KLUE_BRACKETS.sub(" ", text.lower()).translate(_DELETE_PUNCTUATION)
     return " ".join(text.split())

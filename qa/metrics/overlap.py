@@ -1,4 +1,4 @@
-"""How much of a gold answer a prediction holds; both are normalised texts."""
+"""How much a prediction and a gold answer overlap, from 0 to 1; both are normalised texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 
 def overlap_f1(prediction: Sequence[str], gold: Sequence[str]) -> float:
-    """F1 of two multisets; 0 without overlap, so also for empty against empty."""
+    """Return the F1 of two multisets; 0 without overlap, thus also if both are empty."""
     common = sum((Counter(prediction) & Counter(gold)).values())
     if common == 0:
         return 0.0
@@ -17,28 +17,28 @@ def overlap_f1(prediction: Sequence[str], gold: Sequence[str]) -> float:
 
 
 def character_f1(prediction: str, gold: str) -> float:
-    """KorQuAD: F1 over characters, spaces left out."""
+    """Return the F1 over characters without spaces, as KorQuAD does."""
     return overlap_f1(prediction.replace(" ", ""), gold.replace(" ", ""))
 
 
 def word_f1(prediction: str, gold: str) -> float:
-    """SQuAD v1.1: F1 over words."""
+    """Return the F1 over words, as SQuAD v1.1 does."""
     return overlap_f1(prediction.split(), gold.split())
 
 
 def word_f1_or_both_empty(prediction: str, gold: str) -> float:
-    """SQuAD v2.0: F1 over words; 1 if neither text has any."""
+    """Return the F1 over words, as SQuAD v2.0 does: 1 if both texts are empty."""
     if not prediction or not gold:
         return float(prediction == gold)
     return word_f1(prediction, gold)
 
 
 def rouge_w(prediction: str, gold: str) -> float:
-    """KLUE-MRC: F1 of the longest common contiguous substring, in characters with spaces.
+    """Return KLUE-MRC's F1 of the longest common contiguous substring, in characters with spaces.
 
-    Against an empty gold answer 1 if the prediction is empty too. This is the matcher of the
-    official script: in a gold answer of 200 characters and more it looks for no match that begins
-    with a character that makes up over 1 % of it, so it can miss the longest.
+    If both texts are empty, it is 1. The matcher is the official script's: in a gold answer of 200
+    characters or more it ignores matches that begin with a character which makes up over 1 % of
+    that answer, so it can miss the longest substring.
     """
     if not prediction or not gold:
         return float(prediction == gold)

@@ -1,8 +1,8 @@
-"""How sure a score is: bootstrap intervals over questions, and a paired test of two readers.
+"""How certain a score is: bootstrap intervals over questions, and a paired test of two models.
 
-Q questions, K measures of each, R resamples. Questions with equal values are drawn together, as a
-count: the same distribution as drawing them one by one, in less time and memory. The seed is fixed,
-so that the same values always give the same interval.
+Q: questions, K: measures of each, R: resamples, D: distinct rows of values. Questions with equal
+values are drawn together, as a count: the same distribution as drawing them one by one, in less
+time and memory. The seed is fixed, so that the same values always give the same interval.
 """
 
 from __future__ import annotations
@@ -12,16 +12,25 @@ from collections.abc import Iterator
 import numpy as np
 
 RESAMPLES = 10_000
-_NUMBERS_AT_ONCE = 1 << 22  # 32 MiB
+_NUMBERS_AT_ONCE = 1 << 22  # 32 MiB of float64
 
 
 def bootstrap_interval(
     values: np.ndarray, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> np.ndarray:
-    """(2, K): low and high end of the percentile interval of the mean over questions.
+    """Return the low and the high end of a bootstrap interval of the mean over questions.
 
-    values: (Q, K). A resample draws Q questions with replacement, all K measures of a question
-    together. nan without questions. Source: Efron and Tibshirani 1993, chapter 13.
+    A resample draws Q questions with replacement, all K measures of a question together; the ends
+    are percentiles of the resamples' means. Source: Efron and Tibshirani 1993, chapter 13.
+
+    Args:
+        values: (Q, K).
+        level: Share of the means that the interval holds.
+        resamples: R.
+        seed: Of the drawing.
+
+    Returns:
+        (2, K) float64; nan without questions.
     """
     questions, measures = values.shape
     if questions == 0:
@@ -40,13 +49,18 @@ def bootstrap_interval(
 
 
 def sign_flip_p_value(differences: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Two-sided p-value of a mean difference, if the two readers were alike on every question.
+    """Return the two-sided p-value of a mean difference, if both models were equally good.
 
-    differences: (Q,), reader B minus reader A on each question. If they are alike, each
-    difference could as well have the other sign: the p-value is the share of R random signings
-    whose mean is at least as far from 0 as the one found, which counts as one of them, so that
-    it is at least 1 / (R + 1). Source: approximate randomisation, Noreen 1989. For exact match
-    this is McNemar's exact test.
+    If models A and B are equally good on every question, each difference could as well have the
+    other sign. The p-value is the share of R random choices of signs whose mean is at least as far
+    from 0 as the mean that was found. The signs found count as one choice, so the p-value is at
+    least 1 / (R + 1). Source: approximate randomisation, Noreen 1989. For exact match this is
+    McNemar's exact test.
+
+    Args:
+        differences: (Q,) B minus A on each question.
+        resamples: R.
+        seed: Of the signs.
     """
     sizes, number = np.unique(np.abs(differences[differences != 0]), return_counts=True)  # (D,)
     if len(sizes) == 0:
@@ -57,12 +71,12 @@ def sign_flip_p_value(differences: np.ndarray, resamples: int = RESAMPLES, seed:
     for rows in _blocks(resamples, len(sizes)):
         positive = rng.binomial(number, 0.5, size=(rows, len(sizes)))
         sums = np.abs((2 * positive - number) @ sizes)
-        as_far += int((sums >= found - 1e-9).sum())  # rounding must not part equal sums
+        as_far += int((sums >= found - 1e-9).sum())  # rounding must not separate equal sums
     return (1 + as_far) / (1 + resamples)
 
 
 def _blocks(resamples: int, width: int) -> Iterator[int]:
-    """Numbers of rows that add up to `resamples`, each a block of bounded size at this width."""
+    """Yield numbers of rows that add up to `resamples`, each a block of bounded size at `width`."""
     rows = max(1, _NUMBERS_AT_ONCE // width)
     for start in range(0, resamples, rows):
         yield min(rows, resamples - start)

@@ -1,4 +1,4 @@
-"""Scores as lines of text for people."""
+"""Scores as lines of text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WORD_SCORES = ("squad1", "squad2", "mrqa")
 def score_table(
     scores: Mapping[str, Mapping[str, float]], intervals: Intervals | None = None
 ) -> str:
-    """One line for each score under its official name, in %, with intervals if there are any."""
+    """Return a line for each score under its official name, in %, with its intervals if given."""
     rows = []
     for name, values in scores.items():
         official, found = METRICS[name], (intervals or {}).get(name, {})
@@ -37,7 +37,7 @@ def score_table(
 
 
 def difference_table(differences: Mapping[str, Mapping[str, Difference]]) -> str:
-    """One line for each score: differences in points, their intervals and p-values."""
+    """Return a line for each score: differences in points, their intervals and p-values."""
     return "\n".join(
         f"{METRICS[name].title:<12} "
         + "   ".join(
@@ -49,7 +49,7 @@ def difference_table(differences: Mapping[str, Mapping[str, Difference]]) -> str
 
 
 def ranking_note(names: Sequence[str], questions: Iterable[str]) -> str | None:
-    """A line for Korean data that is scored by words; None if there is nothing to say."""
+    """Return a line of warning if Korean data is scored by words; None if it is not."""
     by_words = [name for name in names if name in _WORD_SCORES]
     if not by_words:
         return None
@@ -63,5 +63,6 @@ def ranking_note(names: Sequence[str], questions: Iterable[str]) -> str | None:
 
 
 def _cell(key: str, value: float, interval: tuple[float, float] | None) -> str:
+    """Return one measure as text, in %."""
     text = f"{key} {value:6.2f}"
     return text if interval is None else f"{text} [{interval[0]:.2f}, {interval[1]:.2f}]"

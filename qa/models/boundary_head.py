@@ -1,8 +1,8 @@
 """Where inside its tokens an answer begins and ends, in characters.
 
 A tokenizer may glue a particle to a noun, so that no token ends where the answer ends. For every
-token this head says how many of its characters stand before the answer if the answer begins in it
-(side 0), and how many stand behind if the answer ends in it (side 1).
+token this head predicts how many of its characters come before the answer if the answer begins in
+it (side 0), and how many come after the answer if the answer ends in it (side 1).
 
 N: packed tokens, F: hidden size, E: embedding size, K: choices, 0 to K - 1 characters.
 """
@@ -31,16 +31,20 @@ class BoundaryHead(nn.Module):
     def forward(
         self, hidden: torch.Tensor, embeddings: torch.Tensor, num_characters: torch.Tensor
     ) -> torch.Tensor:
-        """Log-probabilities of each choice, (N, 2, K) fp32.
+        """Return the log-probability of each choice, (N, 2, K) fp32.
 
-        hidden: (N, F). embeddings: (N, E). num_characters: (N,) characters each token covers; a
-        choice that would leave none of them has probability 0.
+        Args:
+            hidden: (N, F) the encoder's last hidden states.
+            embeddings: (N, E) word embeddings of the tokens.
+            num_characters: (N,) characters that each token covers; a choice that would leave none
+                of them has probability 0.
         """
-        # Word embeddings are small numbers; normed, they are learned from as fast as the states.
+        # Word embeddings are small numbers. Normalised, they are learned from as fast as the
+        # hidden states are.
         normed = F.layer_norm(embeddings.float(), embeddings.shape[-1:])
         with torch.autocast(hidden.device.type, enabled=False):
-            logits = self.linear(torch.cat((hidden.float(), normed), dim=1))
-        logits = logits.unflatten(1, (2, self.choices))  # (N, 2, K)
+            logits: torch.Tensor = self.linear(torch.cat((hidden.float(), normed), dim=1))
+        logits = logits.view(len(hidden), 2, self.choices)  # (N, 2, K)
         choice = torch.arange(self.choices, device=hidden.device)
         is_left = choice < num_characters.clamp(min=1).unsqueeze(1)  # (N, K)
         return logits.masked_fill(~is_left.unsqueeze(1), float("-inf")).log_softmax(2)
@@ -53,11 +57,16 @@ def boundary_loss(
     start_trims: torch.Tensor,
     end_trims: torch.Tensor,
 ) -> torch.Tensor:
-    """Sum over windows of the mean of both sides' cross-entropy at the answer's tokens; a scalar.
+    """Sum over windows the mean of both sides' cross-entropy at the answer's tokens; a scalar.
 
-    trims: (B, T, 2, K) log-probabilities. start_positions, end_positions: (B,) first and last token
-    of the answer. start_trims, end_trims: (B,) characters to drop there; a window in which one is
-    not 0 to K - 1, as `IGNORE_TRIM`, does not count for that side.
+    A window does not count for a side whose wanted trim is not 0 to K - 1, such as `IGNORE_TRIM`.
+
+    Args:
+        trims: (B, T, 2, K) log-probabilities.
+        start_positions: (B,) the answer's first token.
+        end_positions: (B,) the answer's last token.
+        start_trims: (B,) characters to drop from the front of the first token.
+        end_trims: (B,) characters to drop from the end of the last token.
     """
     total = trims.new_zeros(())
     rows = torch.arange(len(trims), device=trims.device)

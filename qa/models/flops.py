@@ -1,4 +1,4 @@
-"""What a model computes for a token, counted, to tell how well a step uses the machine."""
+"""How many operations a model computes, to tell how well a step uses the machine."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from qa.models.span_reader import SpanReader
 
 
 class ModelFlops(NamedTuple):
-    """Floating point operations of a step's forward passes.
+    """Floating point operations of a step's forward passes."""
 
-    per_token: of the linear layers, for each token. per_pair: of attention, for each pair of tokens
-    of a window.
-    """
-
-    per_token: float
-    per_pair: float
+    per_token: float  # of the linear layers, for each token
+    per_pair: float  # of attention, for each pair of tokens of a window
 
     def training(self, num_tokens: int, num_token_pairs: int) -> float:
-        """Operations of forward and backward; the latter multiplies twice for each product."""
+        """Return the operations of forward and backward.
+
+        For each product of the forward pass the backward pass computes two: the gradients of both
+        factors.
+        """
         return 3 * (self.per_token * num_tokens + self.per_pair * num_token_pairs)
 
 
-def count_flops(reader: SpanReader, passes: int = 1) -> ModelFlops:
-    """Count the products that a small batch takes, on the CPU; passes: of a step over its batch."""
+def count_flops(model: SpanReader, passes: int = 1) -> ModelFlops:
+    """Count the operations of the products of a small batch; the model must be on the CPU.
+
+    `passes`: forward passes that a step makes over its batch.
+    """
     # Not under no_grad, where the counter's hooks refuse some models.
-    batch = two_windows(reader.model)
+    batch = two_windows(model.model)
     num_windows, width = batch["shape"]
-    with evaluating(reader), FlopCounterMode(display=False) as counter:
-        reader(**batch)
+    with evaluating(model), FlopCounterMode(display=False) as counter:
+        model(**batch)
     operations = counter.get_flop_counts()["Global"]
     linear = sum(n for op, n in operations.items() if "mm" in str(op) and "bmm" not in str(op))
     attention = sum(operations.values()) - linear
-    if reader.is_packed:
+    if model.is_packed:
         num_tokens = round_up(sum(batch["lengths"]), ROUND_TOTAL)
         num_pairs = sum(round_up(n, ROUND_WIDTH) ** 2 for n in batch["lengths"])
     else:

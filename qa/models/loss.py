@@ -1,4 +1,7 @@
-"""The training loss of a span reader, as the engine is given it."""
+"""The training loss of a span reader, in the form that the engine calls.
+
+B: windows, T: tokens of the longest window.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,23 @@ from torch import nn
 from torch.nn import functional as F
 
 from qa.models.boundary_head import boundary_loss
-from qa.models.span_reader import SpanScores, model_inputs
+from qa.models.model_io import SpanScores, model_inputs
 
 IGNORE_POSITION = -100
 
 
 def reader_loss(model: nn.Module, batch: Mapping[str, Any], r_drop: float = 0.0) -> torch.Tensor:
-    """The engine's loss function: the summed loss of a batch; r_drop: see `r_drop_loss`."""
+    """Return the summed loss of a batch: the loss function that the engine is given.
+
+    `r_drop`: the weight of `r_drop_loss`; 0: one pass and the plain loss.
+    """
     if r_drop:
         return r_drop_loss(model, batch, r_drop)
     return window_loss(model(**model_inputs(batch)), batch)
 
 
 def window_loss(scores: SpanScores, batch: Mapping[str, Any]) -> torch.Tensor:
-    """Summed loss of a batch's windows: of the span and, with a boundary head, of its trims."""
+    """Sum the loss of a batch's windows: of the span and, with a boundary head, of its trims."""
     positions = batch["start_positions"], batch["end_positions"]
     loss = span_loss(scores.start_logits, scores.end_logits, *positions)
     if scores.trims is None:
@@ -37,11 +43,14 @@ def span_loss(
     start_positions: torch.Tensor,
     end_positions: torch.Tensor,
 ) -> torch.Tensor:
-    """Sum over windows of the mean of the start's and the end's cross-entropy; a scalar.
+    """Sum over windows the mean of the start's and the end's cross-entropy; a scalar, fp32.
 
-    start_logits, end_logits: (B, T), -inf behind a window's end, so that the loss of a window does
-    not depend on the windows beside it. start_positions, end_positions: (B,) token indices,
-    `IGNORE_POSITION` for a window that does not count.
+    Args:
+        start_logits: (B, T), -inf behind a window's end, so that the loss of a window does not
+            depend on the windows beside it.
+        end_logits: (B, T), -inf behind a window's end.
+        start_positions: (B,) token indices, `IGNORE_POSITION` for a window that does not count.
+        end_positions: (B,) token indices, `IGNORE_POSITION` for a window that does not count.
     """
     total = start_logits.new_zeros((), dtype=torch.float32)
     for logits, positions in ((start_logits, start_positions), (end_logits, end_positions)):
@@ -52,13 +61,12 @@ def span_loss(
 
 
 def r_drop_loss(model: nn.Module, batch: Mapping[str, Any], weight: float) -> torch.Tensor:
-    """Summed loss of a batch's windows: the mean of two passes, and how far these are apart.
+    """Return a batch's loss, the mean of two passes, plus `weight` times how far these differ.
 
-    R-Drop (Liang et al., 2021): a reader sees few thousand questions and learns some of them by
-    heart. The dropout masks of two passes hide different parts of what it knows; it is told to
-    spread its answers alike all the same.
-
-    weight: of the distance; at 0 the second pass would be wasted, so `reader_loss` does without.
+    R-Drop (Liang et al., 2021): a model sees few thousand questions and learns some of them by
+    heart. The dropout masks of the two passes hide different parts of what it knows; the second
+    term asks it to give the same distribution all the same. At weight 0 the second pass would be
+    wasted, so `reader_loss` makes only one.
     """
     # One call with every window twice, since DDP expects one forward for a backward.
     scores = model(**twice(model_inputs(batch)))
@@ -68,7 +76,7 @@ def r_drop_loss(model: nn.Module, batch: Mapping[str, Any], weight: float) -> to
 
 
 def twice(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader takes, of 2 B windows: all of them, then all of them again."""
+    """Return the model's inputs for 2 B windows: all of them, then all of them again."""
     num_windows, width = inputs["shape"]
     doubled: dict[str, Any] = {
         name: torch.cat((value, value))
@@ -83,16 +91,17 @@ def twice(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def halves(scores: SpanScores) -> tuple[SpanScores, SpanScores]:
-    """The scores of the first and of the second half of the windows."""
+    """Part scores of 2 B windows into those of the first and of the second B windows."""
     starts, ends = scores.start_logits.chunk(2), scores.end_logits.chunk(2)
     trims = (None, None) if scores.trims is None else scores.trims.chunk(2)
     return SpanScores(starts[0], ends[0], trims[0]), SpanScores(starts[1], ends[1], trims[1])
 
 
 def divergence(first: SpanScores, second: SpanScores) -> torch.Tensor:
-    """Sum over windows of the symmetric KL divergence, the mean of starts and ends; a scalar.
+    """Sum over windows the symmetric KL divergence, the mean of starts and ends; a scalar.
 
-    KL(p, q) and KL(q, p) are averaged, for which the sum of (p - q)(log p - log q) is twice theirs.
+    With p and q the two distributions over a window's tokens, it is (KL(p, q) + KL(q, p)) / 2,
+    and KL(p, q) + KL(q, p) is the sum of (p - q)(log p - log q).
     """
     total = first.start_logits.new_zeros(())
     for ours, theirs in (
@@ -103,4 +112,4 @@ def divergence(first: SpanScores, second: SpanScores) -> torch.Tensor:
         log_p = ours.log_softmax(1).masked_fill(~is_token, 0.0)
         log_q = theirs.log_softmax(1).masked_fill(~is_token, 0.0)
         total = total + ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum()
-    return total / 4
+    return total / 4  # by 2 for the mean of both directions, by 2 for that of starts and ends

@@ -1,4 +1,4 @@
-"""Loading models and tokenizers from directories and from the hub, with errors for people."""
+"""Finding models and tokenizers in directories and on the hub, with readable errors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, cast
 
 from qa.engine.errors import UserError, require
 
-# The names that encoders give their two dropout probabilities.
-ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
-HIDDEN_DROPOUT_NAMES = ("hidden_dropout_prob", "dropout")
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -28,9 +25,10 @@ TOKENIZER_FILES = (
 
 
 def revision_of(name: str) -> str | None:
-    """The commit that a hub id stands for now, so that all its files are of one; None: a directory.
+    """Return the commit that a hub id names now, so that all files are taken from this commit.
 
-    Without a network it is the one that the hub's cache holds. UserError if there is no such model.
+    None for a directory. Without a network it is the commit that the hub's cache holds. UserError
+    if there is no such model.
     """
     check_directory(name)
     if os.path.isdir(name):
@@ -42,35 +40,17 @@ def revision_of(name: str) -> str | None:
         return Path(hf_hub_download(name, "config.json")).parent.name
 
 
-def load_model(
-    name: str, revision: str | None, attention_dropout: float | None, hidden_dropout: float | None
-) -> tuple[Any, list[str]]:
-    """transformers' question-answering model, fp32, and the names of weights that were not saved.
-
-    Those are drawn from torch's global generator. Dropout probabilities: None keeps the model's.
-    """
-    from transformers import AutoConfig, AutoModelForQuestionAnswering
-
-    with user_errors(name):
-        config = AutoConfig.from_pretrained(name, revision=revision)
-        set_dropout(config, "attention_dropout", ATTENTION_DROPOUT_NAMES, attention_dropout)
-        set_dropout(config, "hidden_dropout", HIDDEN_DROPOUT_NAMES, hidden_dropout)
-        with quiet_transformers():
-            model, loading = AutoModelForQuestionAnswering.from_pretrained(
-                name,
-                revision=revision,
-                config=config,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    return model, list(loading["missing_keys"])
-
-
 def saved_file(name: str, file_name: str, revision: str | None) -> Path | None:
-    """A file beside the weights of a directory or hub id; None if there is none.
+    """Return the path of a file beside the weights of a model; None if there is no such file.
 
-    Without a network only what the hub's cache holds is found. Where neither says whether there is
-    such a file, a note on stderr does, and None is returned: transformers caches a model without.
+    Without a network only what the hub's cache holds is found. Where the cache does not show
+    whether there is such a file, a note on stderr says so, and None is returned: transformers
+    caches a model without this file.
+
+    Args:
+        name: The model's directory or hub id.
+        file_name: Name of the file there.
+        revision: Commit of a hub id; None for a directory.
     """
     if os.path.isdir(name):
         path = Path(name) / file_name
@@ -91,51 +71,29 @@ def saved_file(name: str, file_name: str, revision: str | None) -> Path | None:
                     file=sys.stderr,
                 )
             return None
-        except EntryNotFoundError:  # of which the one above is a kind
+        except EntryNotFoundError:  # the base class of LocalEntryNotFoundError, so it comes second
             return None
 
 
-def load_boundary_head(head: nn.Module, file: Path) -> None:
-    """Load a saved head; UserError if the file is damaged or of another model."""
-    from safetensors.torch import load_file
-
-    try:
-        head.load_state_dict(load_file(file))
-    except Exception as error:  # safetensors and torch raise their own, without a common base
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(
-            f"{file}: cannot be loaded as this model's boundary head ({reason}); put it back, or"
-            " remove it to answer by whole tokens"
-        ) from error
-
-
-def set_dropout(config: Any, option: str, names: tuple[str, ...], value: float | None) -> None:
-    """Set a dropout probability under the name that this encoder gives it; None leaves it alone."""
-    if value is None:
-        return
-    present = [name for name in names if hasattr(config, name)]
-    require(present, f"{option}: a {config.model_type} model has no such setting")
-    setattr(config, present[0], value)
-
-
-def load_tokenizer(name: str, revision: str | None = None) -> Any:
-    """The tokenizer of a directory or hub id; UserError if it cannot be loaded."""
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of a directory or hub id; UserError if it cannot be loaded."""
     from transformers import AutoTokenizer
 
     check_directory(name)
     if os.path.isdir(name):
-        # Without any of them transformers makes up an empty vocabulary.
+        # Without any of these files transformers makes up an empty vocabulary.
         require(
             any(file in os.listdir(name) for file in TOKENIZER_FILES),
             f"{name}: no tokenizer in this model directory (none of {', '.join(TOKENIZER_FILES)})",
         )
     with user_errors(name):
-        return AutoTokenizer.from_pretrained(name, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        return cast("PreTrainedTokenizerFast", tokenizer)
 
 
 def check_directory(name: str) -> None:
     """Raise UserError if `name` can only be a directory and is none with a configuration."""
-    # os.path, not pathlib: it calls a name that no file can have absent instead of raising.
+    # os.path calls a name that no file can have absent; pathlib raises.
     if os.path.isdir(name):
         present = set(os.listdir(name))
         require("config.json" in present, f"{name}: no config.json in this model directory")
@@ -160,19 +118,3 @@ def user_errors(name: str) -> Iterator[None]:
             f"{name}: is no local directory and cannot be had from the hub; check the id and the"
             f" network, or pass a local directory instead ({reason})"
         ) from error
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' progress bars and its report of the head it made, for a while."""
-    from transformers.utils import logging
-
-    verbosity, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shows_bars:
-            logging.enable_progress_bar()

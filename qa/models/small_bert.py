@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import RoFormerConfig
+    from transformers import PreTrainedTokenizerFast, RoFormerConfig
 
 
-def small_bert_config(tokenizer: Any) -> RoFormerConfig:
-    """The configuration of a BERT with rotary positions (RoFormer), 3 layers of 128.
+def small_bert_config(tokenizer: PreTrainedTokenizerFast) -> RoFormerConfig:
+    """Return the configuration of a BERT with rotary positions (RoFormer), 3 layers of 128.
 
     Which value a question asks for is told by the words next to it. With BERT's learned absolute
     positions "next to" has to be learned anew for every position: the same model then answers
@@ -27,6 +27,6 @@ def small_bert_config(tokenizer: Any) -> RoFormerConfig:
         attention_probs_dropout_prob=0.0,
         max_position_embeddings=256,
         pad_token_id=tokenizer.pad_token_id,
-        # BERT's 0.02 is meant for width 768; here it would make attention flat for long.
+        # BERT's 0.02 is meant for width 768; here it would keep attention flat for a long time.
         initializer_range=0.1,
     )

@@ -1,7 +1,8 @@
 """Exact n-best decoding: the best spans over the whole matrix of starts and ends.
 
-A tokenizer may cut a character into several tokens. A span of characters then still stands for one
-pair of tokens, the one that it would have as a label, so that the n best are n different ones.
+A tokenizer may cut a character into several tokens. A span of characters still belongs to one pair
+of tokens only, the pair that it would have as a label, so that the n best spans are n different
+ones.
 
 B: windows, T: tokens, W: widest answer in tokens, N: n-best, K: choices of characters to drop.
 """
@@ -14,14 +15,14 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-BEHIND = 2**31  # all characters; exact even as a float, which F.pad takes
+BEHIND = 2**31  # behind all characters; exact even as a float, which F.pad takes
 
 
 class Offsets(NamedTuple):
     """The characters of the context that each token covers.
 
-    In a token that covers none, start == end, no answer begins or ends. Of the others, neither
-    starts nor ends decrease from token to token.
+    No answer begins or ends in a token that covers none, whose start equals its end. Over all other
+    tokens, neither starts nor ends decrease from token to token.
     """
 
     starts: torch.Tensor  # (B, T)
@@ -32,11 +33,11 @@ class Offsets(NamedTuple):
 class Spans(NamedTuple):
     """The best spans of each window, best first; score -inf where a window has fewer than N."""
 
-    scores: torch.Tensor  # (B, N) start + end logit, and the log-probability of both trims
+    scores: torch.Tensor  # (B, N) start logit + end logit + log-probability of both trims
     starts: torch.Tensor  # (B, N) first token
     ends: torch.Tensor  # (B, N) last token
     start_trims: torch.Tensor  # (B, N) characters of the first token before the answer
-    end_trims: torch.Tensor  # (B, N) characters of the last token behind it
+    end_trims: torch.Tensor  # (B, N) characters of the last token behind the answer
 
 
 def best_spans(
@@ -47,11 +48,18 @@ def best_spans(
     max_answer_length: int,
     trims: torch.Tensor | None = None,
 ) -> Spans:
-    """The `n_best_size` best spans of characters, of at most `max_answer_length` tokens.
+    """Find the best spans of characters in each window.
 
-    start_logits, end_logits: (B, T). trims: (B, T, 2, K) log-probability of dropping so many
-    characters at the front of a first token and at the end of a last one; whole tokens if None.
-    All spans are compared, on the device, without a sync; none comes twice.
+    All spans are compared, on the device, without a host sync; none comes twice.
+
+    Args:
+        start_logits: (B, T).
+        end_logits: (B, T).
+        offsets: The characters that each token covers.
+        n_best_size: Spans to find in each window.
+        max_answer_length: Tokens of the longest answer.
+        trims: (B, T, 2, K) log-probability of dropping 0 to K - 1 characters at the front of a
+            first token and at the end of a last token; answers are whole tokens if None.
     """
     if trims is None:
         trims = start_logits.new_zeros(*start_logits.shape, 2, 1)
@@ -61,9 +69,9 @@ def best_spans(
     allowed = offsets.starts < offsets.ends
     starts = start_logits.float().masked_fill(~allowed, float("-inf"))  # (B, T)
     ends = end_logits.float().masked_fill(~allowed, float("-inf"))  # (B, T)
-    # First the best pairs of tokens, each with its best trims: no other pair can hold one of the
-    # n best spans, since n pairs would come before it.
     width = min(max_answer_length, starts.shape[1])
+    # First the best pairs of tokens, each scored with its best trims: no other pair can hold one of
+    # the n best spans, since n pairs would come before it.
     near = [
         near_pairs(starts, ends, front, back, offsets, distance)
         for distance in range(min(offsets.reach + 1, width))
@@ -71,10 +79,10 @@ def best_spans(
     pair_scores, first, last = best_pairs(
         starts + front.amax(2), ends + back.amax(2), near, n_best_size, width
     )
-    # Then the best trims of these pairs.
+    # Then the best spans among all trims of these pairs.
     rows = torch.arange(len(starts), device=starts.device).unsqueeze(1)  # (B, 1)
-    room = offsets.ends[rows, last] - offsets.starts[rows, first]  # (B, N)
-    both = both_trims(front[rows, first], back[rows, last], room)  # (B, N, K, K)
+    num_characters = offsets.ends[rows, last] - offsets.starts[rows, first]  # (B, N)
+    both = both_trims(front[rows, first], back[rows, last], num_characters)  # (B, N, K, K)
     spans = (starts[rows, first] + ends[rows, last])[..., None, None] + both
     spans = spans.masked_fill((pair_scores == float("-inf"))[..., None, None], float("-inf"))
     return best_of_pairs(spans, first, last, n_best_size)
@@ -83,10 +91,10 @@ def best_spans(
 def without_shared(
     front: torch.Tensor, back: torch.Tensor, offsets: Offsets
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """front and back, (B, T, K), with -inf where another token stands for that character.
+    """Set trims to -inf where the character that would be first or last belongs to another token.
 
-    As labels have it, an answer begins in the first token that covers its first character and ends
-    in the last one that covers its last.
+    As in labels, an answer begins in the first token that covers its first character and ends in
+    the last token that covers its last character. `front`, `back`: (B, T, K), also when returned.
     """
     covers = offsets.starts < offsets.ends  # (B, T)
     end_so_far = offsets.ends.masked_fill(~covers, 0).cummax(1).values
@@ -108,25 +116,36 @@ def near_pairs(
     offsets: Offsets,
     distance: int,
 ) -> torch.Tensor:
-    """(B, T - distance) scores of the pairs so far apart, with trims that leave a character.
+    """Score the pairs of tokens that are `distance` apart, with the best trims: (B, T - distance).
 
-    starts, ends: (B, T). front, back: (B, T, K).
+    Two near tokens can cover the same characters, so trims count only if they leave a character.
+
+    Args:
+        starts: (B, T) scores of a first token.
+        ends: (B, T) scores of a last token.
+        front: (B, T, K) log-probabilities of a first token's trims.
+        back: (B, T, K) log-probabilities of a last token's trims.
+        offsets: The characters that each token covers.
+        distance: 0 if first and last token are the same.
     """
     count = starts.shape[1] - distance
-    room = offsets.ends[:, distance:] - offsets.starts[:, :count]
-    both = both_trims(front[:, :count], back[:, distance:], room)
+    num_characters = offsets.ends[:, distance:] - offsets.starts[:, :count]
+    both = both_trims(front[:, :count], back[:, distance:], num_characters)
     return starts[:, :count] + ends[:, distance:] + both.flatten(2).amax(2)
 
 
-def both_trims(front: torch.Tensor, back: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
-    """(B, _, K, K) both trims of pairs, -inf where they leave no character.
+def both_trims(
+    front: torch.Tensor, back: torch.Tensor, num_characters: torch.Tensor
+) -> torch.Tensor:
+    """Add the trims of pairs of tokens: (B, P, K, K), -inf where they leave no character.
 
-    front, back: (B, _, K) of a first and a last token. room: (B, _) characters before trimming.
+    `front`, `back`: (B, P, K) of the first and the last tokens. `num_characters`: (B, P) characters
+    that a pair spans before trimming.
     """
     choice = torch.arange(front.shape[2], device=front.device)
     dropped = choice.unsqueeze(1) + choice  # (K, K)
     both = front.unsqueeze(3) + back.unsqueeze(2)
-    return both.masked_fill_(dropped >= room[..., None, None], float("-inf"))
+    return both.masked_fill_(dropped >= num_characters[..., None, None], float("-inf"))
 
 
 def best_pairs(
@@ -136,10 +155,18 @@ def best_pairs(
     n_best_size: int,
     width: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The best pairs of a first and a last token: scores, first, last, (B, N) each.
+    """Find the best pairs of a first and a last token.
 
-    starts, ends: (B, T) scores of a first and of a last token. near: (B, T - w) scores of the pairs
-    w tokens apart, for w = 0, 1, ..., that are not such sums.
+    Args:
+        starts: (B, T) scores of a first token.
+        ends: (B, T) scores of a last token.
+        near: (B, T - w) scores of the pairs w tokens apart, for w = 0, 1, ..., as far as they are
+            not sums of the scores of both tokens.
+        n_best_size: Pairs to find in each window.
+        width: Tokens of the longest answer.
+
+    Returns:
+        Scores, first tokens, last tokens, (B, N) each.
     """
     num_tokens = starts.shape[1]
     # band[b, i, w] is the end score of token i + w
@@ -157,7 +184,7 @@ def best_pairs(
 def best_of_pairs(
     spans: torch.Tensor, first: torch.Tensor, last: torch.Tensor, n_best_size: int
 ) -> Spans:
-    """The best of all spans (B, N, K, K), pairs with their trims. first, last: (B, N)."""
+    """Find the best of `spans` (B, N, K, K), pairs with their trims; `first`, `last`: (B, N)."""
     choices = spans.shape[3]
     flat_spans = without_nan(spans).flatten(1)  # (B, N * K * K)
     scores, flat = flat_spans.topk(min(n_best_size, flat_spans.shape[1]), dim=1)  # (B, N)
@@ -168,5 +195,5 @@ def best_of_pairs(
 
 
 def without_nan(scores: torch.Tensor) -> torch.Tensor:
-    """-inf for nan: a model that diverged has nan scores, which topk would put first."""
+    """Replace nan by -inf: a model that diverged has nan scores, which topk would put first."""
     return scores.nan_to_num(nan=float("-inf"), neginf=float("-inf"))

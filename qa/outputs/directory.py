@@ -1,4 +1,4 @@
-"""The directory of a run: what lies in it, and when it may be used."""
+"""The directory of a run: what lies in it, and when a run may write to it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,13 @@ RUNS = Path("runs")
 
 
 def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
-    """Raise UserError if a run could not write to `directory`. Changes nothing on disk."""
+    """Raise UserError if a run could not write to `directory`; change nothing on disk.
+
+    Args:
+        directory: The --output-dir; None for a new one in runs/.
+        resume: The run goes on with what is there.
+        overwrite: The run replaces what is there.
+    """
     path = Path(directory) if directory is not None else RUNS
     existing = path
     while not existing.exists() and existing != existing.parent:
@@ -57,14 +63,15 @@ def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
         )
     if resume:
         require(
-            (path / CHECKPOINTS).is_dir() or (path / LOCK_FILE).exists(),  # killed before the first
+            # With a lock file alone, the run was killed before its first checkpoint.
+            (path / CHECKPOINTS).is_dir() or (path / LOCK_FILE).exists(),
             f"{path / CHECKPOINTS}: there is no checkpoint to resume from; start with --overwrite"
             " instead of --resume",
         )
 
 
 def check_not_a_run(directory: str | None) -> None:
-    """Raise UserError if a training run lies in `directory`, whose files are not to be mixed."""
+    """Raise UserError if `directory` holds a training run: its files must not mix with others."""
     for name in (CONFIG_FILE, CHECKPOINTS, BEST):
         require(
             directory is None or not (Path(directory) / name).exists(),
@@ -73,7 +80,7 @@ def check_not_a_run(directory: str | None) -> None:
 
 
 def make_output(directory: str | None, recipe: str) -> Path:
-    """Make the directory of a run, numbered afresh if it has no name, and return it."""
+    """Make the directory of a run and return it; for None it is a new runs/RECIPE-N."""
     try:
         if directory is None:
             return _numbered(recipe)
@@ -94,7 +101,7 @@ def open_output(
     """Make and lock the directory of a run.
 
     Args:
-        directory: Where; a number is added to the recipe's name if None.
+        directory: The directory; None for a new one, named like the recipe with a number.
         recipe: The recipe's name.
         settings: Written to config.json at once, so that the run can be resumed whenever it is
             killed; None if it is resumed itself, and it is not known yet whether it may be.
@@ -113,20 +120,20 @@ def open_output(
 
 
 def clear_output(directory: Path) -> None:
-    """Remove what an earlier run wrote there, and nothing else."""
+    """Remove what an earlier run wrote to `directory`, and nothing else."""
     for name in OUTPUTS:
         for leftover in (name, f".{name}.tmp", f".{name}.old"):
             remove(directory / leftover)
 
 
 def _numbered(recipe: str) -> Path:
-    """runs/RECIPE-001 or the first number that is free."""
+    """Make runs/RECIPE-001, or the one with the first number that is free, and return it."""
     RUNS.mkdir(exist_ok=True)
     number = 1
     while True:
         path = RUNS / f"{recipe}-{number:03d}"
         try:
-            path.mkdir()  # fails if another run took the number meanwhile
+            path.mkdir()  # fails if there is one, also if another run made it just now
             return path
         except FileExistsError:
             number += 1

@@ -19,7 +19,7 @@ NULL_ODDS_FILE = "null_odds.json"
 
 
 def read_prediction_file(path: str) -> dict[str, str]:
-    """The {id: text} of a predictions.json; UserError, naming file and place, if it is not that."""
+    """Read the {id: text} of a predictions.json; UserError, naming file and id, if it is none."""
     predictions = read_json(path, "{id: text}")
     for key, value in predictions.items():
         require(
@@ -31,7 +31,7 @@ def read_prediction_file(path: str) -> dict[str, str]:
 
 
 def read_na_probs(path: str) -> dict[str, float]:
-    """The {id: number} of no-answer probabilities or odds; UserError if it is not that."""
+    """Read the {id: number} of no-answer probabilities or odds; UserError if it is none."""
     numbers = read_json(path, "{id: number}")
     for key, value in numbers.items():
         require(
@@ -42,12 +42,12 @@ def read_na_probs(path: str) -> dict[str, float]:
 
 
 class PredictionFiles:
-    """The files of an evaluation.
+    """Writes the files of an evaluation.
 
-    `predictions.json` {id: text} and `null_odds.json` {id: number}, what official evaluators read,
-    and `nbest_predictions.json`. They are written under other names and take their places
-    at `commit`; until then older files stay as they are. As a context manager it throws away what
-    was not committed. directory: None, for all processes but one, writes nothing.
+    These are `predictions.json` {id: text} and `null_odds.json` {id: number}, which official
+    evaluators read, and `nbest_predictions.json`. They are written under other names and renamed by
+    `commit`; until then older files stay as they are. The end of the context removes what was not
+    committed. `directory`: None, in all processes but one, writes nothing.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -75,12 +75,12 @@ class PredictionFiles:
         self.discard()  # does nothing after `commit`
 
     def commit(self) -> None:
-        """Finish the files and let them take their places."""
+        """Finish the files and give them their names."""
         for file in self._files:
             file.commit()
 
     def discard(self) -> None:
-        """Throw away what was written."""
+        """Remove what was written."""
         for file in self._files:
             file.discard()
 
@@ -95,6 +95,7 @@ class _JsonObject:
         self._separator = "{\n"
 
     def add(self, key: str, value: Any) -> None:
+        """Write one member on a line of its own."""
         member = f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
         self._file.write(self._separator + member)
         self._separator = ",\n"
@@ -105,7 +106,7 @@ class _JsonObject:
         old = self._temporary.rename(self._temporary.with_suffix(".old"))
         self._file = self._temporary.open("w", encoding="utf-8")
         self._separator = "{\n"
-        with old.open(encoding="utf-8") as members:  # one a line, behind a line with the bracket
+        with old.open(encoding="utf-8") as members:  # one a line, after a line with the bracket
             next(members, None)
             for line, is_replaced in zip(members, mask, strict=True):
                 ((key, kept),) = json.loads("{" + line.rstrip().removesuffix(",") + "}").items()
@@ -113,6 +114,7 @@ class _JsonObject:
         old.unlink()
 
     def commit(self) -> None:
+        """Close the object, and rename the file once it is on disk."""
         self._file.write("\n}\n" if self._separator == ",\n" else "{}\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -120,6 +122,7 @@ class _JsonObject:
         os.replace(self._temporary, self._path)
 
     def discard(self) -> None:
+        """Remove the file unless it was committed."""
         if self._file.closed:
             return
         self._file.close()

@@ -22,7 +22,7 @@ def run_identity(job: Job) -> dict[str, Any]:
     identity = {
         "model": digest(architecture),
         **job.data_fingerprints,
-        # Some formats list the gold answers apart from the answers that windows are made of.
+        # Not in the fingerprint, since windows do not depend on gold answers that stand apart.
         "held-out gold answers": digest([e.gold_answers for e in job.eval_examples]),
         "precision": job.run.precision.name,
         "packed windows": job.reader.model.is_packed,
@@ -55,7 +55,7 @@ def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:
 
 
 def describe_new_length(saved_total: int, run: TrainingRun) -> str | None:
-    """Return a sentence on what the new number of steps does to the schedule; None if it is old."""
+    """Return a sentence on what another number of steps does to the schedule, if it is another."""
     if run.is_finished:
         return f"the run has made {run.global_step} steps: nothing is left to train"
     if saved_total == run.total_steps:

@@ -167,8 +167,8 @@ class RunCheckpoints:
 
 def run_failed(error: OSError, directory: Path) -> RunStopped:
     """Return the exception that ends a run after an OSError: of a disk, a worker, the network."""
-    place = f": {os.fsdecode(error.filename)}" if error.filename else ""
-    reason = f"{error.strerror or error}{place}"
+    file = f": {os.fsdecode(error.filename)}" if error.filename else ""
+    reason = f"{error.strerror or error}{file}"
     return RunStopped(f"error: the run failed ({reason}); {where_to_resume(directory)}", 1)
 
 

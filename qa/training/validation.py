@@ -106,7 +106,7 @@ class Validation:
         """
         weights = self.job.run.weights()
         if self.job.run.world.is_main:
-            if not self.directory.is_dir():  # removed while running
+            if not self.directory.is_dir():  # a person removed it: do not make it again in silence
                 raise FileNotFoundError(
                     errno.ENOENT, os.strerror(errno.ENOENT), str(self.directory)
                 )

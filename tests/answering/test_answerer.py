@@ -25,7 +25,8 @@ from qa.data.examples import Example
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.precision import Precision
-from qa.models.span_reader import BOUNDARY_FILE, SpanReader
+from qa.models.span_reader import SpanReader
+from qa.models.weights import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -111,7 +112,7 @@ def test_answer_has_the_characters_that_the_head_leaves(
 
 
 def test_one_token_keeps_a_character_though_both_ends_want_it() -> None:
-    """가나 less one at the front or one at the end, but not both."""
+    """가나 without its first or without its last character, but not without both."""
     reader = hand_made(word_tokenizer(CONTEXT), "가나", "가나", {"가나": (1, 1)})
     answers = reader.answer(question=QUESTION, context=CONTEXT, top_k=3)
     assert {answer.text for answer in answers[:2]} == {"가", "나"}
@@ -317,7 +318,7 @@ def test_answers_in_decomposed_syllables() -> None:
 
 @pytest.mark.parametrize("boundaries", [True, False])
 def test_short_context_gives_all_that_is_in_it(boundaries: bool, any_tokenizer: Any) -> None:
-    """As many answers as there are spans, if so many are asked for; bytes take no places."""
+    """As many answers as there are spans, if that many are asked for; bytes add no further ones."""
     windows = WindowOptions(max_seq_length=60, window_overlap=6, max_question_length=12)
     model = make_reader(any_tokenizer, boundaries)
     answerer = make_answerer(model, windows, longest=12)

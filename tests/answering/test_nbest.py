@@ -1,4 +1,4 @@
-"""Merging and weighing candidates, and the whole way from windows to answers."""
+"""Merging candidates, their probabilities, and the whole way from windows to answers."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_answers_equal_those_found_one_by_one(
 
 
 def test_cpu_batches_have_few_sizes_and_are_full(encoder_dir: Path, tokenizer: Any) -> None:
-    """What is compiled for a size is kept, so a long evaluation must not bring ever new ones."""
+    """What is compiled for a size is kept, so a long evaluation must not bring ever new sizes."""
     windows = list(iterate_windows(make_examples(), tokenizer, WINDOWS)) * 3
     reader = make_reader(encoder_dir)
     sizes = []
@@ -231,7 +231,7 @@ def test_blocks_may_start_anywhere(encoder_dir: Path, tokenizer: Any) -> None:
 
 
 def test_loss_is_that_of_each_window(encoder_dir: Path, tokenizer: Any) -> None:
-    """transformers' own loss, window by window, where no padding disturbs it."""
+    """Compared with transformers' loss, window by window, where no padding disturbs it."""
     reader = make_reader(encoder_dir)
     windows = list(iterate_windows(make_examples(), tokenizer, WINDOWS))
     answerer = make_answerer(reader, 5)

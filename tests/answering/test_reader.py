@@ -6,7 +6,7 @@ import json
 import math
 import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -26,7 +26,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONTEXT = ARTICLES[0][1]
 QUESTION = "강나루가 태어난 해는?"
-SMALL = {"max_seq_length": 40, "window_overlap": 8, "max_question_length": 16}
+Form = Literal["NFC", "NFD"]
+SMALL: dict[str, Any] = {"max_seq_length": 40, "window_overlap": 8, "max_question_length": 16}
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +97,8 @@ def test_top_k_is_best_first_and_starts_with_the_answer(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_nfc_answers_are_pieces_of_what_was_passed(form: str, reader: Reader) -> None:
-    """The same answers, at the same odds, whichever way the text is written."""
+def test_nfc_answers_are_pieces_of_what_was_passed(form: Form, reader: Reader) -> None:
+    """The same answers with the same scores, in whichever form the text is written."""
     written = unicodedata.normalize(form, CONTEXT)
     question = unicodedata.normalize(form, QUESTION)
     found = reader.answer(question=question, context=written, top_k=6, nfc=True)
@@ -113,7 +114,7 @@ def test_nfc_answers_are_pieces_of_what_was_passed(form: str, reader: Reader) ->
 def test_nfc_on_the_command_line(
     reader_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def printed(form: str, *flags: str) -> tuple[list[dict[str, Any]], str]:
+    def printed(form: Form, *flags: str) -> tuple[list[dict[str, Any]], str]:
         rows = [{"question": QUESTION, "context": unicodedata.normalize(form, CONTEXT)}]
         path = tmp_path / f"{form}.json"
         path.write_text(json.dumps(rows), encoding="utf-8")
@@ -274,7 +275,7 @@ def test_top_k_below_1_is_refused(top_k: int, reader: Reader) -> None:
     ],
 )
 def test_setting_that_does_not_fit(
-    settings: dict[str, int], expected: str, reader_dir: Path
+    settings: dict[str, Any], expected: str, reader_dir: Path
 ) -> None:
     with pytest.raises(UserError, match=expected):
         Reader.from_pretrained(reader_dir, **settings)

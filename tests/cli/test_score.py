@@ -1,4 +1,4 @@
-"""`python -m qa evaluate --predictions`: scores of files, the comparison of two, wrong input."""
+"""`python -m qa score`: scores of files, the comparison of two, wrong input."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.articles import ARTICLES
+from support.files import read_json
 
 import qa.cli.score
 from qa.data.formats import read_examples
@@ -97,7 +98,7 @@ def test_every_metric_writes_what_the_library_computes(
     assert (code, err) == (0, "")
     assert METRICS[name].title in out
     assert ("note: " in out) == (name in ("squad1", "squad2", "mrqa"))
-    written = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    written = read_json(output / "metrics.json")
     golds = {example.id: example.answers for example in read_examples(str(squad_file))}
     assert written[name] == pytest.approx(score_predictions(name, golds, mixed))
     assert written["num_examples"] == 12
@@ -114,7 +115,7 @@ def test_two_files_are_compared(run: Run, write: Callable[..., str], tmp_path: P
     assert code == 0
     assert out.index(worse) < out.index(better)
     assert "exact_match +100.00 [+100.00, +100.00] p 0.0" in out
-    written = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    written = read_json(output / "metrics.json")
     assert [file["predictions"] for file in written["files"]] == [worse, better]
     found = written["comparison"]["korquad1"]["exact_match"]
     assert found["difference"] == 100.0
@@ -158,8 +159,8 @@ def test_squad2_with_no_answer_probabilities(
     assert (code, err) == (0, "")
     assert "note" not in out
     assert "best_exact 75.00 at -3" in out
-    found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["squad2"]
-    assert found == {  # c is withheld: 2.5 is above 1
+    found = read_json(output / "metrics.json")["squad2"]
+    assert found == {  # c is left unanswered: 2.5 is above 1
         "exact": 75.0,
         "f1": 75.0,
         "total": 4,
@@ -176,7 +177,7 @@ def test_squad2_with_no_answer_probabilities(
     }
     arguments += ["--na-probs", odds, "--na-prob-threshold", "3", "--overwrite"]
     run(*arguments, data=unanswerable_file)
-    found = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["squad2"]
+    found = read_json(output / "metrics.json")["squad2"]
     assert found["exact"] == 50.0
 
 

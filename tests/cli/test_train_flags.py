@@ -21,17 +21,23 @@ from qa.engine import UserError
 from qa.recipes import RECIPES
 
 COMMANDS = ["recipe", "list-recipes", "config", "resume", "overwrite"]
-SETTINGS = """
-    train-data eval-data holdout nfc max-seq-length window-overlap max-question-length
-    negative-window-ratio max-train-examples max-eval-examples
-    model attention-dropout hidden-dropout character-boundaries head-learning-rate r-drop
-    learning-rate weight-decay num-train-epochs max-steps warmup-ratio lr-scheduler max-grad-norm
-    per-device-train-batch-size gradient-accumulation-steps precision device seed num-workers
-    sharding
-    eval-steps per-device-eval-batch-size metric-for-best-model early-stopping-patience
-    n-best-size max-answer-length null-score-diff-threshold
-    output-dir logging-steps save-steps save-total-limit async-save profile
-""".split()
+# fmt: off
+SETTINGS = [
+    "train-data", "eval-data", "holdout", "nfc", "max-seq-length", "window-overlap",
+    "max-question-length",
+    "negative-window-ratio", "max-train-examples", "max-eval-examples",
+    "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
+    "r-drop",
+    "learning-rate", "weight-decay", "num-train-epochs", "max-steps", "warmup-ratio",
+    "lr-scheduler", "max-grad-norm",
+    "per-device-train-batch-size", "gradient-accumulation-steps", "precision", "device", "seed",
+    "num-workers",
+    "sharding",
+    "eval-steps", "per-device-eval-batch-size", "metric-for-best-model", "early-stopping-patience",
+    "n-best-size", "max-answer-length", "null-score-diff-threshold",
+    "output-dir", "logging-steps", "save-steps", "save-total-limit", "async-save", "profile",
+]
+# fmt: on
 OWN_DATA = ["--model", "m", "--train-data", "t.json"]
 
 
@@ -128,7 +134,7 @@ def test_a_flag_can_take_back_what_a_recipe_set() -> None:
 @pytest.mark.parametrize("text", ["-1e8", "-1E+8", "-100000000", "-.5", "-5.", "-1_000", "-2.5e-3"])
 @pytest.mark.parametrize("flag", ["--null-score-diff-threshold", "--null_score_diff_threshold"])
 def test_negative_numbers_in_any_notation(flag: str, text: str) -> None:
-    """argparse alone takes some of them for flags."""
+    """Some of these argparse alone would take for flags."""
     for flags in ([flag, text], [f"{flag}={text}"]):
         config = parse(*flags, *OWN_DATA)
         assert config.decoding.null_score_diff_threshold == float(text)
@@ -168,9 +174,9 @@ def test_config_json_gives_the_configuration_of_its_recipe_again(
     assert again == config
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
-def test_the_readme_lists_the_recipes(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["training.md", "training.ko.md"])
+def test_the_page_on_training_lists_the_recipes(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     table = text[text.index("--list-recipes") :].split("\n\n")[1]
     assert re.findall(r"^\| `([a-z0-9-]+)` \|", table, re.MULTILINE) == list(RECIPES)
 
@@ -382,7 +388,7 @@ def run_train(flag: str) -> subprocess.CompletedProcess[str]:
         check=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "qa.cli.train_flags" in imported  # so the trace is read aright
+    assert "qa.cli.train_flags" in imported  # so the trace was parsed
     heavy = {"torch", "numpy", "transformers", "datasets", "tqdm", "tensorboard"}
     assert not heavy & {name.partition(".")[0] for name in imported}
     return done

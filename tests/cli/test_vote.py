@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.articles import ARTICLES
+from support.files import read_json
 
 import qa.cli.score
 import qa.cli.vote
@@ -95,10 +95,10 @@ def answers_of(texts_and_scores: dict[str, float], context: str) -> list[Answer]
     return rank_answers(context, merged, 20)
 
 
-def write_reader(
+def write_nbest(
     directory: Path, right: float, first: str = "", odds: float = 0.0, newest_first: bool = False
 ) -> Path:
-    """A reader's n-best file, in which the gold answer scores `right` and another text 2."""
+    """Write an n-best file in which the gold answer scores `right` and another text 2."""
     directory.mkdir()
     with PredictionFiles(directory) as files:
         for example_id, (context, gold) in sorted(GOLDS.items(), reverse=newest_first):
@@ -120,15 +120,11 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return vote
 
 
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def test_from_readers_to_a_score(
+def test_from_nbest_files_to_a_score(
     run: Run, tmp_path: Path, squad_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wrong, unsure = write_reader(tmp_path / "a", 1.0), write_reader(tmp_path / "b", 1.5)
-    right = write_reader(tmp_path / "c", 6.0, odds=3.0, newest_first=True)
+    wrong, unsure = write_nbest(tmp_path / "a", 1.0), write_nbest(tmp_path / "b", 1.5)
+    right = write_nbest(tmp_path / "c", 6.0, odds=3.0, newest_first=True)
     code, out, err = run(wrong, unsure / NBEST_FILE, right)
     assert (code, err) == (0, "")
     assert "12 questions, 3 readers, all agreed on 0\n" in out
@@ -136,8 +132,8 @@ def test_from_readers_to_a_score(
     assert sorted(p.name for p in output.iterdir()) == sorted(
         [PREDICTIONS_FILE, NBEST_FILE, NULL_ODDS_FILE]
     )
-    assert list(read(output / PREDICTIONS_FILE)) == sorted(GOLDS)  # the first input's order
-    nbest = read(output / NBEST_FILE)
+    assert list(read_json(output / PREDICTIONS_FILE)) == sorted(GOLDS)  # the first input's order
+    nbest = read_json(output / NBEST_FILE)
     # Softmax of two scores; the gold answer is 1 behind, 0.5 behind and 4 ahead.
     expected = sum(1 / (1 + math.exp(-lead)) for lead in (-1.0, -0.5, 4.0)) / 3
     for example_id, (context, gold) in GOLDS.items():
@@ -145,7 +141,7 @@ def test_from_readers_to_a_score(
         assert (best["text"], best["start"]) == (gold, context.index(gold))
         assert best["probability"] == pytest.approx(expected)
     # Best scores are 2, 2 and 6 - 3.
-    assert list(read(output / NULL_ODDS_FILE).values()) == pytest.approx([-7 / 3] * 12)
+    assert list(read_json(output / NULL_ODDS_FILE).values()) == pytest.approx([-7 / 3] * 12)
     for path, exact_match in ((wrong, "0.00"), (unsure, "0.00"), (output, "100.00")):
         arguments = [str(path / PREDICTIONS_FILE), "--metric", "korquad1"]
         assert qa.cli.score.main([*arguments, "--data", str(squad_file)]) == 0
@@ -153,27 +149,27 @@ def test_from_readers_to_a_score(
 
 
 def test_a_vote_can_vote(run: Run, tmp_path: Path) -> None:
-    readers = [write_reader(tmp_path / str(right), right) for right in (1.0, 2.0, 60.0)]
-    assert run(*readers)[0] == 0
+    inputs = [write_nbest(tmp_path / str(right), right) for right in (1.0, 2.0, 60.0)]
+    assert run(*inputs)[0] == 0
     assert (
         qa.cli.vote.main([*map(str, [tmp_path / "out"] * 2), "--output-dir", f"{tmp_path}/2"]) == 0
     )
-    first, second = (read(tmp_path / name / NBEST_FILE) for name in ("out", "2"))
+    first, second = (read_json(tmp_path / name / NBEST_FILE) for name in ("out", "2"))
     for example_id, answers in first.items():
         for one, other in zip(answers, second[example_id], strict=True):
             assert one == pytest.approx(other)
 
 
-@pytest.mark.parametrize(("threshold", "withheld"), [("-3", 12), ("-2", 0), ("-2.5", 0)])
+@pytest.mark.parametrize(("threshold", "unanswered"), [("-3", 12), ("-2", 0), ("-2.5", 0)])
 def test_questions_are_left_unanswered_above_a_threshold(
-    run: Run, tmp_path: Path, threshold: str, withheld: int
+    run: Run, tmp_path: Path, threshold: str, unanswered: int
 ) -> None:
-    readers = [write_reader(tmp_path / "a", 1.0), write_reader(tmp_path / "b", 3.0)]
-    code, out, _ = run(*readers, "--null-score-diff-threshold", threshold)  # the odds are -2.5
+    inputs = [write_nbest(tmp_path / "a", 1.0), write_nbest(tmp_path / "b", 3.0)]
+    code, out, _ = run(*inputs, "--null-score-diff-threshold", threshold)  # the odds are -2.5
     assert code == 0
-    assert f"left unanswered: {withheld}, " in out
-    assert list(read(tmp_path / "out" / PREDICTIONS_FILE).values()).count("") == withheld
-    assert all(read(tmp_path / "out" / NBEST_FILE).values())
+    assert f"left unanswered: {unanswered}, " in out
+    assert list(read_json(tmp_path / "out" / PREDICTIONS_FILE).values()).count("") == unanswered
+    assert all(read_json(tmp_path / "out" / NBEST_FILE).values())
 
 
 def test_questions_without_candidates(run: Run, tmp_path: Path) -> None:
@@ -184,12 +180,12 @@ def test_questions_without_candidates(run: Run, tmp_path: Path) -> None:
             files.write("one", answers)
             files.commit()
     assert run(tmp_path / "a", tmp_path / "b")[0] == 0
-    assert read(tmp_path / "out" / PREDICTIONS_FILE) == {"none": "", "one": "강"}
-    assert read(tmp_path / "out" / NBEST_FILE)["one"][0]["probability"] == 1.0
+    assert read_json(tmp_path / "out" / PREDICTIONS_FILE) == {"none": "", "one": "강"}
+    assert read_json(tmp_path / "out" / NBEST_FILE)["one"][0]["probability"] == 1.0
 
 
 def test_overwrite_replaces_predictions_and_drops_their_scores(run: Run, tmp_path: Path) -> None:
-    a, b = write_reader(tmp_path / "a", 1.0), write_reader(tmp_path / "b", 9.0)
+    a, b = write_nbest(tmp_path / "a", 1.0), write_nbest(tmp_path / "b", 9.0)
     assert run(a, a)[0] == 0
     output = tmp_path / "out"
     (output / "metrics.json").write_text("{}", encoding="utf-8")
@@ -199,7 +195,7 @@ def test_overwrite_replaces_predictions_and_drops_their_scores(run: Run, tmp_pat
     assert "--overwrite" in err
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
     assert run(a, b, "--overwrite")[0] == 0
-    assert read(output / PREDICTIONS_FILE) == {i: gold for i, (_, gold) in GOLDS.items()}
+    assert read_json(output / PREDICTIONS_FILE) == {i: gold for i, (_, gold) in GOLDS.items()}
     assert not (output / "metrics.json").exists()
     assert {path.name for path in output.iterdir()} < set(OUTPUTS)
 
@@ -207,7 +203,7 @@ def test_overwrite_replaces_predictions_and_drops_their_scores(run: Run, tmp_pat
 def test_a_full_disk_leaves_predictions_and_their_scores(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b = write_reader(tmp_path / "a", 1.0), write_reader(tmp_path / "b", 9.0)
+    a, b = write_nbest(tmp_path / "a", 1.0), write_nbest(tmp_path / "b", 9.0)
     assert run(a, a)[0] == 0
     output = tmp_path / "out"
     (output / "metrics.json").write_text("{}", encoding="utf-8")
@@ -271,7 +267,7 @@ def test_files_that_are_no_n_best_files(
 
 
 def test_different_questions_are_named(run: Run, tmp_path: Path) -> None:
-    a, b = write_reader(tmp_path / "a", 1.0), write_reader(tmp_path / "b", 1.0, first="x")
+    a, b = write_nbest(tmp_path / "a", 1.0), write_nbest(tmp_path / "b", 1.0, first="x")
     code, out, err = run(a, b)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"{b / NBEST_FILE}: has no question '0-0', unlike {a / NBEST_FILE} (12 of its 12" in err
@@ -286,7 +282,7 @@ def test_different_questions_are_named(run: Run, tmp_path: Path) -> None:
 
 
 def test_wrong_arguments(run: Run, tmp_path: Path) -> None:
-    a = write_reader(tmp_path / "a", 1.0)
+    a = write_nbest(tmp_path / "a", 1.0)
     number = "--null-score-diff-threshold"
     for arguments, expected in (
         ([], "two inputs or more, not 0"),
@@ -308,7 +304,7 @@ def test_wrong_arguments(run: Run, tmp_path: Path) -> None:
 def test_output_directories_that_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], directory: str, expected: str
 ) -> None:
-    a = write_reader(tmp_path / "a", 1.0)
+    a = write_nbest(tmp_path / "a", 1.0)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}", encoding="utf-8")
     before = (a / NBEST_FILE).read_bytes()

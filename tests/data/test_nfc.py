@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Literal, TypeAlias
 from unicodedata import normalize
 
 import pytest
@@ -39,15 +41,15 @@ texts = st.text(
 @given(text=texts)
 @settings(max_examples=3000, deadline=None, derandomize=True)
 def test_every_offset_splits_the_composed_text_as_it_split_the_old_one(text: str) -> None:
-    composed, places = compose(text)
+    composed, new_offsets = compose(text)
     assert composed == normalize("NFC", text)
-    places = list(range(len(text) + 1)) if places is None else places
-    assert len(places) == len(text) + 1
-    assert (places[0], places[-1]) == (0, len(composed))
-    for offset, place in enumerate(places):
-        if place != UNKNOWN:
-            assert normalize("NFC", text[:offset]) == composed[:place]
-            assert normalize("NFC", text[offset:]) == composed[place:]
+    new_offsets = list(range(len(text) + 1)) if new_offsets is None else new_offsets
+    assert len(new_offsets) == len(text) + 1
+    assert (new_offsets[0], new_offsets[-1]) == (0, len(composed))
+    for old, new in enumerate(new_offsets):
+        if new != UNKNOWN:
+            assert normalize("NFC", text[:old]) == composed[:new]
+            assert normalize("NFC", text[old:]) == composed[new:]
 
 
 @given(text=texts, data=st.data())
@@ -55,11 +57,11 @@ def test_every_offset_splits_the_composed_text_as_it_split_the_old_one(text: str
 def test_a_composed_piece_is_found_in_the_text_it_was_composed_of(
     text: str, data: st.DataObject
 ) -> None:
-    """Oracle: the shortest piece, between places where the text can be cut, that composes to it."""
-    composed, places = compose(text)
+    """Oracle: the shortest piece that composes to it, between offsets where a cut is possible."""
+    composed, new_offsets = compose(text)
     start = data.draw(st.integers(0, len(composed)))
     end = data.draw(st.integers(start, len(composed)))
-    cuts = [i for i in range(len(text) + 1) if places is None or places[i] != UNKNOWN]
+    cuts = [i for i in range(len(text) + 1) if new_offsets is None or new_offsets[i] != UNKNOWN]
     before = {i: len(normalize("NFC", text[:i])) for i in cuts}
     first = max(i for i in cuts if before[i] <= start)
     last = min(i for i in cuts if before[i] >= end)
@@ -77,7 +79,7 @@ def test_original_spans_by_hand() -> None:
 
 
 def test_the_second_question_about_a_document_is_cheap() -> None:
-    """What was found out about its text is kept: nothing as long as it is made again."""
+    """What was computed for its text is cached: nothing as long as the text is made again."""
     text = normalize("NFD", "강나루는 화가이다. " * 2000)
     original_spans(text, [(0, 1)])
     tracemalloc.start()
@@ -131,23 +133,27 @@ def test_an_answer_is_at_its_place_or_has_none(context: str, data: st.DataObject
     text = context[start:end]
     composed = compose_example(Example("1", "?", context, (text,), (start,)))
     assert composed.answers == (normalize("NFC", text),)
-    (place,) = composed.answer_starts
-    if place == UNKNOWN:
+    (new_start,) = composed.answer_starts
+    if new_start == UNKNOWN:
         return
-    assert composed.context.startswith(composed.answers[0], place)
-    assert normalize("NFC", context[:start]) == composed.context[:place]
+    assert composed.context.startswith(composed.answers[0], new_start)
+    assert normalize("NFC", context[:start]) == composed.context[:new_start]
 
 
 PAIRS = [(c, q, a, c.index(a)) for _, c, pairs in ARTICLES for q, a in pairs]
 
 
-@pytest.mark.parametrize("forms", [(c, a, o) for c in "CD" for a in "CD" for o in "CD"])
+Form: TypeAlias = Literal["NFC", "NFD"]
+FORMS: tuple[Form, ...] = ("NFC", "NFD")
+
+
+@pytest.mark.parametrize("forms", list(itertools.product(FORMS, repeat=3)))
 @pytest.mark.parametrize(("context", "question", "answer", "start"), PAIRS)
 def test_all_mixtures_of_forms_give_the_same(
-    forms: tuple[str, str, str], context: str, question: str, answer: str, start: int
+    forms: tuple[Form, Form, Form], context: str, question: str, answer: str, start: int
 ) -> None:
     """Context, answer and offset, each composed or decomposed."""
-    in_context, in_answer, in_offset = (f"NF{form}" for form in forms)
+    in_context, in_answer, in_offset = forms
     if (in_context, in_offset) == ("NFC", "NFD"):
         return  # counts characters of a text that is not there
     example = Example(
@@ -179,7 +185,7 @@ def test_two_possible_places_are_none() -> None:
 
 
 def test_a_decomposed_file(tmp_path: Path) -> None:
-    """Read as it is where its offsets count it; --nfc composes it; what does not fit is named."""
+    """Read as it is if its offsets count it; --nfc composes it; a mixture is an error."""
     path = tmp_path / "a.json"
     expected = tmp_path / "expected.json"
     expected.write_text(json.dumps(squad_json()))

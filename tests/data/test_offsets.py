@@ -51,7 +51,9 @@ texts = st.text(st.sampled_from("강나a1 \n\r😀é\u200b\u1100\u1161"), min_si
 
 @given(context=texts, data=st.data(), unit=st.sampled_from(sorted(UNITS)))
 @settings(max_examples=500, deadline=None, derandomize=True)
-def test_every_unit_is_taken_back(context: str, data: st.DataObject, unit: str) -> None:
+def test_every_unit_is_converted_to_characters(
+    context: str, data: st.DataObject, unit: str
+) -> None:
     start = data.draw(st.integers(0, len(context)))
     if context[start - 1 : start + 1] == "\r\n" and start:
         return  # between the two, where no program that joins or splits line ends can point
@@ -63,7 +65,7 @@ def test_every_unit_is_taken_back(context: str, data: st.DataObject, unit: str) 
 @given(context=texts, start=st.integers(-5, 200), unit=st.sampled_from(sorted(UNITS)))
 @settings(max_examples=500, deadline=None, derandomize=True)
 def test_no_offset_is_guessed(context: str, start: int, unit: str) -> None:
-    """What comes back measures what was given."""
+    """Measuring the character that was found gives the offset again."""
     found = UNITS[unit](context, start)
     if found is not None and not ("\r" in context and unit == r"each \n as two characters"):
         assert measured(context, found, unit) == start

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ LENGTHS = st.lists(st.integers(1, 60), max_size=400).map(lambda x: np.array(x, d
 
 
 def sample_lengths(count: int = 6000) -> np.ndarray:
-    """Token counts as of texts: lognormal, cut at 384, median 220."""
+    """Token counts like those of texts: lognormal, cut at 384, median 220."""
     rng = np.random.default_rng(3)
     return np.clip(rng.lognormal(np.log(220), 0.45, count), 20, 384).astype(np.int64)
 
@@ -101,7 +103,7 @@ def test_less_than_5_percent_is_padding() -> None:
 def test_one_batch_per_chunk_is_a_plain_shuffle() -> None:
     """The batches hold what they would if all lengths were the same."""
     lengths = sample_lengths(1000)
-    options = {"batch_size": 16, "seed": 42, "epoch": 0, "batches_per_chunk": 1}
+    options: dict[str, Any] = {"batch_size": 16, "seed": 42, "epoch": 0, "batches_per_chunk": 1}
     batches = length_grouped_batches(lengths, **options)
     alike = length_grouped_batches(np.full(1000, 7), **options)
     assert [set(batch) for batch in batches] == [set(batch) for batch in alike]

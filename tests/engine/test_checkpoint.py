@@ -191,7 +191,7 @@ def test_a_pickle_with_code_is_refused_and_the_code_does_not_run(
 
 
 def test_the_code_of_that_test_would_run(tmp_path: Path) -> None:
-    """Power of the test above."""
+    """Otherwise the test above would prove nothing."""
     marker = tmp_path / "code-was-run"
     pickle.loads(pickle.dumps(MakesDirectory(marker)))
     assert marker.is_dir()
@@ -341,7 +341,7 @@ def test_replace_directory_changes_nothing_if_the_disk_fails(
 
 
 def test_replace_directory_after_a_crash_between_its_two_renames(tmp_path: Path) -> None:
-    """The old content then lies at .best.old; the next success tidies up."""
+    """The old content is at .best.old then, until a directory has been written whole."""
     (tmp_path / ".best.old").mkdir()
     (tmp_path / ".best.tmp").mkdir()
     (tmp_path / ".best.tmp" / "half").touch()

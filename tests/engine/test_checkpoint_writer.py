@@ -15,7 +15,6 @@ import pytest
 import torch
 from support.files import MakesDirectory, read_json
 
-import qa.engine.checkpoint_writer
 from qa.engine import UserError, list_checkpoints, load_checkpoint, save_checkpoint
 from qa.engine.checkpoint import load_newest_checkpoint
 from qa.engine.checkpoint_writer import CheckpointWriter, to_host
@@ -36,15 +35,18 @@ def test_what_is_saved_is_what_there_was_when_save_was_called(
 ) -> None:
     """The thread starts writing only after everything was changed."""
     changed = threading.Event()
-    original = qa.engine.checkpoint_writer.save_checkpoint
 
     def save_late(*arguments: Any) -> Path:
         assert not background or changed.wait(10)
-        return original(*arguments)
+        return save_checkpoint(*arguments)
 
-    monkeypatch.setattr(qa.engine.checkpoint_writer, "save_checkpoint", save_late)
+    monkeypatch.setattr("qa.engine.checkpoint_writer.save_checkpoint", save_late)
     weight = torch.arange(6.0)
-    state = {"weights": {"w": weight, "view": weight[2:4]}, "history": [{"step": 1}], "n": 1}
+    state: dict[str, Any] = {
+        "weights": {"w": weight, "view": weight[2:4]},
+        "history": [{"step": 1}],
+        "n": 1,
+    }
     writer = CheckpointWriter(tmp_path, None, background)
     writer.save(3, state, {"epoch": 0.5})
     weight.add_(1)
@@ -63,14 +65,13 @@ def test_saving_in_the_background_does_not_wait_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_write, is_writing = threading.Event(), threading.Event()
-    original = qa.engine.checkpoint_writer.save_checkpoint
 
     def save_when_told(*arguments: Any) -> Path:
         is_writing.set()
         assert may_write.wait(10)
-        return original(*arguments)
+        return save_checkpoint(*arguments)
 
-    monkeypatch.setattr(qa.engine.checkpoint_writer, "save_checkpoint", save_when_told)
+    monkeypatch.setattr("qa.engine.checkpoint_writer.save_checkpoint", save_when_told)
     writer = CheckpointWriter(tmp_path, None, background=True)
     writer.save(1, {}, {})
     assert is_writing.wait(10)
@@ -102,9 +103,10 @@ def test_a_failure_in_the_background_is_raised_once(by: str, tmp_path: Path) -> 
     writer.wait()
     moved = directory.rename(tmp_path / "moved")
     directory.write_text("in the way")
+    before = set(threading.enumerate())
     writer.save(2, {"n": 2}, {})  # the failure is not known yet, or shows in the next call
-    assert writer._thread is not None
-    writer._thread.join()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
     call: Callable[[], None] = {
         "check": writer.check,
         "wait": writer.wait,
@@ -168,7 +170,7 @@ def test_a_new_checkpoint_survives_newer_ones_that_were_damaged(tmp_path: Path) 
 
 
 def test_a_half_written_checkpoint_of_a_killed_run_is_cleared_away(tmp_path: Path) -> None:
-    """However far the killed run was: no save may ever come to that step again."""
+    """Whatever its step, since no later save may ever come to that step again."""
     half = tmp_path / ".step-00000003.tmp"
     half.mkdir()
     (half / "state.pt").write_bytes(b"half")
@@ -196,8 +198,8 @@ def test_to_host_copies_tensors_and_containers_and_nothing_else() -> None:
 
 
 MARKER = "code-was-run"
-GOOD = {"weights": torch.arange(300.0), "global_step": 5, "names": ["가", "나"]}
-BAD = {"weights": torch.arange(300.0) * 2, "global_step": 9, "names": ["다"]}
+GOOD: dict[str, Any] = {"weights": torch.arange(300.0), "global_step": 5, "names": ["가", "나"]}
+BAD: dict[str, Any] = {"weights": torch.arange(300.0) * 2, "global_step": 9, "names": ["다"]}
 
 
 def cut_at(share: float) -> Callable[[Path], None]:
@@ -227,7 +229,7 @@ def lose(name: str) -> Callable[[Path], None]:
 
 
 def swap(name: str) -> Callable[[Path], None]:
-    """The file of the other checkpoint, and its file here: the older one is damaged as well."""
+    """Exchange a file with that of an older checkpoint, which is damaged by this as well."""
 
     def damage(path: Path) -> None:
         other = path.parent / "step-00000007"
@@ -259,7 +261,7 @@ def edit_manifest(name: str, value: Any) -> Callable[[Path], None]:
 
 
 def state_is(make: Callable[[Path], bytes]) -> Callable[[Path], None]:
-    """Another content, with the manifest made to match."""
+    """Write another state, with a manifest that fits it."""
 
     def damage(path: Path) -> None:
         content = make(path)
@@ -364,7 +366,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 def make_checkpoints(directory: Path) -> Path:
-    """Good ones of the steps 5 and 9; returns the newer one."""
+    """Save whole checkpoints of the steps 5 and 9; return the newer one."""
     save_checkpoint(directory, 5, GOOD, {"epoch": 0.5})
     return save_checkpoint(directory, 9, BAD, {"epoch": 1})
 
@@ -381,7 +383,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
     assert not (tmp_path / MARKER).exists()
     assert path == tmp_path / "step-00000005"
     assert state.keys() == GOOD.keys()
-    assert torch.equal(state["weights"], GOOD["weights"])  # type: ignore[arg-type]
+    assert torch.equal(state["weights"], GOOD["weights"])
     (report,) = reported
     assert str(newest) in report
     assert len(report.splitlines()) == 1
@@ -390,16 +392,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
 def test_there_are_at_least_20_kinds_of_damage_and_the_undamaged_one_is_used(
     tmp_path: Path,
 ) -> None:
-    """Power of the test above."""
+    """Otherwise the test above would prove little."""
     assert len(DAMAGES) >= 20
     newest = make_checkpoints(tmp_path)
     path, state = load_newest_checkpoint(tmp_path, report=lambda line: pytest.fail(line))
     assert path == newest
-    assert torch.equal(state["weights"], BAD["weights"])  # type: ignore[arg-type]
+    assert torch.equal(state["weights"], BAD["weights"])
 
 
 def test_the_code_of_these_tests_would_run(tmp_path: Path) -> None:
-    """Power of the tests with code."""
+    """Otherwise the tests with code would prove nothing."""
     torch.save({"w": MakesDirectory(tmp_path / MARKER)}, tmp_path / "file")
     torch.load(tmp_path / "file", weights_only=False)
     assert (tmp_path / MARKER).is_dir()
@@ -407,7 +409,7 @@ def test_the_code_of_these_tests_would_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["state.pt", "checkpoint.json"])
 def test_files_swapped_between_two_checkpoints(name: str, tmp_path: Path) -> None:
-    """Both are wrong then; the third, older one is used."""
+    """Both are damaged then; the third one, which is older, is used."""
     newest = make_checkpoints(tmp_path)
     save_checkpoint(tmp_path, 7, {"global_step": 7}, {"epoch": 0.7})
     swap(name)(newest)
@@ -428,7 +430,7 @@ def test_a_file_in_the_place_of_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_folders_with_similar_names_are_no_checkpoints(tmp_path: Path) -> None:
-    """What a killed run or a person left: not used, not in the way."""
+    """A killed run or a person may leave such folders."""
     newest = make_checkpoints(tmp_path)
     for name in (".step-00000011.tmp", ".step-00000012.removed", "step-00000013-backup"):
         shutil.copytree(newest, tmp_path / name)

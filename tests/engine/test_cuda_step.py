@@ -27,15 +27,15 @@ CONTEXT = "솔뫼산은 높이가 812미터이고, 봉우리는 셋이며, 그 �
 
 
 def make_run(directory: Path, tokenizer: Any, device: str) -> TrainingRun:
-    """A tiny reader without dropout, to be trained on four windows."""
+    """A run that trains a tiny model without dropout on four windows."""
     torch.manual_seed(0)
-    reader = SpanReader.from_pretrained(str(directory), 0.0, 0.0, boundaries=True)
+    model = SpanReader.from_pretrained(str(directory), 0.0, 0.0, boundaries=True)
     example = Example("0", "높이는?", CONTEXT, ("812미터",), (CONTEXT.index("812"),))
     windows = list(iterate_windows([example] * 4, tokenizer, WindowOptions(48, 8, 12)))
     lengths = np.array([window["length"] for window in windows])
     order = TrainingOrder(lengths, np.ones(len(windows), dtype=bool), 1.0, 2, 0)
     config = TrainConfig(learning_rate=1e-3, num_train_epochs=2, precision="fp32", device=device)
-    return TrainingRun(reader, reader_loss, windows, order, Collator(48), config)
+    return TrainingRun(model, reader_loss, windows, order, Collator(48), config)
 
 
 def test_step_never_waits_for_the_device(encoder_dir: Path, tokenizer: Any) -> None:

@@ -76,7 +76,7 @@ sys.exit(0)
 """
 
 
-def start(launcher: Launcher, size: int, options: dict[str, Any]) -> list[Run]:
+def start_processes(launcher: Launcher, size: int, options: dict[str, Any]) -> list[Run]:
     """The processes of a run, as torchrun starts them."""
     port = free_port()
     script = f"options = {options!r}\n{SCRIPT}"
@@ -94,7 +94,7 @@ def train(
     dropout: float = 0.0,
     max_grad_norm: float = 1.0,
 ) -> Path:
-    """Train from the start, or from a checkpoint, until a step of 9; returns its checkpoint."""
+    """Train from the start or from a checkpoint until a step of 9; return its checkpoint."""
     options = {
         "accumulation": accumulation,
         "load": str(load) if load else None,
@@ -104,7 +104,7 @@ def train(
         "dropout": dropout,
         "max_grad_norm": max_grad_norm,
     }
-    runs = start(launcher, size, options)
+    runs = start_processes(launcher, size, options)
     assert [run.wait() for run in runs] == [0] * size, [run.stderr for run in runs]
     if size == 2:
         assert json.loads(runs[0].stdout) == [[[3, 20], 0], [[3, 20], 0]]
@@ -127,7 +127,7 @@ def assert_close(path: Path, other: Path) -> None:
 
 
 def rows_by_step(path: Path, accumulation: int) -> list[list[int]]:
-    """The rows that each step consumed, over all processes, sorted; repeats would show."""
+    """The rows that each step consumed over all processes, sorted, with any repetition."""
     per_rank = load_checkpoint(path)["seen"]
     size = len(per_rank)
     remaining = [list(batches) for batches in per_rank]
@@ -139,7 +139,7 @@ def rows_by_step(path: Path, accumulation: int) -> list[list[int]]:
             for rank in range(size):
                 own = len(range(rank, count, size))
                 rows += [r for _ in range(own) for r in remaining[rank].pop(0)]
-                if own == 0:  # lends a hand
+                if own == 0:  # it repeated one of the others, with weight 0
                     remaining[rank].pop(0)
             steps.append(sorted(rows))
             left -= count
@@ -152,6 +152,7 @@ def alone(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(launcher, tmp_path_factory.mktemp("alone"), 1, 2)
 
 
+@pytest.mark.e2e
 def test_two_processes_are_one_process_that_accumulates(
     launcher: Launcher, alone: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ def test_two_processes_are_one_process_that_accumulates(
     assert rows_by_step(two, 1) == rows_by_step(alone, 2)[:8]
 
 
+@pytest.mark.e2e
 def test_two_processes_that_accumulate_over_a_ragged_step(
     launcher: Launcher, tmp_path: Path
 ) -> None:
@@ -177,18 +179,20 @@ def test_two_processes_that_accumulate_over_a_ragged_step(
     assert losses[0] == pytest.approx(losses[1], abs=1e-12)
 
 
+@pytest.mark.e2e
 def test_two_one_two_processes_are_an_uninterrupted_run(
     launcher: Launcher, alone: Path, tmp_path: Path
 ) -> None:
-    """Broken off in the middle of an epoch and at the end of one."""
+    """The run is broken off in the middle of an epoch, and again at the end of one."""
     path = train(launcher, tmp_path / "a", 2, 1, until=3)
     path = train(launcher, tmp_path / "b", 1, 2, load=path, until=8)
     path = train(launcher, tmp_path / "c", 2, 1, load=path)
     assert_close(path, alone)
 
 
+@pytest.mark.e2e
 def test_two_processes_resume_bit_for_bit_with_dropout(launcher: Launcher, tmp_path: Path) -> None:
-    """Each one's own random numbers go on where they were."""
+    """The random numbers of each process go on where they were."""
     whole = train(launcher, tmp_path / "whole", 2, 1, dropout=0.5)
     path = train(launcher, tmp_path / "a", 2, 1, until=5, dropout=0.5)
     path = train(launcher, tmp_path / "b", 2, 1, load=path, dropout=0.5)
@@ -205,10 +209,12 @@ def test_two_processes_resume_bit_for_bit_with_dropout(launcher: Launcher, tmp_p
     assert losses[0] == losses[1][5:]
 
 
+@pytest.mark.e2e
 def test_a_process_that_fails_ends_the_other(launcher: Launcher, tmp_path: Path) -> None:
-    options = {"accumulation": 1, "load": None, "save": str(tmp_path), "until": 9, "total": 9}
+    options: dict[str, Any] = {"accumulation": 1, "load": None, "save": str(tmp_path)}
+    options |= {"until": 9, "total": 9}
     options |= {"dropout": 0.0, "max_grad_norm": 1.0, "fail_at": 3}
-    runs = start(launcher, 2, options)
+    runs = start_processes(launcher, 2, options)
     assert 0 not in [run.wait() for run in runs]
     assert "rank 1 is broken" in runs[1].stderr
     assert list(tmp_path.iterdir()) == []
@@ -266,12 +272,14 @@ def start_main_first(launcher: Launcher, seconds: float, fails: bool) -> list[Ru
     return [launcher.start([], as_rank(rank, 2, port) + script) for rank in range(2)]
 
 
+@pytest.mark.e2e
 def test_the_others_wait_longer_than_gloo_does(launcher: Launcher) -> None:
     runs = start_main_first(launcher, 5, fails=False)
     assert [run.wait() for run in runs] == [0, 0], [run.stderr for run in runs]
     assert float(runs[0].stdout) < float(runs[1].stdout)
 
 
+@pytest.mark.e2e
 def test_the_others_end_where_the_main_process_fails(launcher: Launcher) -> None:
     runs = start_main_first(launcher, 0, fails=True)
     assert [run.wait() for run in runs] == [1, 1], [run.stderr for run in runs]

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.regression import (
+    MICRO_BATCHES,
+    collate,
+    make_dataset,
+    make_model,
+    make_run,
+    order,
+    squared_error,
+)
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
-from qa.engine import (
-    TrainConfig,
-    TrainingRun,
-    UserError,
-    load_checkpoint,
-    save_checkpoint,
-    seed_everything,
-)
+from qa.engine import TrainConfig, TrainingRun, UserError, load_checkpoint, save_checkpoint
 
-ITEMS = 13
-BATCH_SIZE = 2
-MICRO_BATCHES = 7  # of an epoch: six full ones and a shorter one
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)
@@ -42,43 +42,11 @@ class Figures:
     is_last: bool
 
 
-def make_model(width: int = 8) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(4, width), nn.Dropout(0.3), nn.LayerNorm(width), nn.Tanh(), nn.Linear(width, 1)
-    )
-
-
-def order(epoch: int) -> list[list[int]]:
-    shuffled = np.random.default_rng([5, epoch]).permutation(ITEMS).tolist()
-    return [shuffled[i : i + BATCH_SIZE] for i in range(0, ITEMS, BATCH_SIZE)]
-
-
-def make_dataset() -> list[torch.Tensor]:
-    return list(torch.randn(ITEMS, 5, generator=torch.Generator().manual_seed(1)))
-
-
-def collate(items: list[torch.Tensor]) -> dict[str, Any]:
-    rows = torch.stack(items)
-    return {"x": rows[:, :4], "y": rows[:, 4], "num_items": len(items), "num_values": rows.numel()}
-
-
 def noisy_collate(items: list[torch.Tensor]) -> dict[str, Any]:
     """Draws from every generator that a run has to restore, apart from dropout's."""
     batch = collate(items)
     noise = random.random() + np.random.random() + torch.rand(())
     return {**batch, "x": batch["x"] + 0.1 * noise}
-
-
-def squared_error(model: nn.Module, batch: Any) -> torch.Tensor:
-    return ((model(batch["x"]).squeeze(-1) - batch["y"]) ** 2).sum()
-
-
-def make_run(model_seed: int = 0, collate_fn: Any = collate, **settings: Any) -> TrainingRun:
-    seed_everything(model_seed)
-    values = {"precision": "fp32", "device": "cpu", "learning_rate": 0.05, **settings}
-    return TrainingRun(
-        make_model(), squared_error, make_dataset(), order, collate_fn, TrainConfig(**values)
-    )
 
 
 def figures(run: TrainingRun) -> Iterator[Figures]:
@@ -88,7 +56,10 @@ def figures(run: TrainingRun) -> Iterator[Figures]:
 
 
 def train(run: TrainingRun) -> tuple[list[Figures], dict[str, torch.Tensor]]:
-    """Its steps and its last weights. Runs share the global generators: make one, then train it."""
+    """Train a run; return its steps and its last weights.
+
+    Runs share the global generators, so a run is made and trained before the next one is made.
+    """
     return list(figures(run)), weights(run)
 
 
@@ -213,7 +184,7 @@ def test_resuming_at_any_step_equals_not_stopping(
 
 @pytest.mark.parametrize("stop", [3, 7])
 def test_a_run_that_was_really_broken_off_resumes_with_workers(tmp_path: Path, stop: int) -> None:
-    """Inside an epoch and at its end, while workers have already prepared batches ahead."""
+    """Inside an epoch and at its end; workers have prepared the next batches by then."""
     expected, last = train(make_run(num_workers=2))
     broken_off = make_run(num_workers=2)
     for step in figures(broken_off):
@@ -256,7 +227,7 @@ def test_an_evaluation_between_steps_changes_nothing() -> None:
 
 
 def test_dropout_is_on_while_training() -> None:
-    """Power of the tests above: dropout draws from the generators that are restored."""
+    """Otherwise the tests above would prove less: dropout draws from the restored generators."""
     losses = set()
     for seed in (0, 1, 2):
         run = make_run()
@@ -267,7 +238,7 @@ def test_dropout_is_on_while_training() -> None:
 
 @pytest.mark.parametrize(("before", "after"), [("fp32", "fp16"), ("fp16", "fp32")])
 def test_a_run_goes_on_in_another_precision(before: str, after: str) -> None:
-    """The precision "auto" may mean another one on the machine that resumes."""
+    """The precision "auto" may mean another format on the machine that resumes."""
     run = make_run(precision=before)
     next(run.steps())
     state = run.state_dict()
@@ -280,7 +251,7 @@ def test_a_run_goes_on_in_another_precision(before: str, after: str) -> None:
     ("other", "named"), [(make_model(9), "0.bias"), (nn.Sequential(nn.Linear(4, 1)), "0.bias")]
 )
 def test_a_checkpoint_of_another_model_is_refused(other: nn.Module, named: str) -> None:
-    """By the name of the first parameter that differs, before anything is changed."""
+    """The message names the first parameter that differs, and nothing has been changed."""
     run = make_run()
     before = weights(run)
     state = {**run.state_dict(), "model": other.state_dict()}

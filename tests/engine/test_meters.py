@@ -154,7 +154,7 @@ def test_patience_counts_evaluations_since_the_best() -> None:
 
 @pytest.mark.parametrize(("metric", "later"), [("f1", 0.1), ("eval_loss", 9.0)])
 def test_a_nan_is_never_best_once_there_is_a_number(metric: str, later: float) -> None:
-    """An evaluation that failed must neither keep its place nor take another's."""
+    """An evaluation that failed must neither stay the best one nor become it."""
     first = BestTracker(metric)
     assert updates(first, [math.nan, later, math.nan])[1:] == [True, False]
     assert first.best == {"step": 2, metric: later}
@@ -304,7 +304,7 @@ def test_a_folder_that_cannot_be_written_leaves_the_hook_alone(
 def test_the_writing_thread_fails_in_silence_and_the_failure_is_raised(
     tmp_path: Path, reports: list[str], break_writes: Callable[[], None]
 ) -> None:
-    """If this fails, look whether TensorBoard's thread still has the name that is looked for."""
+    """If this fails, TensorBoard may have renamed the class of its writing thread."""
     hook = threading.excepthook
     tensorboard = TensorBoard(tmp_path)
     break_writes()

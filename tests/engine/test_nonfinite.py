@@ -1,4 +1,4 @@
-"""Losses and gradients that are no numbers: found by their step, without waiting for the device."""
+"""Losses and gradients that are not finite: found by their step, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAD = [math.nan, math.inf, -math.inf]
 def check_of(
     pairs: Iterable[tuple[float, float]], scales_loss: bool = False, first: int = 1
 ) -> NonfiniteCheck:
-    """A check that has taken in (loss, gradient norm) of the steps `first`, ..."""
+    """A check that has recorded (loss, gradient norm) pairs of the steps from `first` on."""
     check = NonfiniteCheck(CPU, scales_loss)
     for step, (loss, norm) in enumerate(pairs, start=first):
         check.record(step, torch.tensor(loss), torch.tensor(norm))
@@ -59,7 +59,7 @@ def test_a_gradient_norm_is_told_from_a_loss(bad: float) -> None:
     assert "the loss is not finite since step 2;" in stopped(both)
 
 
-def test_it_is_said_again_if_asked_again() -> None:
+def test_a_second_check_raises_again() -> None:
     check = check_of([(math.nan, 1.0)])
     assert stopped(check) == stopped(check)
 
@@ -75,12 +75,12 @@ def test_with_loss_scaling_a_bad_norm_is_a_skipped_step(bad: float) -> None:
     assert int(check.skipped) == 2
 
 
-def test_with_loss_scaling_a_bad_loss_is_a_sickness() -> None:
+def test_with_loss_scaling_a_bad_loss_ends_the_run() -> None:
     check = check_of([(1.0, math.inf), (math.nan, math.nan)], scales_loss=True)
     assert "the loss is not finite since step 2;" in stopped(check)
 
 
-def test_with_loss_scaling_skips_without_end_are_a_sickness() -> None:
+def test_with_loss_scaling_skips_without_end_end_the_run() -> None:
     bad = (1.0, math.nan)
     check_of([(1.0, 1.0), *[bad] * (MANY_SKIPS - 1), (1.0, 1.0), bad], scales_loss=True).check(0.1)
     check = check_of([(1.0, 1.0)] * 3 + [bad] * (MANY_SKIPS + 5), scales_loss=True)
@@ -102,7 +102,7 @@ def test_the_count_survives_a_checkpoint() -> None:
 
 
 def forbid_host_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that would make the host wait for a tensor's value raises."""
+    """Make everything raise that would let the host wait for a tensor's value."""
 
     def refuse(*_: Any) -> Any:
         raise AssertionError("host sync")

@@ -8,16 +8,15 @@ from weakref import WeakSet
 
 import pytest
 import torch
-from test_loop import make_run
+from support.regression import make_run
 
-from qa.engine import phase_clock as phases
 from qa.engine.phase_clock import MOST_MARKS, NO_CLOCK, PhaseClock
 
 CPU = torch.device("cpu")
 
 
 class Time:
-    """What `time.perf_counter` says."""
+    """Stands in for `time.perf_counter`."""
 
     now = 100.0
 
@@ -28,12 +27,12 @@ class Time:
 @pytest.fixture
 def clock_time(monkeypatch: pytest.MonkeyPatch) -> Time:
     now = Time()
-    monkeypatch.setattr(phases.time, "perf_counter", now)
+    monkeypatch.setattr(time, "perf_counter", now)
     return now
 
 
 def begin(clock: PhaseClock, now: Time, phase: str, seconds: float) -> None:
-    """A phase, or a stop for "", that takes so long."""
+    """Begin a phase that takes so long; "" stops the clock."""
     if phase:
         clock.start(phase)
     else:
@@ -75,7 +74,7 @@ def test_without_a_device_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -
     def fail() -> Any:
         raise AssertionError("the time was read")
 
-    monkeypatch.setattr(phases.time, "perf_counter", fail)
+    monkeypatch.setattr(time, "perf_counter", fail)
     for clock in (PhaseClock(None), NO_CLOCK):
         clock.start("data")
         clock.stop()
@@ -97,7 +96,7 @@ class Moment(float):
 def test_marks_that_nobody_asks_for_are_added_up(
     clock_time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(phases.time, "perf_counter", lambda: Moment(clock_time.now))
+    monkeypatch.setattr(time, "perf_counter", lambda: Moment(clock_time.now))
     clock = PhaseClock(CPU)
     most = 0
     rounds = MOST_MARKS + 7
@@ -146,7 +145,7 @@ class Event:
         self.stream.passed = max(self.stream.passed, self.number)
 
     def elapsed_time(self, end: Event) -> float:
-        """In ms; CUDA too refuses to say it of what has not taken place."""
+        """In ms; like CUDA's it needs both events to have taken place."""
         assert max(self.number, end.number) <= self.stream.passed
         return 1000.0 * (end.number - self.number)
 

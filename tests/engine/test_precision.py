@@ -23,7 +23,7 @@ CASES = [
 def test_auto_is_bf16_where_the_cpu_has_it(
     capabilities: dict[str, object], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By torch's public function alone."""
+    """With torch's public function alone, without the private probes."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     for probe in PROBES:
         monkeypatch.delattr(torch.cpu, probe, raising=False)

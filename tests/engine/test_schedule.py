@@ -21,7 +21,7 @@ KINDS = ["cosine", "linear", "constant"]
 
 
 def reference(kind: str, warmup: int, total: int) -> Callable[[int], float]:
-    """transformers' factor as a function of the step, with one step more at the front."""
+    """Transformers' factor as a function of the step, with one step more at the front."""
     warmup, total = warmup + 1, total + 1
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     if kind == "constant":

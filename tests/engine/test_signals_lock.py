@@ -29,7 +29,7 @@ NAMES = ["SIGTERM", "SIGINT", "SIGUSR1"]
 
 @contextmanager
 def child(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that runs `code`; it has printed its first line, "ready"."""
+    """Yield a Python process that runs `code` and has printed its first line, "ready"."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
@@ -97,6 +97,7 @@ with StopSignals() as signals:
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGUSR1", "SIGINT")])
 def test_a_second_signal_ends_the_process(first: str, second: str) -> None:
     with child(TAKE_TWO) as process:
@@ -120,7 +121,7 @@ def test_a_second_signal_ends_the_process(first: str, second: str) -> None:
 def test_processes_that_got_different_signals_agree_on_one_of_them(
     received: tuple[signal.Signals | None, ...],
 ) -> None:
-    """As in two processes, whose messages are added up here."""
+    """Stands in for two processes: their messages are added up here."""
     messages: list[list[int]] = []
 
     def note(values: list[int]) -> list[int]:
@@ -223,17 +224,17 @@ from pathlib import Path
 from qa.engine.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 if os.fork() == 0:
+    print("ready", flush=True)  # what is registered for forks has run
     for number in range(3):
         os.close(number)
     time.sleep(5)
     os._exit(0)
-print("ready", flush=True)
 time.sleep(50)
 """
 
 
 def test_a_data_worker_that_outlives_its_killed_run_does_not_hold_the_lock(tmp_path: Path) -> None:
-    """It notices seconds later that its parent is gone; --resume need not wait for that."""
+    """A worker notices only after seconds that its parent is gone; --resume need not wait."""
     with child(HOLD_AND_FORK, str(tmp_path)) as process:
         refused(tmp_path)
         process.send_signal(signal.SIGKILL)

@@ -14,6 +14,8 @@ from qa.engine import train_step
 from qa.engine.optim import make_optimizer
 from qa.engine.precision import Precision
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 ITEMS = 13
 Grads = list[list[torch.Tensor]]
@@ -35,7 +37,9 @@ def make_items(step: int, ignored: Sequence[int] = ()) -> dict[str, torch.Tensor
 
 
 def squared_error(model: nn.Module, batch: Any) -> torch.Tensor:
-    return ((model(batch["x"]).squeeze(-1) - batch["y"]) ** 2 * batch["is_valid"]).sum()
+    errors: torch.Tensor = model(batch["x"]).squeeze(-1) - batch["y"]
+    is_valid: torch.Tensor = batch["is_valid"]
+    return (errors**2 * is_valid).sum()
 
 
 def cut(items: dict[str, torch.Tensor], sizes: Sequence[int]) -> list[dict[str, Any]]:
@@ -78,7 +82,7 @@ def run_reference(
     max_grad_norm: float | None = None,
     weight_decay: float = 0.01,
 ) -> tuple[Grads, list[float], list[float]]:
-    """The same written out: mean loss of one big batch, clipping by hand, torch's plain AdamW.
+    """The same steps written out: mean loss of one big batch, clipping by hand, torch's own AdamW.
 
     Returns the gradients given to the optimizer, the losses and the norms before clipping.
     """
@@ -142,7 +146,7 @@ def test_any_split_of_the_items_gives_the_step_of_one_big_batch(
 
 
 def test_the_mean_is_over_items_and_not_over_micro_batches() -> None:
-    """Power of the test above: averaging the means of unequal parts would be seen."""
+    """The test above can tell the difference: a mean of the means of unequal parts is another."""
     model = make_model()
     parts = cut(make_items(3), (8, 1, 4))
     with torch.no_grad():
@@ -190,7 +194,8 @@ def test_max_grad_norm_0_does_not_clip() -> None:
 def test_each_step_uses_its_own_learning_rate() -> None:
     """Without gradients decay alone moves a matrix: by 1 - learning_rate * weight_decay."""
     model = make_model()
-    weight = model[0].weight.detach().clone()
+    matrix = model.get_parameter("0.weight")
+    weight = matrix.detach().clone()
     optimizer = make_optimizer(model, 1.0, 0.1)
     for learning_rate in (0.0, 0.5, 0.25, 0.0):
         train_step(
@@ -203,7 +208,7 @@ def test_each_step_uses_its_own_learning_rate() -> None:
             max_grad_norm=1.0,
         )
         weight = weight * (1 - learning_rate * 0.1)
-        assert max_difference([model[0].weight], [weight]) < 1e-15
+        assert max_difference([matrix], [weight]) < 1e-15
 
 
 def test_gradients_of_a_step_do_not_reach_the_next_one() -> None:
@@ -229,7 +234,7 @@ def test_only_matrices_decay() -> None:
 
 def test_frozen_parameters_are_left_out_of_the_optimizer() -> None:
     model = make_model()
-    model[0].requires_grad_(False)
+    model.get_submodule("0").requires_grad_(False)
     groups = make_optimizer(model, 0.1, 0.1).param_groups
     optimized = {id(p) for group in groups for p in group["params"]}
     assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
@@ -244,8 +249,8 @@ def test_parameters_with_a_rate_of_their_own_move_as_with_an_optimizer_of_their_
     references = [
         torch.optim.AdamW(
             [
-                {"params": [theirs[name].weight], "weight_decay": 0.1},
-                {"params": [theirs[name].bias], "weight_decay": 0.0},
+                {"params": [theirs.get_parameter(f"{name}.weight")], "weight_decay": 0.1},
+                {"params": [theirs.get_parameter(f"{name}.bias")], "weight_decay": 0.0},
             ],
             lr=rate,
         )
@@ -253,7 +258,9 @@ def test_parameters_with_a_rate_of_their_own_move_as_with_an_optimizer_of_their_
     ]
 
     def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
-        return model["head"](model["encoder"](batch["x"]).tanh()).square().sum()
+        hidden = model.get_submodule("encoder")(batch["x"]).tanh()
+        outputs: torch.Tensor = model.get_submodule("head")(hidden)
+        return outputs.square().sum()
 
     for factor in (1.0, 0.5, 0.25):  # a schedule, which holds for both rates
         batch = {"x": torch.randn(5, 3, dtype=torch.float64), "num_items": 1}

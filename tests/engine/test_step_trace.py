@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def work(number: int) -> None:
-    """A step, which can be told by its name."""
+    """Do the work of a step, under a name that shows its number."""
     with torch.profiler.record_function(f"work-{number}"):
         torch.ones(4, 4) @ torch.ones(4, 4)
 
@@ -73,6 +73,7 @@ def test_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("profile", [True, False])
 def test_profile_flag(
     profile: bool,

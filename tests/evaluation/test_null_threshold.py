@@ -1,4 +1,4 @@
-"""Questions without an answer: the threshold on the odds, and who heeds it."""
+"""Questions without an answer: the threshold on the odds, and where it is applied."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.articles import ARTICLES, squad_json
+from support.files import as_flags, read_curves, read_json
 
 import qa.cli.evaluate
 import train
@@ -52,7 +53,7 @@ fuzz = settings(max_examples=100, deadline=None, derandomize=True)
 def mean_score(
     values: list[float], has_answer: list[bool], odds: list[float], threshold: float
 ) -> float:
-    """One question after the other: a withheld one is right if it has no answer."""
+    """One question after the other: one left unanswered is right if it has no answer."""
     total = 0.0
     for value, is_answerable, own_odds in zip(values, has_answer, odds, strict=True):
         if own_odds > threshold:
@@ -97,7 +98,7 @@ def test_no_threshold_is_better(rows: list[tuple[float, bool, float]]) -> None:
 def test_threshold_is_the_odds_of_the_last_that_is_answered(
     rows: list[tuple[float, bool, float]],
 ) -> None:
-    """And the smallest of the best ones."""
+    """It is the smallest of the best thresholds."""
     threshold, found, _ = tune(rows)
     odds = [row[2] for row in rows]
     assert threshold in odds or threshold < min(odds)
@@ -149,7 +150,7 @@ entries = st.lists(
 
 @fuzz
 @given(entries)
-def test_withholding_rewrites_the_predictions_only(
+def test_blanking_rewrites_the_predictions_only(
     rows: list[tuple[str, str, float, bool]],
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -157,7 +158,7 @@ def test_withholding_rewrites_the_predictions_only(
         with PredictionFiles(directory) as files:
             for example_id, text, score, _ in rows:
                 files.write(example_id, [Answer(text, 0, len(text), score, 1.0)] if text else [])
-            files.blank([is_withheld for *_, is_withheld in rows])
+            files.blank([is_blank for *_, is_blank in rows])
             files.commit()
         assert sorted(path.name for path in directory.iterdir()) == sorted(
             [PREDICTIONS_FILE, NBEST_FILE, NULL_ODDS_FILE]
@@ -166,7 +167,7 @@ def test_withholding_rewrites_the_predictions_only(
             read_json(directory / name) for name in (PREDICTIONS_FILE, NBEST_FILE, NULL_ODDS_FILE)
         )
     assert list(predictions.items()) == [
-        (example_id, "" if is_withheld else text) for example_id, text, _, is_withheld in rows
+        (example_id, "" if is_blank else text) for example_id, text, _, is_blank in rows
     ]
     assert list(odds.items()) == [
         (example_id, -score if text else NOTHING_FOUND) for example_id, text, score, _ in rows
@@ -176,11 +177,7 @@ def test_withholding_rewrites_the_predictions_only(
     ]
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def test_withheld_files_are_thrown_away_whole(tmp_path: Path) -> None:
+def test_blanked_files_that_are_not_committed_leave_nothing(tmp_path: Path) -> None:
     with PredictionFiles(tmp_path) as files:
         files.write("q", [Answer("가", 0, 1, 1.0, 1.0)])
         files.blank([True])
@@ -188,8 +185,8 @@ def test_withheld_files_are_thrown_away_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_withheld_question_scores_as_an_empty_prediction(name: str) -> None:
-    """Where a score knows of no such question, leaving one unanswered is wrong."""
+def test_unanswered_question_scores_as_an_empty_prediction(name: str) -> None:
+    """Where a score knows no unanswerable questions, leaving one unanswered is wrong."""
     asked = [("1921년", ["1921년"]), ("1921년", []), ("푸른골", ["한여울"]), ("강", ["강"])]
     score = Score(name)
     for prediction, golds in asked:
@@ -301,7 +298,7 @@ def test_evaluation_with_threshold(
     for name in ("squad2", "klue-mrc"):
         assert result.scores[name] == pytest.approx(score_predictions(name, golds(), predictions))
     assert result.metrics["f1"] == result.scores["squad2"]["f1"]
-    # Where an unanswerable question cannot be right, a withheld one is as wrong as any answer.
+    # Where an unanswerable question cannot be right, one left unanswered is as wrong as any answer.
     for name in ("korquad1", "squad1"):
         assert result.scores[name] == pytest.approx(score_predictions(name, golds(), predictions))
 
@@ -309,7 +306,7 @@ def test_evaluation_with_threshold(
 def test_scores_compare_with_the_reference_answers(
     answerer: Answerer, rows: list[Window], answers: list[list[Answer]]
 ) -> None:
-    """As MRQA lists them: what the reader says is right, though another text is learned from."""
+    """As in MRQA: the model's answer is in the gold list, though training uses another text."""
     examples = [
         replace(e, reference_answers=(found[0].text, "x")) if e.answers else e
         for e, found in zip(make_examples(), answers, strict=True)
@@ -327,7 +324,7 @@ def test_scores_compare_with_the_reference_answers(
 def test_tuned_threshold_is_the_best_of_all(
     answerer: Answerer, rows: list[Window], answers: list[list[Answer]]
 ) -> None:
-    """The reader is made right where it is surest, so that some questions are worth an answer."""
+    """The model is made right where it is surest, so that answering some questions pays."""
     odds = [null_odds(found) for found in answers]
     limit = float(np.quantile(odds, 0.4))
     examples = [
@@ -392,7 +389,7 @@ def test_reader_answers_nothing_above_its_threshold(
     assert [] in kept
     assert any(kept)
     # The call's own threshold counts before the stored one.
-    other = Reader.from_pretrained(tmp_path, "cpu", "fp32", **{THRESHOLD: 1e8})
+    other = Reader.from_pretrained(tmp_path, "cpu", "fp32", null_score_diff_threshold=1e8)
     assert answers_of(other) == every
 
 
@@ -442,7 +439,7 @@ def flags(encoder_dir: Path, data_file: Path) -> list[str]:
         "precision": "fp32",
         "device": "cpu",
     }
-    return [text for name, value in values.items() for text in (f"--{name}", str(value))]
+    return as_flags(values)
 
 
 @pytest.fixture(scope="module")
@@ -452,26 +449,21 @@ def trained(flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def curve(directory: Path, tag: str) -> dict[int, float]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(directory / "tensorboard"), size_guidance={"scalars": 0})
-    events.Reload()
-    return {event.step: event.value for event in events.Scalars(tag)}
-
-
+@pytest.mark.e2e
 def test_run_stores_the_tuned_threshold(trained: Path) -> None:
     best = read_json(trained / "metrics.json")["best"]
     assert best["f1"] == best["squad2_f1"]
     threshold = read_json(trained / "best" / "reader.json")[THRESHOLD]
-    points = curve(trained, f"eval/{THRESHOLD}")
+    curves = read_curves(trained)
+    points = dict(curves[f"eval/{THRESHOLD}"])
     assert list(points) == [4, 8]
     assert points[best["step"]] == pytest.approx(threshold, rel=1e-6)
-    assert curve(trained, "eval/squad2_f1")[best["step"]] == pytest.approx(best["squad2_f1"])
+    assert dict(curves["eval/squad2_f1"])[best["step"]] == pytest.approx(best["squad2_f1"])
     reader = Reader.from_pretrained(trained / "best")
     assert reader.null_score_diff_threshold == threshold
 
 
+@pytest.mark.e2e
 def test_files_of_the_run_heed_the_threshold(trained: Path, data_file: Path) -> None:
     threshold = read_json(trained / "best" / "reader.json")[THRESHOLD]
     odds, nbest = (read_json(trained / name) for name in (NULL_ODDS_FILE, NBEST_FILE))
@@ -489,6 +481,7 @@ def test_files_of_the_run_heed_the_threshold(trained: Path, data_file: Path) -> 
         assert best[f"squad2_{key}"] == pytest.approx(value)
 
 
+@pytest.mark.e2e
 def test_evaluating_the_saved_model_repeats_it(
     trained: Path, data_file: Path, tmp_path: Path
 ) -> None:
@@ -501,6 +494,7 @@ def test_evaluating_the_saved_model_repeats_it(
     assert read_json(output / PREDICTIONS_FILE) == read_json(trained / PREDICTIONS_FILE)
 
 
+@pytest.mark.e2e
 def test_run_with_a_threshold_of_its_own(flags: list[str], tmp_path: Path) -> None:
     directory = tmp_path / "run"
     arguments = [*flags, "--output-dir", str(directory), "--max-steps", "4"]

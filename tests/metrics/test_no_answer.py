@@ -44,7 +44,7 @@ def test_by_hand() -> None:
 
 
 def test_threshold_is_0_if_no_answer_pays() -> None:
-    """The official start, even below odds that are all negative."""
+    """The official script starts there, even if all odds are negative."""
     score, ids, predictions, na_probs = scored([("x", [], -5.0), ("", ["river"], -3.0)])
     best = best_thresholds(score.values, score.has_answer, ids, predictions, na_probs)
     assert best == {
@@ -64,7 +64,7 @@ def test_questions_of_one_probability_are_taken_in_the_files_order() -> None:
 
 
 def test_missing_predictions_count_at_the_start_but_not_in_the_total() -> None:
-    """As the official script does it, 2 of 2 from two unanswerable questions, one predicted."""
+    """The official script gives 2 of 2 for two unanswerable questions, one of them predicted."""
     score = Score("squad2")
     score.add("", [])
     score.add(None, [])
@@ -109,7 +109,7 @@ def test_best_thresholds_against_every_threshold(
         assert means[found[f"best_{key}_thresh"]] == pytest.approx(max(means.values()))
 
 
-def test_threshold_withholds_answers() -> None:
+def test_questions_above_the_threshold_count_as_unanswered() -> None:
     nan = float("nan")
     values = np.array([[1.0, 1.0], [0.0, 0.0], [nan, nan], [0.0, 0.5]])
     has_answer = np.array([True, False, True, True])

@@ -103,7 +103,7 @@ def test_korquad2_normalisation(text: str, expected: str) -> None:
     ],
 )
 def test_korquad2_scores(prediction: str, gold: str, exact_match: float, f1: float) -> None:
-    assert score_question("korquad2", prediction, [gold]) == (exact_match, pytest.approx(f1))
+    assert score_question("korquad2", prediction, [gold]) == pytest.approx((exact_match, f1))
 
 
 @pytest.mark.parametrize("character", sorted(string.punctuation))
@@ -143,7 +143,7 @@ def test_klue_normalisation(text: str, expected: str) -> None:
     ],
 )
 def test_klue_scores(prediction: str, golds: list[str], exact_match: float, overlap: float) -> None:
-    assert score_question("klue-mrc", prediction, golds) == (exact_match, pytest.approx(overlap))
+    assert score_question("klue-mrc", prediction, golds) == pytest.approx((exact_match, overlap))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_klue_scores(prediction: str, golds: list[str], exact_match: float, over
     ],
 )
 def test_squad2_scores(prediction: str, golds: list[str], exact_match: float, f1: float) -> None:
-    assert score_question("squad2", prediction, golds) == (exact_match, pytest.approx(f1))
+    assert score_question("squad2", prediction, golds) == pytest.approx((exact_match, f1))
 
 
 @pytest.mark.parametrize("character", sorted(string.punctuation))
@@ -210,7 +210,7 @@ def test_squad_normalisation(text: str, expected: str) -> None:
     ],
 )
 def test_korquad_scores(prediction: str, gold: str, exact_match: float, f1: float) -> None:
-    assert score_question("korquad1", prediction, [gold]) == (exact_match, pytest.approx(f1))
+    assert score_question("korquad1", prediction, [gold]) == pytest.approx((exact_match, f1))
     assert korquad_exact_match(prediction, gold) == exact_match
     assert korquad_f1(prediction, gold) == pytest.approx(f1)
 
@@ -230,7 +230,7 @@ def test_korquad_scores(prediction: str, gold: str, exact_match: float, f1: floa
 )
 @pytest.mark.parametrize("name", ["squad1", "mrqa"])
 def test_squad_scores(name: str, prediction: str, gold: str, exact_match: float, f1: float) -> None:
-    assert score_question(name, prediction, [gold]) == (exact_match, pytest.approx(f1))
+    assert score_question(name, prediction, [gold]) == pytest.approx((exact_match, f1))
 
 
 def test_overlap_of_multisets() -> None:
@@ -262,7 +262,7 @@ def test_unanswerable_questions_score_0_where_the_score_knows_none() -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_missing_predictions(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """They count as 0, or are left out, as the official script has it; a note says so."""
+    """They count as 0 or are left out, as in the official script; a note says so."""
     golds = {"q1": ["강"], "q2": ["산"], "q3": ["들"], "q4": ["물"]}
     predictions = {"q1": "강", "q3": "들", "q4": "", "other": "강"}
     scores = score_predictions(name, golds, predictions)
@@ -333,7 +333,7 @@ def test_scores_are_bounded_and_identity_is_perfect(
 def test_scores_are_symmetric(name: str, one: str, other: str) -> None:
     """The measures treat prediction and gold answer alike."""
     there, back = score_question(name, one, [other]), score_question(name, other, [one])
-    assert there == (back[0], pytest.approx(back[1]))
+    assert there == pytest.approx((back[0], back[1]))
 
 
 @given(st.text(alphabet="ab 가", max_size=9), st.text(alphabet="ab 가", max_size=9))

@@ -21,8 +21,10 @@ from qa.data.windows.cut import NO_TRIM
 from qa.engine.errors import UserError
 from qa.models.boundary_head import IGNORE_TRIM, NUM_CHOICES, BoundaryHead, boundary_loss
 from qa.models.loss import IGNORE_POSITION, span_loss, window_loss
+from qa.models.model_io import SpanScores
 from qa.models.packing.segments import Scratch, Segments
-from qa.models.span_reader import BOUNDARY_FILE, SpanReader, SpanScores
+from qa.models.span_reader import SpanReader
+from qa.models.weights import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,7 +57,7 @@ def segments_of(batch: dict[str, Any]) -> Segments:
 
 
 def trims_of(reader: SpanReader, batch: dict[str, Any]) -> torch.Tensor:
-    trims = reader(**batch).trims
+    trims: torch.Tensor | None = reader(**batch).trims
     assert trims is not None
     return trims
 
@@ -72,7 +74,7 @@ def trims_of(reader: SpanReader, batch: dict[str, Any]) -> torch.Tensor:
 def test_log_probabilities_are_the_softmax_over_what_leaves_a_character(
     characters: list[int], choices: int, seed: int
 ) -> None:
-    """Token by token in fp64; a token without characters has but one choice."""
+    """Compared token by token in fp64; a token without characters has only one choice."""
     torch.manual_seed(seed)
     head = BoundaryHead(5, 3, choices)
     torch.nn.init.normal_(head.linear.weight)
@@ -100,7 +102,7 @@ def test_8_choices_from_0_to_7_characters() -> None:
 
 @pytest.mark.parametrize("kind", [*PACKED_KINDS, *PADDED_KINDS])
 def test_reader_gives_the_head_each_tokens_state_and_word_embedding(kind: str) -> None:
-    """ELECTRA's and ALBERT's embeddings are narrower than their states."""
+    """ELECTRA's and ALBERT's embeddings are narrower than their hidden states."""
     reader, batch = make_reader(kind), make_batch()
     head = reader.boundary_head
     assert head is not None
@@ -142,7 +144,7 @@ def test_head_does_not_change_the_span_scores() -> None:
 
 
 def test_new_head_is_drawn_last_and_only_if_wanted(encoder_dir: Path) -> None:
-    """So that a run without it is what it was before there was such a head."""
+    """A run without the head must be what it was before there was such a head."""
     found = []
     for boundaries in (False, True, True, None):
         torch.manual_seed(7)
@@ -396,7 +398,7 @@ def test_file_holds_the_weights_of_the_head_alone(saved: Path) -> None:
 
 
 def test_given_weights_are_saved_instead_of_its_own(saved: Path, tmp_path: Path) -> None:
-    """As a run does whose processes each hold a part of them."""
+    """A run whose processes each hold a part of the weights passes them in."""
     make_reader(seed=1).save_pretrained(tmp_path / "other", make_reader().state_dict())
     for name in (BOUNDARY_FILE, "model.safetensors"):
         assert (tmp_path / "other" / name).read_bytes() == (saved / name).read_bytes()
@@ -429,7 +431,7 @@ def test_head_that_is_wanted_but_not_saved_is_new(saved: Path) -> None:
 
 
 def test_new_weights_are_those_that_were_not_saved(saved: Path, encoder_dir: Path) -> None:
-    """By name, as the optimizer is told to give them a rate of their own."""
+    """The names are how the optimizer is told to give them a rate of their own."""
 
     def new(directory: Path, boundaries: bool | None) -> set[str]:
         reader = SpanReader.from_pretrained(str(directory), boundaries=boundaries)
@@ -446,7 +448,7 @@ def test_new_weights_are_those_that_were_not_saved(saved: Path, encoder_dir: Pat
 
 
 def test_reader_saved_without_a_head_leaves_no_other_ones_there(saved: Path) -> None:
-    """Else it would answer with a head that was trained with another encoder."""
+    """Otherwise it would answer with a head that was trained with another encoder."""
     reader = SpanReader.from_pretrained(str(saved), boundaries=False)
     reader.save_pretrained(saved)
     assert SpanReader.from_pretrained(str(saved)).boundary_head is None
@@ -465,7 +467,7 @@ def other_content(path: Path) -> None:
 
 
 def other_shape(path: Path) -> None:
-    """Of a wider encoder."""
+    """Replace the head by one of a wider encoder."""
     save_file(BoundaryHead(HIDDEN_SIZE * 2, HIDDEN_SIZE).state_dict(), path)
 
 

@@ -9,6 +9,8 @@ from support.tiny_models import PACKED_KINDS, PADDED_KINDS, make_model
 from qa.models.flops import ModelFlops, count_flops
 from qa.models.span_reader import SpanReader
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HIDDEN, INNER, LAYERS, EMBEDDING = 16, 32, 2, 8  # of `make_model`
 LAYER = 4 * HIDDEN**2 + 2 * HIDDEN * INNER  # query, key, value, output; up, down
 HEAD = 2 * HIDDEN
@@ -23,7 +25,7 @@ ENCODERS = {
 
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_linear_layers_and_attention(kind: str) -> None:
-    """The head sees the windows' own tokens only, so a padded batch has it in part."""
+    """The head sees only the windows' own tokens, so a padded batch counts part of it."""
     flops = count_flops(SpanReader(make_model(kind)))
     weights = ENCODERS[kind]
     assert 2 * weights < flops.per_token <= 2 * (weights + HEAD)
@@ -32,7 +34,7 @@ def test_linear_layers_and_attention(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [*PACKED_KINDS, *PADDED_KINDS])
 def test_every_kind_of_encoder_can_be_counted(kind: str) -> None:
-    """DeBERTa multiplies more: the embeddings of the distances too."""
+    """DeBERTa multiplies the embeddings of distances too."""
     flops = count_flops(SpanReader(make_model(kind)))
     assert flops.per_token >= 2 * LAYERS * LAYER
     assert flops.per_pair >= 4 * HIDDEN * LAYERS

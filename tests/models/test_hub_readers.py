@@ -18,7 +18,8 @@ from qa.answering.reader import Reader
 from qa.cli.predict import main
 from qa.config import config_from_flat
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
-from qa.models.span_reader import BOUNDARY_FILE, SpanReader
+from qa.models.span_reader import SpanReader
+from qa.models.weights import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -208,7 +209,7 @@ def test_what_is_known_needs_no_private_name_of_the_hub(
 def test_what_the_hub_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its "not found" is an answer; that it failed to answer is none."""
+    """The hub's "not found" is an answer; its failure to answer is not."""
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 

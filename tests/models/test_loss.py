@@ -1,14 +1,37 @@
-"""The loss against torch's cross-entropy, window by window, in fp64."""
+"""The loss against torch's cross-entropy, window by window, in fp64.
+
+R-Drop's loss against two passes made one after the other, and textbook divergences.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from torch.distributions import Categorical, kl_divergence
 from torch.nn import functional as F
 
-from qa.models.loss import IGNORE_POSITION, span_loss
+from qa.data.batches.collate import Collator
+from qa.data.examples import Example
+from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.options import WindowOptions
+from qa.models.loss import (
+    IGNORE_POSITION,
+    divergence,
+    r_drop_loss,
+    span_loss,
+    twice,
+    window_loss,
+)
+from qa.models.model_io import SpanScores, model_inputs
+from qa.models.span_reader import SpanReader
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 LENGTHS = [9, 6, 1, 9]
+CONTEXT = "솔뫼산은 높이가 812미터이고, 봉우리는 셋이며, 그 아래에 한 마을이 있다. " * 2
 
 
 def make_batch(width: int) -> dict[str, torch.Tensor]:
@@ -71,7 +94,7 @@ def test_twice_the_windows_cost_twice_as_much() -> None:
 
 
 def test_padding_gets_no_gradient_and_each_window_its_own() -> None:
-    """d loss / d logit is (softmax - one-hot) / 2, and 0 on padding."""
+    """The derivative of the loss by a logit is (softmax - one-hot) / 2, and 0 on padding."""
     batch = make_batch(16)
     batch["start_logits"].requires_grad_()
     span_loss(**batch).backward()
@@ -92,3 +115,60 @@ def test_low_precision_logits_are_summed_in_fp32() -> None:
     loss = span_loss(**batch)
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(sum(window_losses(batch)), rel=1e-6)
+
+
+# R-Drop
+
+
+@pytest.fixture
+def windows_batch(tokenizer: Any) -> dict[str, Any]:
+    example = Example("0", "높이는?", CONTEXT, ("812미터",), (CONTEXT.index("812"),))
+    windows = list(iterate_windows([example], tokenizer, WindowOptions(40, 8, 12)))
+    assert len(windows) > 1
+    return Collator(40)(windows)
+
+
+def test_divergence_is_the_mean_of_both_kl_divergences() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 2, 3, 6)  # pass, side, windows, tokens
+    lengths = [6, 4, 1]
+    for row, length in enumerate(lengths):
+        logits[:, :, row, length:] = float("-inf")
+    expected = 0.0
+    for side in range(2):
+        for row, length in enumerate(lengths):
+            p, q = (Categorical(logits=logits[i, side, row, :length]) for i in range(2))
+            expected += float(kl_divergence(p, q) + kl_divergence(q, p)) / 4
+    found = divergence(*(SpanScores(sides[0], sides[1], None) for sides in logits))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_dropout_it_is_the_ordinary_loss(encoder_dir: Path, windows_batch: Any) -> None:
+    torch.manual_seed(0)
+    reader = SpanReader.from_pretrained(str(encoder_dir), 0.0, 0.0, boundaries=True).train()
+    expected = window_loss(reader(**model_inputs(windows_batch)), windows_batch)
+    found = r_drop_loss(reader, windows_batch, 3.0)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_two_passes_differ_by_their_dropout_alone(encoder_dir: Path, windows_batch: Any) -> None:
+    """The doubled batch's halves are two passes: the loss of each and their distance add up."""
+    torch.manual_seed(0)
+    reader = SpanReader.from_pretrained(str(encoder_dir), 0.0, 0.3, boundaries=True).train()
+    torch.manual_seed(1)
+    loss = r_drop_loss(reader, windows_batch, 2.0)
+    torch.manual_seed(1)
+    both = reader(**twice(model_inputs(windows_batch)))
+    count = len(windows_batch["lengths"])
+    halves = [SpanScores(*(part[s] for part in both)) for s in (slice(count), slice(count, None))]
+    means = sum(float(window_loss(half, windows_batch)) for half in halves) / 2
+    apart = float(divergence(*halves))
+    assert apart > 0
+    assert float(loss) == pytest.approx(means + 2 * apart, rel=1e-5)
+
+
+def test_every_window_is_scored_twice(encoder_dir: Path, windows_batch: Any) -> None:
+    reader = SpanReader.from_pretrained(str(encoder_dir), boundaries=True).eval()
+    once = reader(**model_inputs(windows_batch))
+    for part, doubled in zip(once, reader(**twice(model_inputs(windows_batch))), strict=True):
+        torch.testing.assert_close(doubled, torch.cat((part, part)), rtol=1e-5, atol=1e-5)

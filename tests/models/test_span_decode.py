@@ -35,7 +35,7 @@ class Case:
 
 
 def side_by_side(num_characters: torch.Tensor) -> Offsets:
-    """Tokens that cover so many characters, (B, T), each its own."""
+    """Tokens that cover the given numbers of characters, (B, T), none of them shared."""
     ends = num_characters.cumsum(1)
     return Offsets(ends - num_characters, ends, 0)
 
@@ -49,7 +49,7 @@ def with_reach(starts: torch.Tensor, ends: torch.Tensor) -> Offsets:
 
 
 def overlapping(generator: torch.Generator, num_characters: torch.Tensor, step: int) -> Offsets:
-    """Tokens so long, each up to `step` characters behind the one before; like bytes for 1."""
+    """Tokens of given lengths that start up to `step` characters apart; like bytes for step 1."""
     shape = num_characters.shape
     starts = torch.randint(0, step + 1, shape, generator=generator).cumsum(1)
     ends = (starts + num_characters.clamp(min=1)).cummax(1).values
@@ -165,7 +165,7 @@ def test_best_spans_with_trims_are_the_best_of_all(case: Case) -> None:
 @given(case=cases(with_trims=False), choices=st.integers(1, 4))
 @fuzz
 def test_trims_that_are_surely_0_are_whole_tokens(case: Case, choices: int) -> None:
-    """Also exactly what the oracle says of no trims at all."""
+    """They also give exactly what the oracle gives without trims."""
     whole = case.decode()
     assert not whole.start_trims.any()
     assert not whole.end_trims.any()
@@ -180,7 +180,8 @@ def test_trims_that_are_surely_0_are_whole_tokens(case: Case, choices: int) -> N
 @pytest.mark.parametrize("n_best", [1, 3, 6, 20])
 def test_no_span_is_found_twice_if_there_are_fewer_than_wanted(n_best: int) -> None:
     """3 tokens, 2 long, and the last one's partner would stand behind the window."""
-    case = Case(*torch.zeros(2, 1, 3), side_by_side(torch.ones(1, 3).long()), n_best, 2)
+    start, end = torch.zeros(2, 1, 3)
+    case = Case(start, end, side_by_side(torch.ones(1, 3).long()), n_best, 2)
     found = [span for score, span in rows(case.decode(), 0) if score > -math.inf]
     assert len(found) == len(set(found)) == min(n_best, 5)
 
@@ -287,7 +288,7 @@ def test_trims_that_two_tokens_of_the_same_characters_cannot_both_have() -> None
 @pytest.mark.parametrize("shares", [False, True])
 @pytest.mark.parametrize("choices", [None, 1, 3])
 def test_windows_do_not_mix(choices: int | None, shares: bool) -> None:
-    """Each window of a batch gets what it gets alone."""
+    """A window in a batch has the spans that it has alone."""
     generator = torch.Generator().manual_seed(0)
     start, end = torch.randn(2, 6, 11, generator=generator)
     characters = torch.randint(0, 5, (6, 11), generator=generator)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {"vocab_size": 60, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
 # Attention by other kernels than transformers': fp32 rounds at 6e-8, logits are of order 1, and two
 # layers make about 1e-6 of it.
-ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
+ROUNDING: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def bert_dir(tmp_path: Path) -> Path:
 
 
 def assert_same_logits(reader: SpanReader, model: Any) -> None:
-    """Equal bit for bit unless the reader's attention is another one than the model's."""
+    """Equal bit for bit unless the SpanReader exchanged the model's attention."""
     bounds = ROUNDING if reader.is_packed else {"rtol": 0, "atol": 0}
     torch.testing.assert_close(logits_of(reader), logits_of(model), **bounds)
 
@@ -83,7 +83,7 @@ def test_token_types_reach_the_encoder(bert_dir: Path) -> None:
 
 
 def test_token_types_of_a_model_that_knows_one_only_are_left_out() -> None:
-    """klue/roberta, whose tokenizer makes two."""
+    """Like klue/roberta, whose tokenizer makes two types."""
     reader = SpanReader(make_model("xlm-roberta")).eval()
     assert torch.equal(logits_of(reader, with_types=True), logits_of(reader))
 
@@ -122,7 +122,7 @@ def test_required_head_is_missed(encoder_dir: Path) -> None:
 
 
 def test_missing_encoder_weights_are_refused(bert_dir: Path) -> None:
-    """Not only the head: a file that lacks a layer would train from noise without a word."""
+    """A file that lacks more than the head: a missing layer would silently train from noise."""
     lost = "bert.encoder.layer.1.output.dense.weight"
     rewrite_weights(bert_dir, lambda state: {k: v for k, v in state.items() if k != lost})
     with pytest.raises(UserError, match=r"weights are missing, e\.g\. bert\.encoder\.layer\.1"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
+from support.files import read_json
 
 from qa.answering.nbest import Answer
 from qa.outputs.prediction_files import (
@@ -20,11 +20,7 @@ ODD_IDS = ['a"b', "back\\slash", "new\nline", "\u2028", "강", "", "😀", "{", 
 
 
 def read(directory: Path) -> tuple[dict[str, str], dict[str, list[dict[str, object]]]]:
-    predictions, nbest = (
-        json.loads((directory / name).read_text(encoding="utf-8"))
-        for name in (PREDICTIONS_FILE, NBEST_FILE)
-    )
-    return predictions, nbest
+    return read_json(directory / PREDICTIONS_FILE), read_json(directory / NBEST_FILE)
 
 
 def names(directory: Path) -> list[str]:

@@ -1,9 +1,11 @@
-"""The texts that tests read, and where the real data lies if it is there."""
+"""The texts that tests read, and the paths of real data, which may be absent."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+from qa.data.examples import Example
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 KORQUAD_FILE = SHARED / "data" / "KorQuAD_v1.0_dev.json"
@@ -41,7 +43,16 @@ ARTICLES: list[tuple[str, str, list[tuple[str, str]]]] = [
         [("달맞이 축제가 열리는 달은?", "9월"), ("축제는 무엇으로 끝나는가?", "씨름")],
     ),
 ]
-"""title, context, (question, answer) pairs; each answer's first occurrence is meant."""
+"""(title, context, (question, answer) pairs); an answer is its first occurrence in the context."""
+
+
+def article_examples() -> list[Example]:
+    """`ARTICLES` as examples with ids 0-0, 0-1, 1-0, ...: what every form of them is read as."""
+    return [
+        Example(f"{n}-{i}", question, context, (answer,), (context.index(answer),), title)
+        for n, (title, context, pairs) in enumerate(ARTICLES)
+        for i, (question, answer) in enumerate(pairs)
+    ]
 
 
 def squad_json() -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""What programs of other languages have for an offset."""
+"""Offsets as programs count them that do not count characters as Python does."""
 
 from __future__ import annotations
 
 
 def measured(context: str, start: int, unit: str) -> int:
-    """What a program that counts in `unit` has for character `start`."""
+    """The offset of character `start` for a program that counts in `unit`."""
     before = context[:start]
     return {
         "UTF-8 bytes": len(before.encode()),

@@ -56,13 +56,13 @@ for line in sys.stdin:
 
 
 def environment() -> dict[str, str]:
-    """One thread, and nothing that torchrun set."""
+    """The variables of a run that is started afresh: one thread, UTF-8."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 @dataclass
 class Launcher:
-    """Starts runs and waits for them; `folder` takes what they print."""
+    """Starts runs and waits for them; what they print goes into files in `folder`."""
 
     server: subprocess.Popen[str]
     folder: Path
@@ -124,14 +124,14 @@ class Run:
     pid: int
     stdout_file: Path
     stderr_file: Path
-    code: int | None = None  # as subprocess has it: -9 after SIGKILL
+    code: int | None = None  # the exit code, as subprocess has it: -9 after SIGKILL
 
     def wait(self, timeout: float = 60) -> int:
-        """The exit code; a run that does not end in time is killed, and that is a failure."""
+        """Return the exit code; kill a run that does not end in time, and fail."""
         if self.code is None:
             self.code = self.launcher.ask({"pid": self.pid, "timeout": timeout})
         if self.code is None:
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)  # the whole group: its data workers too
             self.code = self.launcher.ask({"pid": self.pid, "timeout": timeout})
             raise AssertionError(f"run did not end in {timeout} s\n{self.stdout}\n{self.stderr}")
         return self.code
@@ -142,12 +142,12 @@ class Run:
 
     @property
     def stdout(self) -> str:
-        """What it printed so far."""
+        """What the run printed so far."""
         return read(self.stdout_file)
 
     @property
     def stderr(self) -> str:
-        """What it printed on stderr so far, progress bar included."""
+        """What the run printed on stderr so far, progress bar included."""
         return read(self.stderr_file)
 
     @property
@@ -158,12 +158,12 @@ class Run:
 
 
 def read(path: Path) -> str:
-    """A file's text; "" if the run has not come to make it."""
+    """Return a file's text; "" if the run has not made it yet."""
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def wait_until(condition: Callable[[], object], run: Run | None = None) -> None:
-    """Wait until something is so; fails after a minute."""
+    """Wait until a condition holds, and fail after a minute."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, (run.stdout, run.stderr) if run else ""
@@ -171,7 +171,7 @@ def wait_until(condition: Callable[[], object], run: Run | None = None) -> None:
 
 
 def free_port() -> int:
-    """A port for the processes of a run to meet at."""
+    """Return a free port, at which the processes of a run can meet."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port: int = server.getsockname()[1]
@@ -179,7 +179,7 @@ def free_port() -> int:
 
 
 def as_rank(rank: int, size: int, port: int) -> str:
-    """A prelude: what torchrun tells a process."""
+    """Return a prelude that sets what torchrun tells a process."""
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
     values = {name: str(value) for name, value in names.items()}
     return f"import os\nos.environ.update({values | {'MASTER_ADDR': '127.0.0.1'}})\n"

@@ -25,7 +25,7 @@ def make_model(kind: str) -> Any:
     sizes = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
     rest = {"intermediate_size": 32, "max_position_embeddings": MAX_LENGTH}
     common = {"vocab_size": VOCAB_SIZE, "initializer_range": 0.3, **sizes, **rest}
-    # Their positions begin behind pad_token_id.
+    # RoBERTa and those like it count positions from pad_token_id + 1.
     shifted = {**common, "pad_token_id": 1, "max_position_embeddings": MAX_LENGTH + 2}
     types = {"type_vocab_size": 2}
     dropouts = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
@@ -92,7 +92,7 @@ def make_windows(lengths: Sequence[int], seed: int = 0, with_types: bool = False
 
 
 def packed(windows: Sequence[Window]) -> dict[str, Any]:
-    """What `SpanReader.forward` takes."""
+    """The windows as arguments of `SpanReader.forward`."""
     lengths = [len(window["input_ids"]) for window in windows]
     width = max(lengths)
     slots = [row * width + column for row, n in enumerate(lengths) for column in range(n)]
@@ -103,7 +103,7 @@ def packed(windows: Sequence[Window]) -> dict[str, Any]:
 
 
 def padded(windows: Sequence[Window], pad_token_id: int = 0) -> dict[str, torch.Tensor]:
-    """What transformers' models take."""
+    """The windows as arguments of transformers' models."""
     fills = {"input_ids": pad_token_id, "token_type_ids": 0}
     batch = {
         name: torch.nn.utils.rnn.pad_sequence(
@@ -117,7 +117,7 @@ def padded(windows: Sequence[Window], pad_token_id: int = 0) -> dict[str, torch.
 
 
 def logits_of(model: Any, windows: Sequence[Window]) -> torch.Tensor:
-    """(2, B, T) start and end logits of a reader or of transformers' model, -inf on padding."""
+    """(2, B, T) start and end logits of a SpanReader or of transformers' model; -inf on padding."""
     if isinstance(model, SpanReader):
         return torch.stack(model(**packed(windows))[:2])
     batch = padded(windows, model.config.pad_token_id)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from support.articles import ARTICLES
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
 TOKENIZER_KINDS = ("wordpiece", "wordpiece-uncased", "unigram", "byte-bpe", "byte-bpe-nfc")
+
+
+def special_token(core: Tokenizer, token: str) -> tuple[str, int]:
+    """A special token with its id, as post-processors want it."""
+    number = core.token_to_id(token)
+    assert number is not None, token
+    return token, number
 
 
 def training_texts() -> list[str]:
@@ -15,7 +26,7 @@ def training_texts() -> list[str]:
     return [*korean, "The Quick Brown Fox jumps over 13 lazy dogs in 2024.", "大韓民國 金剛山 漢江"]
 
 
-def train_wordpiece(lowercase: bool) -> Any:
+def train_wordpiece(lowercase: bool) -> PreTrainedTokenizerFast:
     """Like BERT: `[CLS] q [SEP] c [SEP]` with token types; lower case also strips accents."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -28,8 +39,9 @@ def train_wordpiece(lowercase: bool) -> Any:
         vocab_size=400, special_tokens=specials, show_progress=False
     )
     core.train_from_iterator(training_texts(), trainer)
-    cls, sep = core.token_to_id("[CLS]"), core.token_to_id("[SEP]")
-    core.post_processor = processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls))
+    core.post_processor = processors.BertProcessing(
+        special_token(core, "[SEP]"), special_token(core, "[CLS]")
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token="[PAD]",
@@ -41,7 +53,7 @@ def train_wordpiece(lowercase: bool) -> Any:
     )
 
 
-def train_unigram() -> Any:
+def train_unigram() -> PreTrainedTokenizerFast:
     """Like XLM-RoBERTa: NFKC, `▁` for spaces, `<s> q </s></s> c </s>`, no token types."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -57,7 +69,7 @@ def train_unigram() -> Any:
     core.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
-        special_tokens=[(name, core.token_to_id(name)) for name in ("<s>", "</s>")],
+        special_tokens=[special_token(core, name) for name in ("<s>", "</s>")],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -72,7 +84,7 @@ def train_unigram() -> Any:
     )
 
 
-def train_byte_bpe(composes: bool = False) -> Any:
+def train_byte_bpe(composes: bool = False) -> PreTrainedTokenizerFast:
     """Like RoBERTa: tokens are bytes, so that one syllable can be several; no token types.
 
     With NFC before, like ModernBERT, one syllable can also be several characters of the text.
@@ -93,7 +105,7 @@ def train_byte_bpe(composes: bool = False) -> Any:
     )
     core.train_from_iterator(training_texts(), trainer)
     core.post_processor = processors.RobertaProcessing(
-        ("</s>", core.token_to_id("</s>")), ("<s>", core.token_to_id("<s>"))
+        special_token(core, "</s>"), special_token(core, "<s>")
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -108,7 +120,7 @@ def train_byte_bpe(composes: bool = False) -> Any:
     )
 
 
-def word_tokenizer(text: str) -> Any:
+def word_tokenizer(text: str) -> PreTrainedTokenizerFast:
     """Like BERT, but with every word of `text` as a token, whatever is in it."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

@@ -62,7 +62,7 @@ def test_loaded_heads_learn_at_the_rate_of_all(
 
 @pytest.mark.parametrize("weight", [0.0, 4.0])
 def test_r_drop_adds_to_the_loss(weight: float, encoder_dir: Path, squad_file: Path) -> None:
-    """With dropout two passes differ; the new heads being alike, the losses would be too."""
+    """Two passes differ by dropout. Both runs start with the same heads, so with the same loss."""
     losses = []
     for r_drop in (0.0, weight):
         job = make_job(encoder_dir, squad_file, r_drop=r_drop)

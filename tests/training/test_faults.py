@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from support.runs import ROOT, Launcher, Run, as_rank, environment, free_port, w
 
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
-# In a prelude: hooks(step) is called after each step, before the session looks at it.
+# In a prelude: hook(session, step) is called after each step, before the session looks at it.
 HOOK = """
 import os, shutil, signal, time
 from pathlib import Path
@@ -42,7 +43,7 @@ Session.record = record_with_hook
 def flags(encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """12 steps of 3 micro-batches, 2 in the last of an epoch; bf16, dropout as in BertConfig: 0.1.
 
-    Logging, evaluating and saving are out of step.
+    Logging, evaluating and saving happen at different intervals.
     """
     values = {
         "model": encoder_dir,
@@ -86,7 +87,7 @@ def curves(directory: Path) -> Curves:
 
 
 def assert_same(value: Any, other: Any, where: str) -> None:
-    """Two states are the same to the last bit."""
+    """Assert that two states are the same to the last bit."""
     assert isinstance(value, dict) or type(value) is type(other), where
     if isinstance(value, torch.Tensor):
         assert value.dtype == other.dtype, where
@@ -104,7 +105,7 @@ def assert_same(value: Any, other: Any, where: str) -> None:
 
 
 def assert_same_run(directory: Path, other: Path) -> None:
-    """Models, evaluations, answers, curves and the whole last state are the same bits."""
+    """Assert that models, evaluations, answers, curves and the last state are the same bits."""
     names = ["best/model.safetensors", "best/boundary_head.safetensors", "null_odds.json"]
     for name in (*names, "predictions.json", "nbest_predictions.json"):
         assert (directory / name).read_bytes() == (other / name).read_bytes(), name
@@ -116,7 +117,7 @@ def assert_same_run(directory: Path, other: Path) -> None:
 
 
 def only(lines: list[str]) -> str:
-    """The one line."""
+    """Return the only line, after asserting that there is no other."""
     assert len(lines) == 1, "\n".join(lines)
     return lines[0]
 
@@ -128,7 +129,7 @@ def leftovers(directory: Path) -> list[str]:
 
 
 def resume(launcher: Launcher, directory: Path, *extra: str) -> Run:
-    """Resume until the end."""
+    """Resume a run and wait for its end, which must be a good one."""
     run = launcher.run(["--resume", "--output-dir", str(directory), *extra])
     assert run.code == 0, run.stderr
     assert run.error_lines == []
@@ -158,7 +159,7 @@ def test_the_whole_run_is_what_the_others_are_compared_with(whole: Path) -> None
 def test_a_signal_ends_the_run_after_its_step(
     name: str, workers: int, launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
 ) -> None:
-    """Sent from outside, to the whole process group as Slurm and Ctrl-C do, with data workers."""
+    """Sent to the whole process group, data workers included, as Slurm and Ctrl-C do."""
     directory, reached = tmp_path / "run", tmp_path / "reached"
     number = getattr(signal, name)
     prelude = (
@@ -175,7 +176,7 @@ def hook(session, step):
     arguments = [*flags, "--num-workers", str(workers), "--output-dir", str(directory)]
     run = launcher.start(arguments, prelude)
     wait_until(reached.exists, run)
-    os.killpg(run.pid, number)
+    os.killpg(run.pid, number)  # the group: a signal to the run alone would spare its workers
     assert run.wait() == 128 + number, run.stderr
     line = only(run.error_lines)
     assert line.startswith(f"stopped by {name} after step 5; ")
@@ -193,7 +194,7 @@ def hook(session, step):
 def test_a_signal_during_an_evaluation(
     step: int, launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
 ) -> None:
-    """The evaluation is done after resuming, once: again resuming adds nothing."""
+    """The evaluation is made once after resuming; resuming again adds nothing."""
     directory = tmp_path / "run"
     prelude = f"""
 import os, signal
@@ -222,7 +223,7 @@ Validation.evaluate = signal_and_evaluate
 def test_an_evaluation_made_up_for_is_not_drawn_twice_if_the_run_is_killed_again(
     launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
 ) -> None:
-    """Signal during the evaluation at 6; resumed, evaluated, killed before the next checkpoint."""
+    """A signal comes during the evaluation at step 6; the resumed run makes it, and is killed."""
     directory = tmp_path / "run"
     abort = """
 import os, signal
@@ -276,7 +277,7 @@ def hook(session, step):
 def test_a_signal_after_the_last_step_of_a_run_without_evaluation(
     launcher: Launcher, flags: list[str], tmp_path: Path
 ) -> None:
-    """The run is over: it either says that it was stopped, and resumes, or ends well."""
+    """The run is over then: it either ends well, or reports the stop and can be resumed."""
     index = flags.index("--holdout")
     arguments = flags[:index] + flags[index + 2 :]
     directory = tmp_path / "run"
@@ -301,9 +302,9 @@ Session.save = save_after_signal
 
 
 def kill_before(target: str, condition: str) -> str:
-    """A prelude: SIGKILL when the function of that name is called while the condition holds.
+    """Return a prelude that kills the run when a function is called while a condition holds.
 
-    The condition may use `step`, the steps made so far, and `args`.
+    The condition may use `step`, the steps made so far, and `args`, the function's arguments.
     """
     module, _, name = target.rpartition(".")
     owner, _, kind = module.rpartition(".")
@@ -399,6 +400,11 @@ def hook(session, step):
     assert leftovers(directory) == []
 
 
+def has_begun(run: Run) -> bool:
+    """Whether a run has opened its output directory, or failed."""
+    return "output: " in run.stdout or bool(run.error_lines)
+
+
 @pytest.mark.parametrize("save", ["--no-async-save", "--async-save"])
 def test_killed_again_and_again_at_random(
     save: str, launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
@@ -409,13 +415,13 @@ def test_killed_again_and_again_at_random(
     own = ["--output-dir", str(directory)]
     kills, code = 0, None
     while code != 0:
-        has_begun = (directory / "checkpoints").is_dir()
-        arguments = [*flags, *own, "--resume"] if has_begun else [*flags, *own, "--overwrite"]
+        can_resume = (directory / "checkpoints").is_dir()
+        arguments = [*flags, *own, "--resume" if can_resume else "--overwrite"]
         run = launcher.start([*arguments, save, "--num-workers", "2"])
         if kills < 4:
             # Before anything is written there is nothing to lose: most kills come after that.
             if generator.random() < 0.8:
-                wait_until(lambda run=run: "output: " in run.stdout or run.error_lines, run)
+                wait_until(partial(has_begun, run), run)
             time.sleep(generator.uniform(0, 0.5))
             run.kill(signal.SIGKILL)
             kills += 1
@@ -469,7 +475,7 @@ def hook(session, step):
     assert_same_run(directory, whole)
 
 
-# Numbers that are none
+# Losses and weights that are not finite
 
 
 BREAK_THE_WEIGHTS = (
@@ -493,7 +499,7 @@ def hook(session, step):
     ],
     ids=["found when saving", "found when saving, rarely logged", "found when evaluating"],
 )
-def test_a_loss_that_is_no_number_ends_the_run(
+def test_a_loss_that_is_not_finite_ends_the_run(
     extra: list[str], newest: str, launcher: Launcher, flags: list[str], tmp_path: Path
 ) -> None:
     """Step 6 is the first with broken weights; the model that was best before is kept."""
@@ -531,7 +537,7 @@ def test_a_learning_rate_that_blows_up(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 4 MiB: a real one, in memory."""
+    """A real file system of 4 MiB, in memory."""
     path = tmp_path / "disk"
     path.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=4m", "qa-test", str(path)]
@@ -554,7 +560,7 @@ def test_a_full_disk(
     whole: Path,
     small_disk: Path,
 ) -> None:
-    """After step 7 the checkpoint of step 8 does not fit, nor, with nothing left, a point."""
+    """The checkpoint of step 8 does not fit; with no byte left, no point of a curve does."""
     directory, ballast = small_disk / "run", small_disk / "ballast"
     prelude = (
         HOOK
@@ -586,7 +592,7 @@ def hook(session, step):
 def test_a_failed_read_is_not_called_a_failed_write(
     launcher: Launcher, flags: list[str], tmp_path: Path
 ) -> None:
-    """As of a data set on a network drive, or of a data worker's pipe."""
+    """Such as a read from a data set on a network drive, or from a data worker's pipe."""
     directory = tmp_path / "run"
     prelude = """
 from qa.engine.loop import TrainingRun
@@ -628,7 +634,7 @@ def hook(session, step):
 
 
 def test_permission_lost_while_running(launcher: Launcher, flags: list[str]) -> None:
-    """Root, whom no permission stops, becomes nobody; others lose the right to write."""
+    """No permission stops root, so root becomes nobody; other users lose the right to write."""
     public = Path(tempfile.mkdtemp(prefix="qa-test-"))
     try:
         public.chmod(0o755)
@@ -640,6 +646,8 @@ def hook(session, step):
     if step == 7:
         (session.directory / "checkpoints").chmod(0o555)
         if os.geteuid() == 0:
+            import atexit
+            atexit.register(os.seteuid, 0)  # coverage writes its file afterwards
             os.seteuid(65534)
 """
         )
@@ -661,14 +669,14 @@ def hook(session, step):
 def test_removing_old_checkpoints_spares_the_good_one_that_a_run_came_from(
     launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
 ) -> None:
-    """Steps 8 and 10 are damaged, the run goes on from 4, and is killed after it saved 6."""
+    """Step 10 is damaged; the run goes on from step 8, and is killed after it saved step 9."""
     directory = tmp_path / "run"
     own = [*flags, "--save-total-limit", "2", "--output-dir", str(directory)]
     killed = launcher.run(own, kill_before("qa.training.session.Session.save", "step == 12"))
     assert killed.code == -signal.SIGKILL
-    shutil.copytree(directory / "checkpoints" / "step-00000008", tmp_path / "good")
-    for path in list_checkpoints(directory / "checkpoints")[-1:]:
-        (path / "state.pt").write_bytes(b"")
+    newest = list_checkpoints(directory / "checkpoints")[-1]
+    assert newest.name == "step-00000010"
+    (newest / "state.pt").write_bytes(b"")
     extra = ["--save-total-limit", "1"]
     arguments = ["--resume", *extra, "--save-steps", "1", "--output-dir", str(directory)]
     again = launcher.run(arguments, kill_before("qa.training.session.Session.save", "step == 10"))
@@ -700,7 +708,7 @@ def exact(flags: list[str]) -> list[str]:
 
 
 def assert_about_the_same_run(directory: Path, other: Path) -> None:
-    """Same answers, and figures that agree as far as sums in another order do."""
+    """Assert that answers are the same, and figures as close as sums in another order."""
     assert read_json(directory / "predictions.json") == read_json(other / "predictions.json")
     metrics, other_metrics = (read_json(path / "metrics.json") for path in (directory, other))
     assert len(metrics["history"]) == len(other_metrics["history"]) == 4
@@ -716,7 +724,7 @@ def assert_about_the_same_run(directory: Path, other: Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(launcher: Launcher, exact: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One process that gathers 4 micro-batches per step, of 5 per epoch."""
+    """One process that accumulates 4 micro-batches per step, of 5 per epoch."""
     directory = tmp_path_factory.mktemp("runs") / "alone"
     arguments = [*exact, "--gradient-accumulation-steps", "4", "--output-dir", str(directory)]
     run = launcher.run(arguments)
@@ -744,16 +752,16 @@ def test_torchrun_with_two_processes_is_the_same_run(
     assert len(list((directory / "tensorboard").iterdir())) == 1
     assert sorted(p.name for p in directory.iterdir()) == sorted(p.name for p in alone.iterdir())
     lines = [line for line in done.stdout.splitlines() if line.strip()]
-    said = [
+    reports = [
         line for line in lines if re.match(r"qa:|training:|held out:|model:|step |output: ", line)
     ]
-    assert sorted(set(said)) == sorted(said), "a line was printed by more than one process"
+    assert sorted(set(reports)) == sorted(reports), "a line was printed by more than one process"
 
 
 def test_a_signal_to_one_of_two_processes_stops_both_and_one_process_goes_on(
     launcher: Launcher, exact: list[str], alone: Path, tmp_path: Path
 ) -> None:
-    """2 -> 1 -> 2 processes: same order of examples, same curves."""
+    """The run goes on with 2, 1 and 2 processes: the same order of examples, the same curves."""
     directory = tmp_path / "run"
     own = ["--output-dir", str(directory)]
     stop = (
@@ -820,7 +828,7 @@ def hook(session, step):
 def test_a_refusal_in_the_main_process_ends_the_other(
     launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
 ) -> None:
-    """The resumed run is another one: a table, once, and no process waits for ever."""
+    """The resumed run is another one: a table is printed once, and no process waits for ever."""
     directory = tmp_path / "run"
     shutil.copytree(whole, directory)
     ranks = start_two(launcher, ["--resume", "--output-dir", str(directory)])

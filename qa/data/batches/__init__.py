@@ -1,1 +1,1 @@
-"""Which windows are read together, and the tensors made of them."""
+"""Which windows are batched together, and the tensors made of them."""

@@ -1,4 +1,4 @@
-"""From windows to a batch: their tokens end to end, and where each of them goes."""
+"""From windows to a batch: their tokens concatenated, and the slot of each in a padded matrix."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from typing import Any
 import numpy as np
 import torch
 
-ROUND_TO = 8  # matrix kernels like multiples of 8
+ROUND_TO = 8  # matrix kernels are faster on multiples of 8
 
 
 class Collator:
-    """Packs windows end to end on one token axis.
+    """Packs windows into one batch: concatenates them on one token axis.
 
-    Returns input_ids, num_characters (of the context that a token covers) and, if the windows have
-    them, token_type_ids, (N,) int64; slots (N,), the
-    place of each token in a flattened (B, T) matrix of windows; lengths, B ints; shape (B, T), T
-    being the longest window rounded up to 8 but not above `max_length`; start_positions,
-    end_positions, start_trims and end_trims (B,); and the ints num_items (windows), num_tokens (N),
-    num_token_pairs (the sum of squared lengths, what attention costs) and num_positions (what the
-    model computes: N, or B * T if it `pads`).
+    With B windows of N tokens together, and T the longest window, rounded up to 8 but not above
+    `max_length`, a batch is a dict of these, the tensors int64:
+
+        input_ids: (N,).
+        num_characters: (N,) characters of the context that each token covers.
+        token_type_ids: (N,); only if the windows have them.
+        slots: (N,) index of each token in a flattened (B, T) matrix of windows.
+        lengths: B ints, tokens of each window.
+        shape: (B, T).
+        start_positions, end_positions, start_trims, end_trims: (B,).
+        num_items: B.
+        num_tokens: N.
+        num_token_pairs: The sum of squared lengths, to which the cost of attention is proportional.
+        num_positions: The tokens that the model computes: N, or B * T if it `pads`.
     """
 
     def __init__(self, max_length: int, pads: bool = False) -> None:
@@ -28,7 +35,7 @@ class Collator:
         self.pads = pads
 
     def __call__(self, windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Make one batch; see the class."""
+        """Return one batch of these windows; the class says what it holds."""
         lengths = [int(window["length"]) for window in windows]
         longest = max(lengths)
         rounded = -(-longest // ROUND_TO) * ROUND_TO
@@ -53,10 +60,10 @@ class Collator:
 
 
 def pack_offsets(windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What decoding takes beside the batch of these windows, and training has no use for.
+    """Return what decoding needs besides the batch of these windows; training does not need it.
 
-    offset_starts, offset_ends: (N,) int64 characters of the context that each token covers.
-    reach: an int, how far apart two tokens that share a character can be; 0 if none do.
+    A dict of offset_starts and offset_ends, (N,) int64, the characters of the context that each
+    token covers, and reach, an int, the largest of `find_reach` over the windows.
     """
     names = ("offset_starts", "offset_ends")
     reach = max(find_reach(*(window[name] for name in names)) for window in windows)
@@ -64,13 +71,13 @@ def pack_offsets(windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def find_reach(starts: np.ndarray, ends: np.ndarray) -> int:
-    """How far apart two tokens of a window that share a character can be; 0 if none do."""
-    covering = np.flatnonzero(starts < ends)
+    """Return how far apart two tokens of a window that share a character can be, 0 if none do."""
+    covering = np.flatnonzero(starts < ends)  # special and empty tokens cover nothing
     end_so_far = np.maximum.accumulate(np.where(starts < ends, ends, 0))
     earliest = np.searchsorted(end_so_far, starts[covering], side="right")
     return int((covering - earliest).max(initial=0))
 
 
 def pack(rows: Sequence[np.ndarray]) -> torch.Tensor:
-    """Rows of different lengths, end to end, (N,) int64."""
+    """Return rows of different lengths concatenated, (N,) int64."""
     return torch.from_numpy(np.concatenate(rows).astype(np.int64))

@@ -13,9 +13,15 @@ from qa.engine.batch_order import BATCHES_PER_CHUNK, length_grouped_batches
 class TrainingOrder:
     """An order for `qa.engine`: epoch -> micro-batches of window indices, pure in (seed, epoch).
 
-    lengths: (windows,) tokens. has_answer: (windows,) bool. negative_window_ratio: share of the
-    windows without answer that an epoch trains on; each epoch draws its own, always as many.
-    groups_lengths: batch windows of like length, for a model that pads; else a plain shuffle.
+    Args:
+        lengths: (windows,) tokens.
+        has_answer: (windows,) bool.
+        negative_window_ratio: The share of the windows without an answer that an epoch trains on;
+            each epoch draws its own, always the same number.
+        batch_size: Windows of a micro-batch.
+        seed: Of all epochs.
+        groups_lengths: Batch windows of similar length, for a model that pads; otherwise the
+            windows are only shuffled.
     """
 
     lengths: np.ndarray
@@ -26,10 +32,10 @@ class TrainingOrder:
     groups_lengths: bool = True
 
     def __call__(self, epoch: int) -> list[list[int]]:
-        """The micro-batches of `epoch`."""
+        """Return the micro-batches of `epoch`."""
         negatives = np.flatnonzero(~self.has_answer)
         kept = round(len(negatives) * self.negative_window_ratio)
-        # Not the generator of the batches, which must not depend on what was drawn here.
+        # Not the generator that shuffles batches: what is drawn here must not change their order.
         rng = np.random.default_rng([self.seed, epoch, 1])
         chosen = np.sort(rng.permutation(negatives)[:kept])
         indices = np.concatenate((np.flatnonzero(self.has_answer), chosen))

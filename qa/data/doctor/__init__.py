@@ -1,1 +1,1 @@
-"""What is wrong with a data set, what mends it, and what a tokenizer can reach on it."""
+"""What is wrong with a data set, how to mend it, and the best score a tokenizer allows on it."""

@@ -1,7 +1,8 @@
 """Mending what can be mended exactly in a data set; what cannot is left out and counted.
 
-An answer is moved only where its place is certain: by the unit in which most of the wrong offsets
-are right, by composing decomposed Hangul, or to the one place in the context where its text stands.
+An answer is moved only where its new offset is certain: by the unit in which most of the wrong
+offsets are right, by composing decomposed Hangul, or to the one place in the context where its text
+stands.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ class Mended:
     num_misplaced: int = 0
     unit: str | None = None  # what answer_start counts in most of the misplaced answers
     decomposed: int = 0  # questions with decomposed Hangul in any of their texts
-    answers: Counter[str] = field(default_factory=Counter)  # what was done -> how many
+    answers: Counter[str] = field(default_factory=Counter)  # what was done -> number of answers
     affected: dict[str, list[str]] = field(default_factory=dict)  # what was done -> ids
-    questions_left_out: int = 0  # all their answers were
+    questions_left_out: int = 0  # since all their answers were left out
     ids_renamed: int = 0
-    same_question_twice: int = 0  # with the same id, and left out
+    same_question_twice: int = 0  # exact repetitions, id included, which are left out
 
     @property
     def changed(self) -> bool:
-        """Whether a file needs mending."""
+        """Whether anything had to be mended."""
         return bool(self.answers or self.decomposed or self.ids_renamed or self.same_question_twice)
 
 
@@ -51,7 +52,7 @@ def mend_examples(examples: list[Example]) -> Mended:
     mended.num_answers = sum(len(e.answers) for e in examples)
     mended.num_misplaced = len(wrong)
     mended.unit, _ = unit_of_most(wrong)
-    # Where every answer of the file fits the unit, those that seem right are so by chance: the text
+    # If every answer of the file fits the unit, those that seem right are so by chance: their text
     # stands a second time where the offset, taken for characters, points.
     everywhere = mended.unit is not None and all(
         in_unit(e.context, text, start, mended.unit) is not None
@@ -66,7 +67,10 @@ def mend_examples(examples: list[Example]) -> Mended:
 
 
 def unique_ids(examples: list[Example], mended: Mended) -> Iterable[Example]:
-    """The examples without exact repetitions; another question with a known id gets id-2, ..."""
+    """Yield the examples without exact repetitions; another question with a known id gets id-2, ...
+
+    Counts both in `mended`.
+    """
     known = {example.id for example in examples}
     given: dict[str, Example] = {}
     for example in examples:
@@ -85,60 +89,70 @@ def unique_ids(examples: list[Example], mended: Mended) -> Iterable[Example]:
 
 
 def mend_answers(example: Example, mended: Mended, everywhere: bool, nfc: bool) -> None:
-    """Add the example, with the answers whose place is certain, to `mended`."""
+    """Add the example, with the answers whose offset is certain, to `mended`.
+
+    Args:
+        example: Its answers may be misplaced.
+        mended: Its unit is known; gets the example and what was done to its answers.
+        everywhere: Whether offsets that seem right count that unit too.
+        nfc: Compose the texts.
+    """
     starts = tuple(
-        moved(example.context, text, start, mended.unit, everywhere)
+        meant_start(example.context, text, start, mended.unit, everywhere)
         for text, start in zip(example.answers, example.answer_starts, strict=True)
     )
     shifted = replace(example, answer_starts=starts)
     result = compose_example(shifted) if nfc else shifted
     kept = []
     for i, (text, start) in enumerate(zip(result.answers, result.answer_starts, strict=True)):
-        what = ""
+        done = ""
         if not stands_at(result.context, text, start):
-            text, start, what = only_place(result.context, text)
+            text, start, done = only_place(result.context, text)
         elif starts[i] != example.answer_starts[i]:
-            what = f"moved: answer_start counted {mended.unit}"
+            done = f"moved: answer_start counted {mended.unit}"
         elif not stands_at(shifted.context, shifted.answers[i], starts[i]):
-            what = COMPOSED
+            done = COMPOSED
         if start != UNKNOWN:
             kept.append((text, start))
-        if what:
-            mended.answers[what] += 1
-            mended.affected.setdefault(what, []).append(example.id)
+        if done:
+            mended.answers[done] += 1
+            mended.affected.setdefault(done, []).append(example.id)
     if example.answers and not kept:
         mended.questions_left_out += 1
         return
-    answers, places = tuple(text for text, _ in kept), tuple(start for _, start in kept)
-    mended.examples.append(replace(result, answers=answers, answer_starts=places))
+    answers, starts = tuple(text for text, _ in kept), tuple(start for _, start in kept)
+    mended.examples.append(replace(result, answers=answers, answer_starts=starts))
 
 
-def moved(context: str, text: str, start: int, unit: str | None, everywhere: bool) -> int:
-    """The character that an offset means if it counts `unit`, else the offset as it is.
+def meant_start(context: str, text: str, start: int, unit: str | None, everywhere: bool) -> int:
+    """Return the character that an answer_start means if it counts `unit`, else `start` itself.
 
-    everywhere: whether offsets that seem right count `unit` too.
+    An answer that stands at `start` stays there, unless the whole file counts `unit`, `everywhere`.
     """
     if unit is None or (stands_at(context, text, start) and not everywhere):
         return start
-    place = in_unit(context, text, start, unit)
-    return start if place is None else place
+    found = in_unit(context, text, start, unit)
+    return start if found is None else found
 
 
 def only_place(context: str, text: str) -> tuple[str, int, str]:
-    """A text without the blanks around it, where it stands if it does once, and what was done."""
+    """Return the text without outer blanks, its offset and what was done.
+
+    The offset is `UNKNOWN` unless the text stands in the context exactly once.
+    """
     text = text.strip()
     if not text:
         return text, UNKNOWN, EMPTY
-    place = context.find(text)
-    if place < 0:
+    start = context.find(text)
+    if start < 0:
         return text, UNKNOWN, NO_PLACE
-    if context.find(text, place + 1) >= 0:
+    if context.find(text, start + 1) >= 0:
         return text, UNKNOWN, SEVERAL_PLACES
-    return text, place, ONLY_PLACE
+    return text, start, ONLY_PLACE
 
 
 def to_squad(examples: list[Example]) -> dict[str, Any]:
-    """The examples as nested SQuAD data, in their order."""
+    """Return the examples as nested SQuAD data, in their order."""
     data: list[dict[str, Any]] = []
     previous: Example | None = None
     for example in examples:

@@ -1,13 +1,14 @@
 """What a data set and a tokenizer allow, in numbers: lengths, recurring answers, ceilings, windows.
 
-T: tokens of a context.
+A ceiling is the mean score of the best answers that can be cut from the contexts, by whole tokens
+or by characters; no model of that kind scores higher.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,13 +19,16 @@ from qa.data.windows.options import WindowOptions, check_options
 from qa.data.windows.template import make_template
 from qa.metrics import korquad_exact_match, korquad_f1
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 ENDLESS = 2**30
 WHOLE = WindowOptions(max_seq_length=2 * ENDLESS, window_overlap=0, max_question_length=ENDLESS)
 """One window that holds the whole question and the whole context."""
 
 
 def profile_texts(examples: list[Example]) -> dict[str, Any]:
-    """Counts, lengths in characters, and the score of answers that are cut by characters."""
+    """Return counts, lengths in characters, and the ceiling of answers cut by characters."""
     contexts = list({example.context: None for example in examples})
     answered = [example for example in examples if example.answers]
     pairs = Counter((example.question, example.context) for example in examples)
@@ -51,11 +55,11 @@ def profile_texts(examples: list[Example]) -> dict[str, Any]:
 
 
 def profile_tokens(
-    examples: list[Example], tokenizer: Any, options: WindowOptions
+    examples: list[Example], tokenizer: PreTrainedTokenizerFast, options: WindowOptions
 ) -> dict[str, Any]:
-    """Lengths in tokens, the score of the right whole tokens, and the windows of `options`.
+    """Return lengths in tokens, the ceiling of whole tokens, and what `count_windows` counts.
 
-    UserError if the options or the tokenizer do not do.
+    Raises UserError if the options do not fit the tokenizer, or qa cannot use the tokenizer.
     """
     check_options(options, tokenizer)
     special = make_template(tokenizer).num_special
@@ -70,8 +74,8 @@ def profile_tokens(
         if not example.answers:
             continue
         spans = np.array(answer_spans(example))
-        every = np.full(len(spans), window["length"])  # each answer is looked for in all tokens
-        labels = label_spans(starts, ends, np.zeros_like(every), every, spans)
+        count = np.full(len(spans), window["length"])  # each answer is looked for in all tokens
+        labels = label_spans(starts, ends, np.zeros_like(count), count, spans)
         labels = labels[labels[:, 0] >= 0]
         answer_lengths += (labels[:, 1] - labels[:, 0] + 1).tolist()
         texts = [example.context[starts[i] : ends[j]] for i, j in labels]
@@ -88,9 +92,9 @@ def profile_tokens(
 
 
 def count_windows(
-    examples: list[Example], tokenizer: Any, options: WindowOptions
+    examples: list[Example], tokenizer: PreTrainedTokenizerFast, options: WindowOptions
 ) -> dict[str, Any]:
-    """The windows that training would see, and what they miss."""
+    """Count the windows that training would see, and the answers and questions that they miss."""
     number = with_answer = full = 0
     reached, too_long = set(), set()
     for window in iterate_windows(examples, tokenizer, options):
@@ -119,14 +123,14 @@ def count_windows(
 
 
 def answer_spans(example: Example) -> list[tuple[int, int]]:
-    """(start, end) characters of each answer without the blanks around it."""
+    """Return the (start, end) characters of each answer, without its outer blanks."""
     return [
         bare_span(*answer) for answer in zip(example.answers, example.answer_starts, strict=True)
     ]
 
 
 def best_scores(texts: Sequence[str], golds: Sequence[str]) -> tuple[float, float]:
-    """KorQuAD 1.0 exact match and F1, 0 to 1, of the text that has the most of each."""
+    """Return the best KorQuAD 1.0 exact match and the best F1, 0 to 1, of any of these texts."""
     pairs = [(text, gold) for text in texts for gold in golds]
     return (
         max((korquad_exact_match(*pair) for pair in pairs), default=0.0),
@@ -135,7 +139,7 @@ def best_scores(texts: Sequence[str], golds: Sequence[str]) -> tuple[float, floa
 
 
 def mean_scores(scores: list[tuple[float, float]]) -> dict[str, float] | None:
-    """{"exact_match": %, "f1": %}; None for no questions."""
+    """Return the means as {"exact_match": percent, "f1": percent}; None for no questions."""
     if not scores:
         return None
     exact_match, f1 = 100 * np.mean(scores, axis=0)
@@ -143,7 +147,7 @@ def mean_scores(scores: list[tuple[float, float]]) -> dict[str, float] | None:
 
 
 def lengths(values: list[int]) -> dict[str, float] | None:
-    """Mean, median, 95th percentile and maximum; None for no values."""
+    """Return mean, median, 95th percentile and maximum; None for no values."""
     if not values:
         return None
     return {
@@ -155,5 +159,5 @@ def lengths(values: list[int]) -> dict[str, float] | None:
 
 
 def percent(part: int, whole: int) -> float | None:
-    """A share in percent; None of nothing."""
+    """Return a share in percent; None if `whole` is 0."""
     return 100 * part / whole if whole else None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from qa.engine.errors import first_few
 
-Cells = tuple[str, ...]
-LEFT_OUT = "left out"  # those are for a person to look at
+Cells: TypeAlias = tuple[str, ...]
+LEFT_OUT = "left out"  # a person should look at these
 
 
 def report_lines(report: dict[str, Any]) -> list[str]:
-    """The report of `qa.cli.doctor.make_report` for people."""
+    """Return the lines that show the report of `qa.cli.doctor.make_report` to people."""
     lines = [shown_path(report["file"]), *findings(report)]
     for name, profile in report["parts"].items():
         lines += ["", name, *indented(count_table(profile))]
@@ -26,23 +26,22 @@ def report_lines(report: dict[str, Any]) -> list[str]:
 
 
 def findings(report: dict[str, Any]) -> list[str]:
-    """What is wrong with answers, ids and characters, and what mending does."""
+    """Return lines on what is wrong with answers, ids and characters, and how it is mended."""
     answers, wrong = report["answers"], report["misplaced_answers"]
-    place = f"{answers:,} answers"
     if wrong:
-        line = f"{place}, {wrong:,} of them not at their answer_start"
+        line = f"{answers:,} answers, {wrong:,} of them not at their answer_start"
         if report["answer_start_counts"] is not None:
             line += f", which counts {report['answer_start_counts']}"
         lines = [line]
     else:
-        lines = [f"{place}, all at their answer_start"]
+        lines = [f"{answers:,} answers, all at their answer_start"]
     rows = [
         (
-            what,
-            f"{number:,}",
-            first_few(report["affected_ids"][what]) if what.startswith(LEFT_OUT) else "",
+            done,
+            f"{count:,}",
+            first_few(report["affected_ids"][done]) if done.startswith(LEFT_OUT) else "",
         )
-        for what, number in report["mending"].items()
+        for done, count in report["mending"].items()
     ]
     lines += indented(table(rows, align="<><"))
     for key, text in (
@@ -59,8 +58,8 @@ def findings(report: dict[str, Any]) -> list[str]:
 
 
 def count_table(profile: dict[str, Any]) -> list[str]:
-    """Counts."""
-    share = f"{number(profile['recurring_answers_percent'], 1)} %"
+    """Return the counts as a table."""
+    share = f"{format_number(profile['recurring_answers_percent'], 1)} %"
     rows: list[Cells] = [
         ("questions", f"{profile['questions']:,}", ""),
         ("without an answer", f"{profile['questions_without_answer']:,}", ""),
@@ -73,34 +72,34 @@ def count_table(profile: dict[str, Any]) -> list[str]:
 
 
 def length_table(profile: dict[str, Any]) -> list[str]:
-    """Lengths in characters and, with a tokenizer, in tokens."""
+    """Return the lengths in characters and, with a tokenizer, in tokens as a table."""
     columns = ("mean", "median", "p95", "max")
     rows: list[Cells] = [("length", *columns)]
     for unit in ("characters", "tokens"):
         for text, values in profile.get(unit, {}).items():
-            cells = [number(values and values[name], name == "mean") for name in columns]
+            cells = [format_number(values and values[name], name == "mean") for name in columns]
             rows.append((f"{text}, {unit}", *cells))
     return table(rows)
 
 
 def ceiling_table(profile: dict[str, Any]) -> list[str]:
-    """The best scores that answers of whole tokens and of characters can have."""
+    """Return the best scores that answers of whole tokens and of characters can have as a table."""
     rows: list[Cells] = [("ceiling of the KorQuAD 1.0 score", "exact_match", "f1")]
     for key, name in (("tokens", "whole tokens"), ("characters", "characters")):
         if f"ceiling_by_{key}" in profile:
             scores = profile[f"ceiling_by_{key}"] or {}
-            rows.append((name, *(number(scores.get(n), 2) for n in ("exact_match", "f1"))))
+            rows.append((name, *(format_number(scores.get(n), 2) for n in ("exact_match", "f1"))))
     return table(rows)
 
 
 def window_table(windows: dict[str, Any]) -> list[str]:
-    """Windows and what they miss."""
+    """Return the counts of windows and of what they miss as a table."""
     size, overlap = windows["max_seq_length"], windows["window_overlap"]
     longest = windows["max_question_length"]
     rows: list[Cells] = [
         (f"windows of {size} tokens, overlap {overlap}", f"{windows['number']:,}", ""),
         *(
-            (name, f"{windows[key]:,}", f"{number(windows[f'{key}_percent'], 1)} %")
+            (name, f"{windows[key]:,}", f"{format_number(windows[f'{key}_percent'], 1)} %")
             for name, key in (("with the answer", "with_answer"), ("full", "full"))
         ),
         (
@@ -118,7 +117,7 @@ def window_table(windows: dict[str, Any]) -> list[str]:
 
 
 def table(rows: Sequence[Cells], align: str = "<") -> list[str]:
-    """Rows as lines; columns are aligned by `align`, one of `<` `>` each, and by `>` beyond it."""
+    """Return rows as lines; `align` has `<` or `>` for each column, and `>` is that of the rest."""
     if not rows:
         return []
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -129,16 +128,16 @@ def table(rows: Sequence[Cells], align: str = "<") -> list[str]:
     ]
 
 
-def number(value: float | None, decimals: int) -> str:
-    """A number with thousands separated; a dash for none."""
+def format_number(value: float | None, decimals: int) -> str:
+    """Return a number with thousands separated; a dash for None."""
     return "-" if value is None else f"{value:,.{int(decimals)}f}"
 
 
 def shown_path(path: str) -> str:
-    """A path, or the end of a long one."""
+    """Return the path, or the end of a long one."""
     return path if len(path) <= 100 else "..." + path[-97:]
 
 
 def indented(lines: list[str]) -> list[str]:
-    """Lines two blanks further right."""
+    """Return the lines, indented by two blanks."""
     return [f"  {line}" for line in lines]

@@ -2,8 +2,9 @@
 
 Every format becomes the same flat list of `Example`: nested SQuAD/KorQuAD JSON, KorQuAD 2.x, KLUE-
 MRC, MRQA, flat JSON and JSONL, CSV, Parquet, a folder or a .zip of them, hub data sets. `files.py`
-finds the files, `json_rows.py`, `tables.py` and `hub_rows.py` make rows of them, `rows.py` makes an
-Example of a row, and `checks.py` checks what they say together. `sources.py` reads several sources.
+finds the files, `json_rows.py`, `tables.py` and `hub.py` make rows of them, `row_to_example.py`
+makes an Example of a row, and `checks.py` checks the examples of a source together. `sources.py`
+calls them for one or several sources.
 """
 
 from __future__ import annotations

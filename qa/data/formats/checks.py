@@ -1,4 +1,4 @@
-"""What examples must fulfil together before they are trained or scored on."""
+"""What must hold for examples together before they are trained or scored on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def require_answers(examples: list[Example], source: str) -> None:
 def check_examples(examples: list[Example], source: str) -> None:
     """Raise UserError for duplicate ids and for answers that are not at their offset.
 
-    If most of the wrong offsets count something else than characters, the message names it.
+    If most of the wrong offsets count something other than characters, the message names it.
     """
     seen: set[str] = set()
     duplicates: list[str] = []
@@ -44,14 +44,14 @@ def check_examples(examples: list[Example], source: str) -> None:
 
 
 def misplaced(example: Example) -> Iterator[tuple[str, int]]:
-    """Text and answer_start of each answer that does not stand there."""
+    """Yield text and answer_start of each answer that does not stand at its answer_start."""
     for text, start in zip(example.answers, example.answer_starts, strict=True):
         if not stands_at(example.context, text, start):
             yield text, start
 
 
 def _explanation(wrong: list[tuple[Example, str, int]]) -> str:
-    """What the wrong offsets count, if one thing explains most of them, and how to mend them."""
+    """Say what the wrong offsets count, if one unit explains most of them, and how to mend it."""
     unit, count = unit_of_most([(example.context, text, start) for example, text, start in wrong])
     if unit is not None:
         share = "" if count == len(wrong) else f" in {count} of them"

@@ -1,4 +1,4 @@
-"""The data files behind a path: one file, a .gz of it, a folder or a .zip, as bytes and as text."""
+"""The data files behind a path: one file, a .gz of it, a folder or a .zip; as bytes or as text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNPACKING_ERRORS = (
     zlib.error,
     EOFError,
     OSError,
-    RuntimeError,  # zipfile's answer to a password, and, as NotImplementedError, to odd methods
+    RuntimeError,  # of zipfile: needs a password, or (NotImplementedError) an unknown compression
     ValueError,
     struct.error,
 )
@@ -29,18 +29,18 @@ UNPACKING_ERRORS = (
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file's content. suffix: in lower case, without .gz."""
+    """One file, unpacked."""
 
-    name: str
-    suffix: str
+    name: str  # for messages
+    suffix: str  # in lower case, and the one before .gz
     content: bytes
 
 
 def open_files(path: Path) -> Iterator[DataFile]:
-    """Yield the data files of a file, a folder or a .zip, by name, one in memory at a time.
+    """Yield the data files of a file, a folder or a .zip, sorted by name, one in memory at a time.
 
-    In folders and archives everything that is no data file by its suffix is passed over, and so
-    are hidden files and what macOS adds; a single file without a known suffix counts as JSON.
+    In folders and archives, files without the suffix of a data file are skipped, and so are hidden
+    files and those that macOS adds. A single file is read whatever its suffix.
     """
     if os.path.isdir(path):
         kinds = (*DATA_SUFFIXES, ".zip")
@@ -55,7 +55,10 @@ def open_files(path: Path) -> Iterator[DataFile]:
 
 
 def decode(file: DataFile) -> str:
-    """The text of a file in UTF-8, -16 or -32, without a byte-order mark; else UserError."""
+    """Return the text of a file in UTF-8, -16 or -32, without its byte-order mark.
+
+    Raises UserError for text in another encoding.
+    """
     encoding = json.detect_encoding(file.content)  # by the mark, or by where the zero bytes are
     try:
         return file.content.decode(encoding)
@@ -67,6 +70,7 @@ def decode(file: DataFile) -> str:
 
 
 def _advice(content: bytes) -> str:
+    """Say how to convert text that is not in UTF-8."""
     try:
         content.decode("cp949")
     except UnicodeDecodeError:
@@ -75,12 +79,13 @@ def _advice(content: bytes) -> str:
 
 
 def _suffix(name: str) -> str:
+    """Return the suffix of a name in lower case, of `a.json.gz` the .json."""
     name = name.lower()
     return PurePosixPath(name.removesuffix(".gz")).suffix
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Every file under a folder, sorted, but no hidden one and none in a hidden folder."""
+    """Return all files under a folder, sorted, but no hidden ones and none in hidden folders."""
     found = []
     for directory, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
@@ -89,6 +94,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> bytes:
+    """Return the content of a file; UserError if it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -98,6 +104,7 @@ def _read(path: Path) -> bytes:
 
 
 def _unpacked(name: str, content: bytes, suffix: str) -> DataFile:
+    """Return the file, decompressed if its name ends in .gz."""
     if name.lower().endswith(".gz"):
         try:
             content = gzip.decompress(content)
@@ -107,7 +114,7 @@ def _unpacked(name: str, content: bytes, suffix: str) -> DataFile:
 
 
 def _members(path: Path) -> Iterator[DataFile]:
-    """The data files of an archive."""
+    """Yield the data files of an archive, sorted by name."""
     require(path.exists(), f"{path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -124,9 +131,10 @@ def _members(path: Path) -> Iterator[DataFile]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a member of an archive is hidden, or what macOS adds to an archive."""
+    """Return whether a member of an archive is hidden, or one that macOS adds to archives."""
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
 def _reason(error: BaseException) -> str:
+    """Return the start of an error's message on one line, or its type if it has none."""
     return " ".join(str(error).split())[:160] or type(error).__name__

@@ -12,16 +12,16 @@ HUB_PREFIX = "hub:"
 
 
 def names_hub_data(sources: str) -> bool:
-    """Whether one of the data sources in `a.json,hub:NAME` is on the hub."""
+    """Return whether one of the comma-separated sources, as `a.json,hub:NAME`, is on the hub."""
     return any(source.strip().startswith(HUB_PREFIX) for source in sources.split(","))
 
 
 def parse_source(source: str, split: str) -> tuple[str, str | None, str]:
-    """Name, configuration and split of `hub:NAME`, `hub:NAME:SPLIT` or `hub:NAME:CONFIG:SPLIT`.
+    """Return name, configuration and split of `hub:NAME[:[CONFIG:]SPLIT]`.
 
-    What is left empty counts as not named: `hub:NAME:CONFIG:` is the `split` that is meant.
+    A source that names no split, or an empty one (`hub:NAME:CONFIG:`), has the argument `split`.
     """
-    # A split may be a slice, as train[:100].
+    # Not at a colon in brackets: a split may be a slice, as train[:100].
     parts = re.split(r":(?![^\[]*\])", source.removeprefix(HUB_PREFIX))
     require(
         parts[0] and len(parts) <= 3,
@@ -33,13 +33,13 @@ def parse_source(source: str, split: str) -> tuple[str, str | None, str]:
 
 
 def hub_rows(source: str, split: str) -> Iterator[Row]:
-    """Rows of `hub:NAME[:[CONFIG:]SPLIT]`; split: the one meant if none is named."""
+    """Yield the rows of `hub:NAME[:[CONFIG:]SPLIT]`; `split` is read if the source names none."""
     name, config, split = parse_source(source, split)
     import datasets  # late: takes a second to import
 
     try:
         dataset = datasets.load_dataset(name, config, split=split)
-    except ValueError as error:  # datasets' answer to an unknown split or configuration
+    except ValueError as error:  # of datasets: unknown split or configuration
         reason = " ".join(str(error).splitlines()[:2])
         hint = "; name one: hub:NAME:CONFIG:SPLIT" if "Config name is missing" in reason else ""
         raise UserError(f"{source}: {reason}{hint}") from error

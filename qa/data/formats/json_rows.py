@@ -1,20 +1,20 @@
-"""JSON and JSON lines as rows: one dict for each question, with a description of its place."""
+"""JSON and JSON lines as rows: one dict for each question, with its position in the file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from qa.data.formats.files import DataFile, decode
 from qa.engine.errors import UserError, require
 
-Row = tuple[str, dict[str, Any]]
-"""Where a question stands, for messages, and its fields."""
+Row: TypeAlias = tuple[str, dict[str, Any]]
+"""Where a question stands in its file, for messages, and its fields."""
 
 
 def json_rows(file: DataFile) -> Iterator[Row]:
-    """Rows of `{"data": [...]}` or of a list; its entries may be nested or flat."""
+    """Yield the rows of `{"data": [...]}` or of a list; the entries may be nested or flat."""
     try:
         content = json.loads(decode(file))
     except UserError:
@@ -37,7 +37,7 @@ def json_rows(file: DataFile) -> Iterator[Row]:
 
 
 def json_lines_rows(file: DataFile) -> Iterator[Row]:
-    """Rows of a file with one JSON object a line; MRQA's first line, the header, is none."""
+    """Yield the rows of a file with one JSON object a line; skip the header, MRQA's first line."""
     # Not splitlines: it also splits at U+2028, which JSON strings may hold as it is.
     for number, line in enumerate(decode(file).split("\n"), 1):
         if not line.strip():
@@ -52,15 +52,15 @@ def json_lines_rows(file: DataFile) -> Iterator[Row]:
 
 
 def flatten(entry: dict[str, Any], where: str) -> Iterator[Row]:
-    """The questions of an entry, which is an article, a context with questions, or a question.
+    """Yield the questions of an entry: an article, a context with questions, or one question.
 
     SQuAD, KorQuAD 1.0, KLUE-MRC: paragraphs[].qas[]; KorQuAD 2.x, MRQA: qas[].
     """
     if "paragraphs" in entry:
         for number, paragraph in enumerate(list_of(entry, "paragraphs", where)):
-            place = f"{where}, paragraph {number}"
-            require(isinstance(paragraph, dict), f"{place} is not an object")
-            yield from _questions(paragraph, entry.get("title"), place)
+            inner = f"{where}, paragraph {number}"
+            require(isinstance(paragraph, dict), f"{inner} is not an object")
+            yield from _questions(paragraph, entry.get("title"), inner)
     elif "qas" in entry:
         yield from _questions(entry, entry.get("title"), where)
     else:
@@ -68,7 +68,7 @@ def flatten(entry: dict[str, Any], where: str) -> Iterator[Row]:
 
 
 def list_of(row: dict[str, Any], key: str, where: str) -> list[Any]:
-    """A list in a row; UserError if it is none."""
+    """Return the list that a row has under `key`; UserError if there is no list."""
     value = row.get(key)
     if not isinstance(value, list):
         raise UserError(f"{where}: {key} must be a list")
@@ -76,7 +76,8 @@ def list_of(row: dict[str, Any], key: str, where: str) -> list[Any]:
 
 
 def _questions(entry: dict[str, Any], title: Any, where: str) -> Iterator[Row]:
+    """Yield the questions about one context as flat rows."""
     for number, question in enumerate(list_of(entry, "qas", where)):
-        place = f"{where}, question {number}"
-        require(isinstance(question, dict), f"{place} is not an object")
-        yield place, {"title": title, "context": entry.get("context"), **question}
+        inner = f"{where}, question {number}"
+        require(isinstance(question, dict), f"{inner} is not an object")
+        yield inner, {"title": title, "context": entry.get("context"), **question}

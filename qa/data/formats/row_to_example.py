@@ -1,8 +1,8 @@
-"""One row, whatever the format calls its fields, as one Example."""
+"""One row, whatever its format calls the fields, as one Example."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from qa.data.examples import Example, check_characters
 from qa.data.formats.json_rows import list_of
@@ -11,15 +11,23 @@ from qa.engine.errors import UserError, require
 ID_KEYS = ("id", "guid", "qid")  # guid: KLUE-MRC; qid: MRQA
 ANSWER_KEYS = ("answers", "answer", "answer_text", "detected_answers")
 
-Answer = tuple[str, int]
+Answer: TypeAlias = tuple[str, int]
 """Text and answer_start."""
 
 
 def to_example(row: dict[str, Any], where: str, labelled: bool, number: int) -> Example:
-    """The Example of a row; whether answers are at their offset is not looked at.
+    """Return the Example of a row; whether answers are at their offset is not checked.
 
-    labelled: to train or score on; otherwise answers are not read and a row without id gets its
-    number. Questions are stripped, contexts stay as they are.
+    Questions are stripped, contexts stay as they are.
+
+    Args:
+        row: Its fields, of any of the formats.
+        where: The position of the row, for messages.
+        labelled: Whether to train or score on it; otherwise its answers are not read.
+        number: The id of a row without one, unless it is labelled.
+
+    Raises:
+        UserError: A field is missing or not what it should be.
     """
     question = _text(row, "question", where).strip()
     require(question, f"{where}: the question is empty")
@@ -53,7 +61,7 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, number: int) -> 
 
 
 def _is_impossible(row: dict[str, Any], where: str) -> bool:
-    """Whether the question has no answer; what KLUE-MRC and SQuAD 2.0 then list is not one."""
+    """Return whether the question has no answer; KLUE-MRC and SQuAD 2.0 then list wrong ones."""
     value = row.get("is_impossible")
     if isinstance(value, str):
         value = {"true": True, "1": True, "false": False, "0": False, "": False}.get(
@@ -67,37 +75,13 @@ def _is_impossible(row: dict[str, Any], where: str) -> bool:
 
 
 def _answers(row: dict[str, Any], where: str) -> list[Answer]:
-    """Text and start of every answer, in any of the usual forms.
-
-    SQuAD: a list of {text, answer_start}; hub: {text: [...], answer_start: [...]}; KorQuAD 2.x: one
-    {text, answer_start}; CSV: a text with answer_start beside it; MRQA: detected_answers.
-    """
+    """Return text and start of every answer, from any of the forms of `_pairs` or from MRQA's."""
     if row.get("detected_answers") is not None:
         return _detected_answers(row["detected_answers"], row["context"], where)
     value = _first(row, ANSWER_KEYS)
     if value is None:
         return []
-    pairs: list[tuple[Any, Any]]
-    if isinstance(value, str):
-        require(
-            type(row.get("answer_start")) is int,
-            f"{where}: the answer is a text, which needs answer_start, an integer, beside it",
-        )
-        pairs = [(value, row["answer_start"])]
-    elif isinstance(value, dict) and isinstance(value.get("text"), str):
-        pairs = [(value["text"], value.get("answer_start"))]
-    elif isinstance(value, dict):
-        texts = list_of(value, "text", f"{where}: answers")
-        starts = list_of(value, "answer_start", f"{where}: answers")
-        require(
-            len(texts) == len(starts),
-            f"{where}: answers has {len(texts)} texts but {len(starts)} values of answer_start",
-        )
-        pairs = list(zip(texts, starts, strict=True))
-    elif isinstance(value, list) and all(isinstance(answer, dict) for answer in value):
-        pairs = [(answer.get("text"), answer.get("answer_start")) for answer in value]
-    else:
-        raise UserError(f"{where}: answers must be a list of objects with text and answer_start")
+    pairs = _pairs(value, row.get("answer_start"), where)
     for text, start in pairs:
         require(
             isinstance(text, str) and type(start) is int,
@@ -107,11 +91,38 @@ def _answers(row: dict[str, Any], where: str) -> list[Answer]:
     return pairs
 
 
-def _detected_answers(value: Any, context: str, where: str) -> list[Answer]:
-    """MRQA: every place where an answer was found, as the context has it; both ends are inside.
+def _pairs(value: Any, answer_start: Any, where: str) -> list[tuple[Any, Any]]:
+    """Return text and start of every answer in `value`, both of whatever type they are.
 
-    A file holds [{text, char_spans: [[first, last], ...]}], the hub {text: [...], char_spans:
-    [{start: [...], end: [...]}]}.
+    SQuAD: a list of {text, answer_start}; hub: {text: [...], answer_start: [...]}; KorQuAD 2.x: one
+    {text, answer_start}; CSV: a text with `answer_start` beside it.
+    """
+    if isinstance(value, str):
+        require(
+            type(answer_start) is int,
+            f"{where}: the answer is a text, which needs answer_start, an integer, beside it",
+        )
+        return [(value, answer_start)]
+    if isinstance(value, dict) and isinstance(value.get("text"), str):
+        return [(value["text"], value.get("answer_start"))]
+    if isinstance(value, dict):
+        texts = list_of(value, "text", f"{where}: answers")
+        starts = list_of(value, "answer_start", f"{where}: answers")
+        require(
+            len(texts) == len(starts),
+            f"{where}: answers has {len(texts)} texts but {len(starts)} values of answer_start",
+        )
+        return list(zip(texts, starts, strict=True))
+    if isinstance(value, list) and all(isinstance(answer, dict) for answer in value):
+        return [(answer.get("text"), answer.get("answer_start")) for answer in value]
+    raise UserError(f"{where}: answers must be a list of objects with text and answer_start")
+
+
+def _detected_answers(value: Any, context: str, where: str) -> list[Answer]:
+    """Return text and start of every span of the context in which MRQA found an answer.
+
+    A span names its first and its last character. A file has [{text, char_spans: [[first, last],
+    ...]}], the hub {text: [...], char_spans: [{start: [...], end: [...]}]}.
     """
     where = f"{where}: detected_answers"
     if isinstance(value, dict):
@@ -120,7 +131,7 @@ def _detected_answers(value: Any, context: str, where: str) -> list[Answer]:
         lists = [answer.get("char_spans") for answer in value]
     else:
         raise UserError(f"{where} must be a list of objects with char_spans")
-    found: dict[Answer, None] = {}  # an ordered set: two answers may be found at one place
+    found: dict[Answer, None] = {}  # an ordered set: two answers may be found at one offset
     for spans in lists:
         if isinstance(spans, dict):
             firsts, lasts = list_of(spans, "start", where), list_of(spans, "end", where)
@@ -139,7 +150,7 @@ def _detected_answers(value: Any, context: str, where: str) -> list[Answer]:
 
 
 def _reference_answers(row: dict[str, Any], where: str, found: list[Answer]) -> list[str]:
-    """MRQA: the answers as people wrote them, if the context has others; its score counts these."""
+    """Return MRQA's answers as people wrote them, which its score counts, if the spans differ."""
     if row.get("detected_answers") is None or row.get("answers") is None:
         return []
     texts = list_of(row, "answers", where)
@@ -150,11 +161,12 @@ def _reference_answers(row: dict[str, Any], where: str, found: list[Answer]) -> 
 
 
 def _first(row: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    """The value of the first key that has one."""
+    """Return the value of the first key that has one, or None."""
     return next((row[key] for key in keys if row.get(key) is not None), None)
 
 
 def _text(row: dict[str, Any], key: str, where: str) -> str:
+    """Return the text that a row has under `key`; UserError if there is no valid text."""
     value = row.get(key)
     if not isinstance(value, str):
         raise UserError(f"{where}: {key} must be a string")

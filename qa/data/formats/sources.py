@@ -1,4 +1,4 @@
-"""Sources: one or several files, folders and hub data sets, each read as often as it is named."""
+"""Sources: one or several files, folders and hub data sets, some repeated in training."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MOST_REPEATS = 100
 
 @dataclass(frozen=True)
 class Source:
-    """One of the sources that were named together. times: how often an epoch shows it."""
+    """One of the sources that were named together."""
 
     name: str
-    times: int = 1
+    times: int = 1  # how often an epoch shows its questions
 
 
 def split_sources(text: str) -> list[Source]:
-    """The sources of `a.json,b.csv@2`; a text that is itself the name of a file is one source."""
+    """Return the sources in `a.json,b.csv@2`; a text that is the name of a file is one source."""
     if os.path.exists(text):
         return [Source(text)]
     sources = []
@@ -56,11 +56,17 @@ def read_examples(
 ) -> list[Example]:
     """Read the examples of a file, a folder, a .zip, or of `hub:NAME[:[CONFIG:]SPLIT]`.
 
-    source: several are separated by commas. split: the split of a hub data set whose name carries
-    none. labelled: to train or score on; otherwise answers are not looked at and a row without id
-    gets its number. nfc: compose all text to Unicode NFC and move the answers with it. Questions
-    are stripped. Raises UserError, naming the file and the place, for anything that is not what it
-    should be.
+    Questions are stripped.
+
+    Args:
+        source: Several are separated by commas.
+        split: The split of a hub data set whose name has none.
+        labelled: Whether to train or score on them; otherwise answers are not read, and a row
+            without an id gets its number.
+        nfc: Compose all text to Unicode NFC and move the answers with it.
+
+    Raises:
+        UserError: Something in a file is not what it should be; names the file and the position.
     """
     examples, times = _read_all(source, split, labelled, nfc)
     require(not times, f"{source}: @ repeats training data; leave it out here")
@@ -70,9 +76,9 @@ def read_examples(
 def read_training(
     source: str, split: str = "train", nfc: bool = False
 ) -> tuple[list[Example], dict[str, int]]:
-    """Examples as `read_examples` reads them, and how often an epoch shows those that repeat.
+    """Return the examples as `read_examples` does, and how often an epoch shows repeated ones.
 
-    The second: id -> 2 or more, for the questions of `FILE@N`.
+    The second value maps the ids of the questions of `FILE@N` to N, if that is 2 or more.
     """
     return _read_all(source, split, True, nfc)
 
@@ -80,7 +86,10 @@ def read_training(
 def read_unchecked(
     source: str, split: str = "train", labelled: bool = True, nfc: bool = False
 ) -> list[Example]:
-    """The examples of one source as they are: ids may repeat and answers may be misplaced."""
+    """Return the examples of one source unchecked: ids may repeat, answers may be misplaced.
+
+    The arguments are those of `read_examples`.
+    """
     texts: dict[str, str] = {}  # flat formats repeat context and title for each question: keep one
     examples = []
     for number, (where, row) in enumerate(_rows(source, split, labelled)):
@@ -96,6 +105,7 @@ def read_unchecked(
 def _read_all(
     text: str, split: str, labelled: bool, nfc: bool
 ) -> tuple[list[Example], dict[str, int]]:
+    """Return the checked examples of all sources, and id -> times of the repeated ones."""
     examples: list[Example] = []
     times: dict[str, int] = {}
     seen: set[str] = set()
@@ -110,11 +120,12 @@ def _read_all(
             times.update((example.id, source.times) for example in read)
         examples += read
     if len(sources) > 1:
-        check_examples(examples, text)  # a prefix may have made an id that is there already
+        check_examples(examples, text)  # a prefixed id may be another question's id
     return examples, times
 
 
 def _rows(source: str, split: str, labelled: bool) -> Iterator[Row]:
+    """Yield the rows of one source, whatever its format."""
     if source.startswith(HUB_PREFIX):
         yield from hub_rows(source, split)
         return

@@ -1,4 +1,4 @@
-"""CSV and Parquet as rows, with missing columns named."""
+"""CSV and Parquet as rows, with an error that names missing columns."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ from qa.data.formats.row_to_example import ANSWER_KEYS, ID_KEYS
 from qa.engine.errors import UserError, require, shown
 
 COLUMNS = (*ID_KEYS, "title", "context", "question", *ANSWER_KEYS, "answer_start", "is_impossible")
-LONGEST_CELL = 2**31 - 1  # csv itself refuses cells above 131,072 characters
+LONGEST_CELL = 2**31 - 1  # by default, csv refuses cells above 131,072 characters
 
 
 def csv_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
-    """Rows of a CSV file with a header; the delimiter is the one of `,` `;` tab it uses most."""
+    """Yield the rows of a CSV file with a header.
+
+    The delimiter is the one of `,` `;` tab that the header has most often. `labelled` rows must
+    have ids and answers.
+    """
     text = decode(file)
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
     # newline="": line ends inside a context stay as they are.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows = iter(partial(read_cells, reader), None)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = iter(partial(read_cells, lines), None)
     try:
         columns = [name.strip() for name in next(rows, [])]
         require_columns(columns, file.name, labelled, one_answer=True)
         for cells in rows:
-            where = f"{file.name}: line {reader.line_num}"
+            where = f"{file.name}: line {lines.line_num}"
             if not cells:
                 continue
             require(
@@ -39,24 +43,24 @@ def csv_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
             )
             yield where, _from_text(dict(zip(columns, cells, strict=True)))
     except csv.Error as error:
-        raise UserError(f"{file.name}: line {reader.line_num} is not CSV ({error})") from error
+        raise UserError(f"{file.name}: line {lines.line_num} is not CSV ({error})") from error
 
 
-def read_cells(reader: Iterator[list[str]]) -> list[str] | None:
-    """The next row of a csv reader, whatever the length of its cells; None after the last.
+def read_cells(lines: Iterator[list[str]]) -> list[str] | None:
+    """Return the next row of a `csv.reader`, whatever the length of its cells; None after the last.
 
-    csv's limit is one for the whole process, so it is lifted for one row at a time: between two
-    rows other code runs, and may never ask for the next one.
+    csv has one limit on cells for the whole process, so it is lifted for one row at a time: between
+    two rows other code runs, and may never ask for the next row.
     """
     limit = csv.field_size_limit(LONGEST_CELL)
     try:
-        return next(reader, None)
+        return next(lines, None)
     finally:
         csv.field_size_limit(limit)
 
 
 def parquet_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
-    """Rows of a Parquet file."""
+    """Yield the rows of a Parquet file; `labelled` rows must have ids and answers."""
     import pyarrow
     import pyarrow.parquet
 
@@ -78,9 +82,13 @@ def parquet_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
 
 
 def require_columns(names: list[str], where: str, labelled: bool, one_answer: bool) -> None:
-    """Raise UserError, naming them, if columns are missing or stand twice.
+    """Raise UserError, naming them, if columns are missing or appear twice.
 
-    one_answer: a row holds one answer, as a text with its answer_start beside it.
+    Args:
+        names: The columns of the table.
+        where: The table, for the message.
+        labelled: Ids and answers are needed too.
+        one_answer: A row holds one answer, as a text with its answer_start beside it.
     """
     needed: list[tuple[str, ...]] = [("context",), ("question",)]
     if labelled:
@@ -96,7 +104,7 @@ def require_columns(names: list[str], where: str, labelled: bool, one_answer: bo
 
 
 def _from_text(row: dict[str, str]) -> dict[str, Any]:
-    """Cells of CSV, which has only text: nothing is None, and whole numbers are numbers."""
+    """Return the cells, which CSV has as text, with None for no answer and answer_start as int."""
     values: dict[str, Any] = dict(row)
     start = row.get("answer_start", "").strip()
     # pandas writes 5.0 where another row of the column is empty.

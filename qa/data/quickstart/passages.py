@@ -4,8 +4,9 @@ Every passage is about one person, company or hall and states at least two years
 that the question must be read. The held-out part shares its sentence and question templates with
 the training part, and none of its names: each pool (persons, places, companies, halls, schools,
 prizes, works, goods, numbers with a unit) is shuffled and cut in two, so no such string that fills
-a slot is in both parts as a whole. Shared are years, the few jobs, and the syllables and words that
-names are composed of, so a short place may stand inside a longer name of the other part.
+a slot is in both parts as a whole. Both parts share the years, the few jobs, and the syllables and
+words that names are composed of, so a short place name may occur inside a longer name of the other
+part.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from qa.data.quickstart.templates import KINDS, POOLS, Fact, Kind
 
 QUESTIONS_PER_ARTICLE = 4
 HELD_OUT_SHARE = 0.2  # of every pool of names
+# {slot}, {slot|particle} or {slot!particle}; see `_fill`.
 _SLOT = re.compile(r"\{(\w+)(?:([|!])(\w+))?\}")
 # Form after a final consonant -> form after a vowel.
 _PARTICLES = {"은": "는", "이": "가", "을": "를", "과": "와", "으로": "로"}
@@ -28,11 +30,11 @@ _RIEUL = 8  # index of the final consonant ㄹ in a Hangul syllable
 def make_quickstart(
     seed: int = 0, num_train_articles: int = 12000, num_heldout_articles: int = 300
 ) -> tuple[list[Example], list[Example]]:
-    """Write the training and the held-out examples of the embedded job.
+    """Return the training and the held-out examples of the embedded job.
 
-    One article gives one context of 3 or 4 facts and 4 examples, which stand together; two or more
-    of the facts hold a year, two or more a place. The same arguments give the same examples.
-    Raises ValueError where a pool has fewer entities than articles are wanted.
+    One article is one context of 3 or 4 facts, with two years and two places or more among them,
+    and gives 4 consecutive examples. The same arguments give the same examples. Raises ValueError
+    if a pool has fewer entities than articles are wanted.
     """
     rng = random.Random(seed)
     train_pools: dict[str, list[str]] = {}
@@ -54,6 +56,7 @@ def make_quickstart(
 def _make_part(
     rng: random.Random, pools: dict[str, list[str]], part: str, num_articles: int
 ) -> list[Example]:
+    """Return the examples of one part, each article about another entity of its pools."""
     kinds = [KINDS[i % len(KINDS)] for i in range(num_articles)]
     entities = {}
     for entity in ("person", "company", "hall"):
@@ -71,11 +74,12 @@ def _make_part(
 def _make_article(
     rng: random.Random, pools: dict[str, list[str]], kind: Kind, name: str, article_id: str
 ) -> list[Example]:
+    """Return the examples of one article, which is about the entity `name`."""
     facts = _choose_facts(rng, kind)
     values = _draw_values(rng, pools, facts, name)
     rng.shuffle(facts)
     aside = rng.choice(kind.asides)
-    aside_after = rng.randrange(8)  # more often than not, after no sentence at all
+    aside_after = rng.randrange(8)  # mostly past the last sentence, so that there is no aside
     context = ""
     starts: dict[str, int] = {}
     for number, fact in enumerate(facts):
@@ -119,7 +123,7 @@ def _choose_facts(rng: random.Random, kind: Kind) -> list[Fact]:
 def _draw_values(
     rng: random.Random, pools: dict[str, list[str]], facts: list[Fact], name: str
 ) -> dict[str, str]:
-    """Give every slot of the facts a value; no two values of an article are the same string."""
+    """Return a value for every slot of the facts; no two values are the same string."""
     values = {"name": name}
     year = rng.randrange(1860, 1940)
     for fact in facts:
@@ -141,12 +145,13 @@ def attach(word: str, particle: str) -> str:
     """Return the word with the particle in the form that fits the word's last syllable.
 
     `particle` is the form after a consonant: 은, 이, 을, 과 or 으로; any other raises KeyError.
-    A word that does not end in a Hangul syllable is taken to end in a vowel.
+    A word that does not end in a Hangul syllable is treated as if it ended in a vowel.
     """
     return word + _particle(word, particle)
 
 
 def _particle(word: str, particle: str) -> str:
+    """Return the form of `particle` that fits the last syllable of `word`."""
     after_vowel = _PARTICLES[particle]
     final = (ord(word[-1]) - ord("가")) % 28 if "가" <= word[-1] <= "힣" else 0
     if final == 0 or (particle == "으로" and final == _RIEUL):
@@ -155,7 +160,7 @@ def _particle(word: str, particle: str) -> str:
 
 
 def _fill(template: str, values: dict[str, str]) -> tuple[str, dict[str, int]]:
-    """Fill the slots of a template; also return where each value starts, in characters."""
+    """Return the template with its slots filled, and the character at which each value begins."""
     text = ""
     starts: dict[str, int] = {}
     last = 0
@@ -163,7 +168,7 @@ def _fill(template: str, values: dict[str, str]) -> tuple[str, dict[str, int]]:
         slot, mark, particle = match.groups()
         text += template[last : match.start()]
         last = match.end()
-        if mark != "!":  # "!" stands for the particle alone, where a bracket parts it from the word
+        if mark != "!":  # "!": only the particle, where a bracket stands between it and the word
             starts[slot] = len(text)
             text += values[slot]
         if particle:

@@ -1,9 +1,11 @@
-"""Word lists and sentence templates from which `qa.data.quickstart.passages` writes its passages.
+"""Word lists and sentence templates of which `qa.data.quickstart.passages` makes its passages.
 
-A template slot is `{type_role}` or `{type_role|particle}`: the type picks the pool the value is
-drawn from, the role tells two values of a type apart, and the particle (written in its form
-after a consonant) is attached in the form that fits the value. Two slots speak of the article's
-entity: `{그는}` and `{그의}` become its name, a pronoun or nothing; in questions it is `{name}`.
+A template slot is `{type_role}` or `{type_role|particle}`: the type names the pool that the value
+is drawn from, the role tells two values of a type apart, and the particle (written in its form
+after a consonant) is attached in the form that fits the value. `{type_role!particle}` is the
+particle alone, for a value that stands before it in brackets. Three slots are the article's
+entity: `{그는}` and `{그의}` become its name, a pronoun or nothing; `{name}`, in questions, becomes
+its name.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Ways to state a fact, and for each slot that can be asked for, ways to ask for it."""
+    """Ways to state a fact, and ways to ask for each of its slots."""
 
     sentences: tuple[str, ...]
     questions: dict[str, tuple[str, ...]]
@@ -30,69 +32,75 @@ class Kind:
     asides: tuple[str, ...]  # sentences without an answer
 
 
-# A pool holds every way to take one part from each list of one of its patterns.
-SURNAMES = (
-    "김 이 박 최 정 강 조 윤 장 임 한 오 서 신 권 황 안 송 류 홍 문 배 백 허 남 심 노 하".split()
+def words(text: str) -> list[str]:
+    """Return the words of a text; `_` in a word stands for a blank."""
+    return text.split()
+
+
+# The lists of which POOLS composes names. A pool has, for each of its patterns, all combinations of
+# one word from each list.
+SURNAMES = words(
+    "김 이 박 최 정 강 조 윤 장 임 한 오 서 신 권 황 안 송 류 홍 문 배 백 허 남 심 노 하"
 )
-GIVEN_FIRST = (
+GIVEN_FIRST = words(
     "가 건 경 규 기 나 다 도 동 두 라 명 미 민 병 보 상 서 선 설 성 세 소 수 "
     "승 시 아 연 영 예 용 우 원 유 은 인 재 정 종 주 준 지 진 찬 채 태 하 해 현 혜 호 희"
-).split()
-GIVEN_LAST = (
+)
+GIVEN_LAST = words(
     "경 관 구 국 권 규 균 근 기 나 담 라 란 래 린 만 모 미 민 범 별 빈 산 상 서 석 선 성 솔 수 숙 "
     "슬 식 아 안 연 영 옥 온 완 용 우 욱 원 율 윤 은 인 일 재 정 주 준 지 진 찬 철 태 하 현 혁 "
     "호 환 훈 희"
-).split()
-PLACE_FIRST = (
+)
+PLACE_FIRST = words(
     "가 강 고 광 구 금 나 남 다 단 달 대 덕 도 동 마 명 모 무 미 백 벽 보 봉 부 북 사 산 삼 상 새 "
     "서 석 선 설 소 송 수 신 안 양 여 연 영 오 옥 온 완 용 운 월 은 의 장 전 정 제 주 죽 진 창 "
     "천 청 초 춘 충 태 통 평 포 하 한 해 화 황 효 흑"
-).split()
-PLACE_LAST = (
+)
+PLACE_LAST = words(
     "강 경 계 곡 곶 관 교 구 기 남 내 녕 담 당 덕 도 동 랑 래 량 령 론 리 림 말 목 문 미 방 백 봉 "
     "빈 산 생 서 선 성 소 송 수 안 암 양 여 연 영 오 온 옹 완 왕 운 울 원 월 은 읍 인 제 종 주 진 "
     "창 천 청 초 촌 춘 탄 택 파 평 포 풍 하 항 해 현 호 홍 화 흥"
-).split()
-BRAND_FIRST = (
-    "가온 나래 누리 다솜 도담 두레 마루 미르 바름 별빛 보람 새롬 샛별 소담 슬기 아람".split()
 )
-BRAND_LAST = (
-    "결 금 담 들 란 람 론 루 림 만 목 벗 봄 빛 산 샘 서 솔 숲 심 안 온 원 율 재 터 품 힘".split()
+BRAND_FIRST = words(
+    "가온 나래 누리 다솜 도담 두레 마루 미르 바름 별빛 보람 새롬 샛별 소담 슬기 아람"
 )
-COMPANY_TYPES = (
-    "가구 건설 물산 시계 식품 악기 유통 인쇄 전자 제과 제약 조선 출판사 통신 항공".split()
+BRAND_LAST = words(
+    "결 금 담 들 란 람 론 루 림 만 목 벗 봄 빛 산 샘 서 솔 숲 심 안 온 원 율 재 터 품 힘"
 )
-HALL_TYPES = "공연장 과학관 극장 기록관 도서관 문학관 미술관 박물관 수목원 식물원 천문대".split()
-SCHOOL_TYPES = "고등학교 공업학교 과학원 대학 대학교 미술학교 예술학교 음악원".split()
-PRIZE_FIRST = (
-    "가람 금빛 날개 노을 들꽃 등대 물결 바다 백조 봄날 새벽 소나무 은하 푸른솔 하늘 한빛".split()
+COMPANY_TYPES = words(
+    "가구 건설 물산 시계 식품 악기 유통 인쇄 전자 제과 제약 조선 출판사 통신 항공"
 )
-PRIZE_MIDDLE = "공로 기술 문화 미래 번역 산업 시민 예술 지식 창작 평화 학술".split()
-PRIZE_LAST = "대상 메달 본상 상 훈장".split()
-TITLE_FIRST = (
+HALL_TYPES = words("공연장 과학관 극장 기록관 도서관 문학관 미술관 박물관 수목원 식물원 천문대")
+SCHOOL_TYPES = words("고등학교 공업학교 과학원 대학 대학교 미술학교 예술학교 음악원")
+PRIZE_FIRST = words(
+    "가람 금빛 날개 노을 들꽃 등대 물결 바다 백조 봄날 새벽 소나무 은하 푸른솔 하늘 한빛"
+)
+PRIZE_MIDDLE = words("공로 기술 문화 미래 번역 산업 시민 예술 지식 창작 평화 학술")
+PRIZE_LAST = words("대상 메달 본상 상 훈장")
+TITLE_FIRST = words(
     "가난한 가벼운 검은 고요한 긴 깊은 낡은 남쪽 낯선 노란 느린 늙은 늦은 다정한 달콤한 "
     "따뜻한 마지막 먼 밝은 보이지_않는 북쪽 붉은 빈 사라진 서쪽 세_번째 숨은 슬픈 어두운 얼어붙은 "
     "오래된 외로운 용감한 움직이는 작은 잠든 젊은 조용한 차가운 첫 춤추는 "
     "커다란 투명한 푸른 하얀 흐린"
-).split()
-TITLE_MIDDLE = (
+)
+TITLE_MIDDLE = words(
     "강 거울 거인 계단 고래 골목 구름 기차 길 꽃 나무 나비 다리 달 도시 돌 들판 등불 마을 "
     "목소리 문 물고기 바다 바람 밤 방 배 별 봄 불 비 빵집 사막 산 새 섬 손님 숲 시계 씨앗 아이 "
     "안개 여우 여름 역 우물 우산 의자 정원 지도 집 창 편지 항구 호수"
-).split()
-TITLE_LAST = (
+)
+TITLE_LAST = words(
     "가족 거리 계절 고백 그림자 기억 기록 꿈 날들 냄새 노래 눈물 맛 무게 비밀 빛 사랑 소리 속삭임 "
     "시간 약속 얼굴 여행 온도 이름 이야기 일기 자리 저녁 주인 초상 춤 침묵 풍경 하루 향기"
-).split()
-GOODS = (
+)
+GOODS = words(
     "가방 건전지 계산기 과자 국수 기타 나침반 난로 냄비 등잔 라디오 망원경 모자 물감 비누 빵 사전 "
     "사진기 선풍기 시계 신발 안경 엽서 우산 의자 자전거 잡지 종이 지도 차 책상 치약 "
     "칫솔 통조림 피아노"
-).split()
-JOBS = (
+)
+JOBS = words(
     "건축가 과학자 극작가 기자 무용가 배우 번역가 사진가 생물학자 성악가 소설가 수학자 시인 "
     "언어학자 역사학자 의사 작곡가 조각가 지휘자 천문학자 철학자 피아니스트 화가 화학자"
-).split()
+)
 COUNTS = [str(n) for n in range(20, 3000, 10)]
 
 POOLS: dict[str, tuple[tuple[list[str], ...], ...]] = {

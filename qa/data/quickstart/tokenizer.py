@@ -1,4 +1,4 @@
-"""The embedded job's tokenizer, trained on the spot."""
+"""The tokenizer of the embedded job, trained on its own texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# Particles and endings at the end of a word, which the tokenizer parts from the word.
+# Particles and endings at the end of a word, which the tokenizer splits off.
 _WORD_END = (
     "(?<=[가-힣])(은|는|이|가|을|를|과|와|으로|로|에서|에서는|에게|에|에는|에도|의|부터|부터는"
     "|이다|이고|이며"
@@ -18,13 +18,14 @@ _WORD_END = (
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 1200) -> PreTrainedTokenizerFast:
-    """Train a BPE tokenizer that parts particles and common endings from their words.
+    """Train a BPE tokenizer that splits particles and common endings from their words.
 
-    A character that the texts lack is `[UNK]`; those of the texts are always in, even beyond
-    `vocab_size`. The same texts give the same tokenizer: no mark for continued words is used, since
-    with one the library breaks ties between equally frequent pairs in an order that changes from
+    Every character of the texts is in the vocabulary, even beyond `vocab_size`; any other becomes
+    `[UNK]`. A pair becomes `[CLS] first [SEP] second [SEP]`, with token types 0 and 1.
+
+    The same texts give the same tokenizer. For that reason no mark for continued words is used:
+    with one, the library breaks ties between equally frequent pairs in an order that changes from
     process to process.
-    A pair becomes `[CLS] first [SEP] second [SEP]`, types 0 and 1.
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast

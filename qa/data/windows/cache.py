@@ -1,4 +1,4 @@
-"""Windows on disk: built once, memory-mapped afterwards, found again by their fingerprint."""
+"""Windows on disk: made once, memory-mapped afterwards, found again by their fingerprint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qa.data.examples import Example
 from qa.data.windows.iterate import window_columns
@@ -18,25 +18,33 @@ from qa.data.windows.tokens import plain_backend
 from qa.engine.atomic_files import flush
 from qa.engine.errors import UserError
 
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
+    from transformers import PreTrainedTokenizerFast
+
 CACHE_VERSION = 4  # raise it when the same input gives other windows
-# What a stream of Arrow ends with. One that is cut off between two of its parts reads as shorter.
+# A stream of Arrow ends with this. Without the check, one that is cut off between two of its parts
+# would be read as a shorter one.
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def cached_windows(
     examples: list[Example],
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerFast,
     options: WindowOptions,
     cache_dir: str | Path | None = None,
     *,
     fingerprint: str | None = None,
-) -> Any:
-    """The windows of `iterate_windows` as a `datasets.Dataset` with numpy columns.
+) -> Dataset:
+    """Return the windows of `iterate_windows` as a data set with numpy columns.
 
-    Any change of an example, the tokenizer or an option gives another fingerprint and so other
-    windows; the same input is read back without tokenising, unless the file is damaged. cache_dir:
-    `datasets`' own by default. fingerprint: what `windows_fingerprint` gives for these arguments,
-    if it is known already.
+    Any change of an example, the tokenizer or an option gives another fingerprint and so another
+    file; the same input is read back without tokenising, unless the file is damaged. Files are in
+    the folder qa-windows of `cache_dir`, by default that of `datasets`. `fingerprint` is what
+    `windows_fingerprint` returns for the other arguments, if that is known already.
+
+    Raises:
+        UserError: The file cannot be written.
     """
     import datasets  # late: takes a second to import
 
@@ -51,15 +59,15 @@ def cached_windows(
         except OSError as error:
             raise UserError(
                 f"{directory}: the cache of windows cannot be written there"
-                f" ({error.strerror or error}); set HF_DATASETS_CACHE to a directory with room that"
-                " can be written"
+                f" ({error.strerror or error}); set HF_DATASETS_CACHE to a directory with free"
+                " space that can be written to"
             ) from error
         windows = datasets.Dataset.from_file(str(path))
     return windows.with_format("numpy")
 
 
-def read_windows(path: Path) -> Any:
-    """The windows of a file, mapped into memory; None if it is not there or damaged."""
+def read_windows(path: Path) -> Dataset | None:
+    """Return the windows of a file, memory-mapped; None if it does not exist or is damaged."""
     import datasets
 
     try:
@@ -72,13 +80,17 @@ def read_windows(path: Path) -> Any:
 
 
 def write_windows(
-    path: Path, examples: list[Example], tokenizer: Any, options: WindowOptions
+    path: Path,
+    examples: list[Example],
+    tokenizer: PreTrainedTokenizerFast,
+    options: WindowOptions,
 ) -> None:
-    """Write the file that `datasets` maps into memory, at once or not at all."""
+    """Write the file that `datasets` maps into memory, atomically."""
     import pyarrow
 
     schema = window_features("token_type_ids" in tokenizer.model_input_names).arrow_schema
-    # Another process has its own. Containers that share the cache may share numbers of processes.
+    # Each process writes a file of its own. The process id would not tell processes apart if
+    # containers share the cache.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with (
@@ -101,8 +113,8 @@ def write_windows(
         temporary.unlink(missing_ok=True)
 
 
-def window_features(with_token_type_ids: bool) -> Any:
-    """Column types of the windows on disk; see `iterate_windows` for their meaning."""
+def window_features(with_token_type_ids: bool) -> Features:
+    """Return the column types of the windows on disk; `iterate_windows` says what they mean."""
     import datasets
 
     integers = datasets.List(datasets.Value("int32"))
@@ -124,20 +136,22 @@ def window_features(with_token_type_ids: bool) -> Any:
     return datasets.Features(columns)
 
 
-def iterate_rows(dataset: Any, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:
-    """The rows of a `datasets.Dataset`, read many at a time, which is what makes it fast."""
+def iterate_rows(dataset: Dataset, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a data set; many are read at a time, which is much faster than one."""
     for columns in dataset.iter(batch_size=rows_per_read):
         for values in zip(*columns.values(), strict=True):
             yield dict(zip(columns, values, strict=True))
 
 
-def windows_fingerprint(examples: list[Example], tokenizer: Any, options: WindowOptions) -> str:
-    """Hex digest of everything the windows depend on."""
+def windows_fingerprint(
+    examples: list[Example], tokenizer: PreTrainedTokenizerFast, options: WindowOptions
+) -> str:
+    """Return a hex digest of everything that the windows depend on."""
     settings = [CACHE_VERSION, asdict(options), sorted(tokenizer.model_input_names)]
     digest = hashlib.sha256(json.dumps(settings).encode())
-    # Not the tokenizer's hash by pickle: it changes with the padding state of its last call.
+    # Not a hash of the pickled tokenizer, which changes with the padding of its last call.
     digest.update(plain_backend(tokenizer).to_str().encode())
-    contexts: dict[str, str] = {}  # most stand under several questions
+    contexts: dict[str, str] = {}  # context -> its digest; most have several questions
     for e in examples:
         if e.context not in contexts:
             contexts[e.context] = hashlib.sha256(e.context.encode()).hexdigest()

@@ -3,14 +3,12 @@
 Within a block of examples every distinct question and context is tokenised once; windows are cut
 from the tokens. The result is what `tokenizer(question, context, truncation="only_second",
 stride=...)` gives, token by token, without tokenising a context again for each of its questions.
-
-T: tokens of a window, special tokens included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qa.data.examples import Example
 from qa.data.windows.cut import Windows, cut_block
@@ -18,18 +16,29 @@ from qa.data.windows.options import WindowOptions
 from qa.data.windows.template import make_template
 from qa.data.windows.tokens import tokenize_blocks
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 
 def iterate_windows(
-    examples: list[Example], tokenizer: Any, options: WindowOptions
+    examples: list[Example], tokenizer: PreTrainedTokenizerFast, options: WindowOptions
 ) -> Iterator[dict[str, Any]]:
-    """Yield the windows of each example in order.
+    """Yield the windows of each example in order, each as a dict.
 
-    A window is a dict: example_index (int), input_ids (T,), token_type_ids (T,) if the model takes
-    them, offset_starts and offset_ends (T,) characters of the context that each token covers, -1
-    for a token that is not context, start_position and end_position (token indices, both 0 if the
-    answer is not in this window), start_trim and end_trim (characters of these tokens before and
-    behind the answer, `NO_TRIM` without one), has_answer (bool), question_was_cut (bool), length
-    (T).
+    With T, the tokens of a window, special tokens included, and all arrays int32:
+
+        example_index: int.
+        input_ids: (T,).
+        token_type_ids: (T,); only if the model takes them.
+        offset_starts, offset_ends: (T,) characters of the context that each token covers; -1 for a
+            token that is not context.
+        start_position, end_position: First and last token of the answer; both 0 if the answer is
+            not in this window.
+        start_trim, end_trim: Characters of these two tokens before and behind the answer; `NO_TRIM`
+            if the answer is not in this window.
+        has_answer: Whether the answer is in this window.
+        question_was_cut: Whether the question is longer than `options` allow.
+        length: T.
     """
     for windows in window_columns(examples, tokenizer, options):
         rows = zip(*(column.tolist() for column in windows.values.values()), strict=True)
@@ -41,11 +50,15 @@ def iterate_windows(
 
 
 def window_columns(
-    examples: list[Example], tokenizer: Any, options: WindowOptions, *, ahead: bool = False
+    examples: list[Example],
+    tokenizer: PreTrainedTokenizerFast,
+    options: WindowOptions,
+    *,
+    ahead: bool = False,
 ) -> Iterator[Windows]:
-    """The windows of `iterate_windows` as columns, so many at a time as are cut together.
+    """Yield the windows of `iterate_windows` as columns, as many at a time as are cut together.
 
-    ahead: see `qa.data.windows.tokens.tokenize_blocks`.
+    `ahead` tokenises one block ahead; see `qa.data.windows.tokens.tokenize_blocks`.
     """
     template = make_template(tokenizer)
     for first, end, questions, contexts in tokenize_blocks(examples, tokenizer, ahead):

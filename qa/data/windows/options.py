@@ -1,18 +1,21 @@
-"""How contexts are cut into windows. Imports nothing heavy, since `qa.config` holds it."""
+"""How contexts are cut into windows. Imports nothing heavy, since `qa.config` imports it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from qa.data.windows.template import make_template
 from qa.engine.config import option, require_at_least
 from qa.engine.errors import UserError, require
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How contexts are cut. Lengths are in tokens."""
+    """How contexts are cut into windows; the options' help texts say what each is."""
 
     max_seq_length: int = option(
         384, "tokens of a window, question and special tokens included", resume="same"
@@ -33,20 +36,25 @@ class WindowOptions:
         require_at_least(self, "max_question_length", 1)
 
 
-def check_options(options: WindowOptions, tokenizer: Any) -> None:
-    """Raise UserError unless every question leaves more room for context than the overlap."""
+def check_options(options: WindowOptions, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Raise UserError unless a window always holds more tokens of context than the overlap."""
     special = make_template(tokenizer).num_special
-    room = options.max_seq_length - options.max_question_length - special
+    capacity = options.max_seq_length - options.max_question_length - special
     require(
-        room > options.window_overlap,
+        capacity > options.window_overlap,
         f"window_overlap {options.window_overlap} must be smaller than the room for context, which"
-        f" is {room} tokens (max_seq_length {options.max_seq_length} - max_question_length"
+        f" is {capacity} tokens (max_seq_length {options.max_seq_length} - max_question_length"
         f" {options.max_question_length} - {special} special tokens)",
     )
 
 
-def require_fits(tokenizer: Any, model_limit: int | None, options: WindowOptions) -> None:
-    """Raise UserError if a window is longer than the model has positions for."""
+def require_fits(
+    tokenizer: PreTrainedTokenizerFast, model_limit: int | None, options: WindowOptions
+) -> None:
+    """Raise UserError if windows do not fit the tokenizer or are longer than `model_limit` tokens.
+
+    The limit is the number of positions of the model, None if it has no limit.
+    """
     if model_limit is not None and options.max_seq_length > model_limit:
         raise UserError(
             f"max_seq_length {options.max_seq_length} is more than the {model_limit} tokens the"

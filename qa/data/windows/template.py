@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from qa.engine.errors import require
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
 class Template:
-    """Where a tokenizer puts its special tokens: prefix question middle context suffix."""
+    """Where a tokenizer puts its special tokens: prefix question middle context suffix.
+
+    Args:
+        prefix: Ids of the special tokens before the question.
+        middle: Ids of those between the question and the context.
+        suffix: Ids of those behind the context.
+        type_ids: Token types of the five parts: one for each special token, one for the whole
+            question, one for the whole context; None if the model takes no token types.
+    """
 
     prefix: list[int]
     middle: list[int]
@@ -19,12 +30,12 @@ class Template:
 
     @property
     def num_special(self) -> int:
-        """Special tokens in every window."""
+        """How many special tokens are in every window."""
         return len(self.prefix) + len(self.middle) + len(self.suffix)
 
 
-def make_template(tokenizer: Any) -> Template:
-    """Read off how `tokenizer` joins a pair; UserError for one that qa cannot use."""
+def make_template(tokenizer: PreTrainedTokenizerBase) -> Template:
+    """Return how `tokenizer` joins a pair; raise UserError for a tokenizer that qa cannot use."""
     require(
         getattr(tokenizer, "is_fast", False),
         f"the tokenizer {type(tokenizer).__name__} gives no character offsets; qa needs a fast one"

@@ -1,34 +1,43 @@
-"""Texts to tokens: the distinct questions and contexts of a block of examples, end to end.
+"""Texts to tokens: those of the distinct questions and contexts of a block, concatenated.
 
-N: tokens of all texts of a block.
+A block is a part of the examples that is tokenised together. N: tokens of all its texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from qa.data.examples import Example
 
-EXAMPLES_PER_CALL = 2048  # enough for the tokenizer to work in parallel, little enough to hold
-CHARACTERS_PER_CALL = 1_000_000  # so that documents take no more memory for being long
-LAST_BLANK = 0x3000  # the ideographic space has the highest code of all blanks
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+EXAMPLES_PER_CALL = 2048  # enough for the tokenizer to work in parallel, few enough for memory
+CHARACTERS_PER_CALL = 1_000_000  # so that a block of long documents takes no more memory
+LAST_BLANK = 0x3000  # the ideographic space has the highest code point of all blanks
 T = TypeVar("T")
 _IS_BLANK = np.array([chr(code).isspace() for code in range(LAST_BLANK + 1)] + [False])
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens of several texts, end to end.
+    """Tokens of several texts, concatenated.
 
-    number: text -> its number. first, count: (texts,) where its tokens begin and how many they are.
-    ids: (N,). offset_starts, offset_ends: (N,) characters of its text that each token covers,
-    blanks at the ends left out; -1 where they are not asked for.
+    Args:
+        number: Text -> its index in `first` and `count`.
+        first: (texts,) index of the first token of each text.
+        count: (texts,) tokens of each text.
+        ids: (N,) int32.
+        offset_starts: (N,) int32, first character of its text that each token covers, blanks at the
+            ends left out; -1 if offsets were not asked for.
+        offset_ends: (N,) int32, end of these characters; -1 if offsets were not asked for.
     """
 
     number: dict[str, int]
@@ -40,7 +49,7 @@ class Tokens:
 
 
 def example_blocks(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
-    """(first, end) of examples to tokenise together: fewer if their contexts are long."""
+    """Yield (first, end) of each block of examples; a block of long contexts has fewer examples."""
     first, characters, contexts = 0, 0, set[str]()
     for i, example in enumerate(examples):
         added = 0 if example.context in contexts else len(example.context)
@@ -56,22 +65,22 @@ def example_blocks(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
 
 
 def tokenize_blocks(
-    examples: Sequence[Example], tokenizer: Any, ahead: bool
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, ahead: bool
 ) -> Iterator[tuple[int, int, Tokens, Tokens]]:
-    """(first, end) of a block, and the tokens of its questions and contexts, block by block.
+    """Yield (first, end) of each block, and the tokens of its questions and of its contexts.
 
-    ahead: tokenise the next block in a thread while the caller works on one, which takes a block's
-    memory more; the tokenizer must not be used otherwise meanwhile.
+    With `ahead` the next block is tokenised in a thread while the caller works on the one before,
+    which takes the memory of one more block; nothing else may use the tokenizer meanwhile.
     """
     encoded = encode_blocks(examples, tokenizer)
-    for first, end, questions, contexts in one_ahead(encoded) if ahead else encoded:
+    for first, end, questions, contexts in prefetch(encoded) if ahead else encoded:
         yield first, end, questions.tokens(with_offsets=False), contexts.tokens(with_offsets=True)
 
 
 def encode_blocks(
-    examples: Sequence[Example], tokenizer: Any
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast
 ) -> Iterator[tuple[int, int, Encoded, Encoded]]:
-    """What the tokenizer makes of each block; see `tokenize_blocks`."""
+    """Yield (first, end) of each block, and its encoded questions and contexts."""
     for first, end in example_blocks(examples):
         backend = plain_backend(tokenizer)
         questions = list(dict.fromkeys(e.question for e in examples[first:end]))
@@ -79,14 +88,14 @@ def encode_blocks(
         yield (
             first,
             end,
-            # The fast way leaves out the offsets.
+            # encode_batch_fast leaves out the offsets.
             Encoded(questions, backend.encode_batch_fast(questions, add_special_tokens=False)),
             Encoded(contexts, backend.encode_batch(contexts, add_special_tokens=False)),
         )
 
 
-def one_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, none of them None, each made in a thread while the one before it is in use."""
+def prefetch(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items, none of them None; a thread makes each while the one before it is in use."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, items, None)
         while (item := following.result()) is not None:
@@ -99,10 +108,10 @@ class Encoded:
     """Distinct texts, and what the tokenizer made of each."""
 
     texts: list[str]
-    encodings: list[Any]
+    encodings: list[Encoding]
 
     def tokens(self, with_offsets: bool) -> Tokens:
-        """The same as arrays. This, unlike tokenising, holds Python's lock."""
+        """Return the encodings as arrays. Unlike tokenising, this holds Python's global lock."""
         number = {text: i for i, text in enumerate(self.texts)}
         count = np.array([len(encoding) for encoding in self.encodings], dtype=np.int64)
         ids = _flat(encoding.ids for encoding in self.encodings)
@@ -114,45 +123,51 @@ class Encoded:
         return Tokens(number, np.cumsum(count) - count, count, ids, starts, ends)
 
 
-def plain_backend(tokenizer: Any) -> Any:
-    """The library below transformers' wrapper, which takes as long again to copy the outcome.
+def plain_backend(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
+    """Return the tokenizer below transformers' wrapper, without truncation and padding.
 
-    Without truncation and padding, which earlier calls of the wrapper leave behind; it sets its
-    own at every call.
+    The wrapper takes as long again to copy the result. Its earlier calls leave truncation and
+    padding set; turning them off here does it no harm, since it sets its own at every call.
     """
-    backend = tokenizer.backend_tokenizer
+    backend: Tokenizer = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
     return backend
 
 
 def ranges(first: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """`first`, `first` + 1, ... of each range, `count` numbers, end to end."""
+    """Return the ranges `first`, `first` + 1, ... of `count` numbers each, concatenated."""
     ends = np.cumsum(count)
-    return np.arange(count.sum()) + np.repeat(first - (ends - count), count)
+    numbers: np.ndarray = np.arange(count.sum()) + np.repeat(first - (ends - count), count)
+    return numbers
 
 
-def _flat(lists: Iterator[Any]) -> np.ndarray:
-    """The numbers of all lists, end to end."""
+def _flat(lists: Iterable[Iterable[int]]) -> np.ndarray:
+    """Return the numbers of all lists, concatenated."""
     return np.fromiter(chain.from_iterable(lists), dtype=np.int32)
 
 
 def _without_blanks(
     texts: Sequence[str], count: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move each span's ends inwards over white space, which some tokenizers count to a token.
+    """Return (starts, ends) of spans without outer blanks, which some tokenizers count to a token.
 
-    count: (texts,) spans of each text. starts, ends: (N,) characters of its text.
+    Args:
+        texts: The texts of a block.
+        count: (texts,) spans of each text.
+        starts: (N,) first character of each span in its text.
+        ends: (N,) end of each span.
     """
     codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)
     blank = np.append(_IS_BLANK[np.minimum(codes, LAST_BLANK + 1)], False)
     lengths = np.array([len(text) for text in texts])
-    base = np.repeat(np.cumsum(lengths) - lengths, count)  # from a text's characters to all texts'
+    base = np.repeat(np.cumsum(lengths) - lengths, count)  # where each span's text begins in all
     first, end = starts + base, ends + base
     is_solid = end > first
     if not (blank[first] & is_solid).any() and not (blank[end - 1] & is_solid).any():
-        return starts, ends  # as most tokenizers give them
-    # next_solid[i]: first character at or after i that is no blank; last_solid_end likewise.
+        return starts, ends  # as with most tokenizers
+    # next_solid[i]: the first non-blank at or after i; last_solid_end[i]: the end of the last one
+    # before i.
     positions = np.arange(len(blank))
     next_solid = np.minimum.accumulate(np.where(blank, len(codes), positions)[::-1])[::-1]
     solid_ends = np.concatenate(([0], np.where(blank[:-1], 0, positions[1:])))

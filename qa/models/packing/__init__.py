@@ -1,1 +1,1 @@
-"""Windows packed end to end: skip this room on a first reading."""
+"""Windows packed end to end, without padding: skip this package on a first reading."""

@@ -1,4 +1,4 @@
-"""Dropout for CPUs that draws one random byte for an element.
+"""Dropout for CPUs that draws one random byte for each element.
 
 torch draws dropout masks on a CPU with one serial Bernoulli trial per element, which takes longer
 than the matrix products around it. Here the same generator fills whole words, and a byte is dropped
@@ -8,7 +8,8 @@ if it is below a threshold. Probabilities are therefore multiples of 1/256 (0.1 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,19 +19,19 @@ INT_TYPES = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def byte_threshold(p: float) -> int:
-    """How many of the 256 values of a byte mean "dropped"; at least one value stays kept."""
+    """Return how many of a byte's 256 values mean "dropped"; at least one value means "kept"."""
     return min(round(p * BYTE_VALUES), BYTE_VALUES - 1)
 
 
 def keep_scale(p: float) -> float:
-    """What kept elements are multiplied by."""
+    """Return the factor of the elements that are kept."""
     return BYTE_VALUES / (BYTE_VALUES - byte_threshold(p))
 
 
 def draw_signs(num_elements: int, p: float, dtype: torch.dtype) -> torch.Tensor:
-    """(num_elements,) integers as wide as `dtype`, negative where an element is dropped.
+    """Draw (num_elements,) integers as wide as `dtype`, negative where an element is dropped.
 
-    Draws from torch's CPU generator, whose state is part of every checkpoint.
+    They come from torch's CPU generator, whose state is part of every checkpoint.
     """
     words = torch.empty(-(-num_elements // 8), dtype=torch.int64)
     words.random_(torch.iinfo(torch.int64).min, None)  # all 64 bits; by default one stays 0
@@ -60,6 +61,7 @@ class _Drop(torch.autograd.Function):
 
 
 def _keep(x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Return `x` with the bits that `keep` has, 0 elsewhere."""
     return (x.contiguous().view(keep.dtype) & keep).view(x.dtype)
 
 
@@ -67,15 +69,15 @@ class ByteDropout(nn.Dropout):
     """`nn.Dropout` with a cheap mask on a CPU, and torch's own elsewhere."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Drop with probability p while training."""
+        """Drop elements with probability p while training."""
         if not self.training or self.p == 0 or input.device.type != "cpu":
             return super().forward(input)
-        dropped: torch.Tensor = _Drop.apply(input, self.p)
-        return dropped
+        drop = cast("Callable[..., torch.Tensor]", _Drop.apply)
+        return drop(input, self.p)
 
 
 def use_byte_dropout(model: nn.Module) -> None:
-    """Put ByteDropout in the place of every nn.Dropout of `model`."""
+    """Replace every nn.Dropout of `model` by a ByteDropout."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:

@@ -7,32 +7,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from qa.engine.errors import require
+from qa.engine.errors import UserError, require
 from qa.models.packing import attention
 from qa.models.packing.segments import Scratch, Segments
-from qa.models.pretrained import quiet_transformers
+from qa.models.weights import quiet_transformers
 
-# Rounding makes up to 4e-6 (BERT-large), another window's tokens in sight 5e-4 and more.
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Share of the largest score. Rounding makes up to 4e-6 (BERT-large); seeing another window's tokens
+# makes 5e-4 and more.
 PACKED_TOLERANCE = 5e-5
+
+
+def span_head(model: PreTrainedModel) -> nn.Linear:
+    """Return the linear layer that scores starts and ends; UserError if the model has none."""
+    head = getattr(model, "qa_outputs", None)
+    if not isinstance(head, nn.Linear) or head.out_features != 2:
+        raise UserError(
+            f"{type(model).__name__} has no linear span head (qa_outputs with 2 outputs); use"
+            " an encoder such as BERT, RoBERTa, ELECTRA or DistilBERT",
+        )
+    return head
 
 
 @torch.no_grad()
 def require_standard_forward(
-    model: Any, score: Callable[..., torch.Tensor], padding_id: int
+    model: PreTrainedModel, score: Callable[..., torch.Tensor], padding_id: int
 ) -> None:
     """Raise UserError unless transformers' own forward gives the same scores as qa's.
 
-    Some models do more than encoder and head (Longformer adds global attention on the question);
-    trained here, they would be saved as another model than the one that was scored.
+    Some models compute more than encoder and head (Longformer adds global attention on the
+    question). Trained here, it would be saved as another model than the one that was scored.
 
     Args:
         model: transformers' question-answering model.
-        score: What `two_windows` gives -> (2, B, T) start and end logits, padded by qa.
+        score: Takes the batch of `two_windows` and returns (2, B, T) start and end logits of
+            windows padded by qa.
         padding_id: The token id behind a window's end.
     """
     batch = two_windows(model)
@@ -53,17 +69,20 @@ def require_standard_forward(
 
 @torch.no_grad()
 def exchange_attention(
-    model: Any, score_padded: Callable[..., torch.Tensor], score_packed: Callable[..., torch.Tensor]
+    model: PreTrainedModel,
+    score_padded: Callable[..., torch.Tensor],
+    score_packed: Callable[..., torch.Tensor],
 ) -> bool:
-    """Exchange the encoder's attention for that of packed windows; false if it cannot be.
+    """Exchange the encoder's attention for that of packed windows, and return whether that worked.
 
-    It can if packed windows then give the same scores as padded ones before; else the model is left
-    as it was.
+    It worked if packed windows give the same scores as padded ones gave before; otherwise the model
+    is left as it was.
 
     Args:
         model: transformers' question-answering model.
-        score_padded: What `two_windows` gives -> (2, B, T) start and end logits, padded.
-        score_packed: The same by windows packed end to end.
+        score_padded: Takes the batch of `two_windows` and returns (2, B, T) start and end logits of
+            padded windows.
+        score_packed: Returns the same of windows packed end to end.
     """
     batch = two_windows(model)
     ordinary = model.config._attn_implementation
@@ -76,7 +95,8 @@ def exchange_attention(
             return False
         try:
             packed = score_packed(**batch)
-        # Positions or further arguments are not taken, or keys have fewer heads than queries.
+        # The model refuses positions or further arguments, or has fewer heads for keys than for
+        # queries.
         except (TypeError, RuntimeError):
             packed = torch.full_like(padded, float("nan"))
         finite = padded.isfinite()
@@ -87,10 +107,10 @@ def exchange_attention(
     return False
 
 
-def two_windows(model: Any) -> dict[str, Any]:
-    """A batch of two windows of different lengths, to try a model on, where it lies."""
+def two_windows(model: PreTrainedModel) -> dict[str, Any]:
+    """Return a batch of two windows of different lengths, on the model's device, to try it on."""
     config, device = model.config, model.device
-    # Not the padding token: RoBERTa's own forward gives it no position.
+    # Without the padding token: RoBERTa's own forward gives it no position.
     ids = [i for i in range(min(getattr(config, "vocab_size", 9), 9)) if i != config.pad_token_id]
     return {
         "input_ids": torch.tensor((ids * 8)[:8], device=device),
@@ -103,7 +123,7 @@ def two_windows(model: Any) -> dict[str, Any]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode for a while."""
+    """Keep a module in evaluation mode inside the context, and restore its mode behind it."""
     was_training = module.training
     module.eval()
     try:

@@ -12,27 +12,28 @@ from functools import cached_property
 
 import torch
 
-ROUND_WIDTH = 16  # of a window in attention
-ROUND_TOTAL = 64  # of all tokens; few shapes, since what is compiled for each is kept
-EVAL_STEPS = 8  # of all tokens, between powers of 2
+# What is compiled for each shape is kept, so numbers of tokens are rounded up to make few shapes.
+ROUND_WIDTH = 16  # a window's tokens in attention: to a multiple of this
+ROUND_TOTAL = 64  # a training batch's tokens: to a multiple of this
+EVAL_STEPS = 8  # an evaluation batch's tokens: to one of this many sizes between powers of 2
 
 
 def round_up(number: int, step: int) -> int:
-    """The smallest multiple of `step` that is not below `number`."""
+    """Return the smallest multiple of `step` that is not below `number`."""
     return -(-number // step) * step
 
 
 def round_coarsely(number: int) -> int:
-    """`number` rounded up, by less than an eighth or 64, so that few totals occur at all."""
+    """Return `number` rounded up by less than an eighth or 64, so that few totals occur at all."""
     return round_up(number, max(ROUND_TOTAL, 2 ** (number.bit_length() - 1) // EVAL_STEPS))
 
 
 class Scratch:
-    """Memory that is used again by the next step.
+    """Memory of attention matrices that the next step uses again.
 
-    Attention keeps a matrix for every window and layer, of ever new sizes. Taken from the C
-    library's allocator they leave gaps that no later one fits into, and the process grows for as
-    long as it trains; handed back to the system, they cost a page fault for every 4 KiB.
+    Attention keeps a matrix for every window and layer, of ever new sizes. Allocated by the C
+    library, they leave gaps that no later one fits into, and the process grows for as long as it
+    trains; handed back to the system, they cost a page fault for every 4 KiB.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class Scratch:
         self._lock = threading.Lock()
 
     def take(self, num_elements: int, dtype: torch.dtype) -> torch.Tensor:
-        """(num_elements,) on the CPU, uninitialised. It may be given back, or be forgotten."""
+        """Return (num_elements,) on the CPU, uninitialised; giving it back is not required."""
         with self._lock, torch.inference_mode(False):  # for later use outside of that mode too
             for i, buffer in enumerate(self._free):
                 if buffer.dtype == dtype and len(buffer) >= num_elements:
@@ -50,13 +51,13 @@ class Scratch:
             return torch.empty(num_elements, dtype=dtype)[:]
 
     def give(self, tensor: torch.Tensor) -> None:
-        """Give back what `take` returned."""
+        """Give back the memory that `take` returned."""
         assert tensor._base is not None  # a view of all that was allocated
         self._free.append(tensor._base)
 
 
 class Lease:
-    """Gives scratch memory back when it is dropped itself."""
+    """Gives scratch memory back when the lease itself is deleted."""
 
     def __init__(self, scratch: Scratch, tensor: torch.Tensor) -> None:
         self._scratch = scratch
@@ -70,9 +71,11 @@ class Lease:
 class Segments:
     """Where each window lies on the packed axis, and where its tokens go in a (B, T) matrix.
 
-    lengths: tokens of each window, host ints, so that cutting the axis is no host sync.
-    slots: (N,) for each packed token its place in the flattened matrix, row * T + column. scratch:
-    of the model that they go through.
+    Args:
+        lengths: Tokens of each window. Host ints, so that cutting the axis is no host sync.
+        slots: (N,) each packed token's index in the flattened matrix, row * T + column.
+        shape: (B, T).
+        scratch: Memory of the model that the windows go through.
     """
 
     lengths: Sequence[int]
@@ -82,15 +85,15 @@ class Segments:
 
     @property
     def positions(self) -> torch.Tensor:
-        """(N,) each token's place in its window."""
+        """(N,) each token's index in its window."""
         return self.slots % self.shape[1]
 
     def to_rows(self, packed: torch.Tensor, fill: float) -> torch.Tensor:
-        """(N, ...) -> (B, T, ...), with `fill` behind each window's end."""
+        """Turn (N, ...) into (B, T, ...), with `fill` behind each window's end."""
         return to_rows(packed, self.slots, self.shape, fill)
 
     def from_rows(self, rows: torch.Tensor) -> torch.Tensor:
-        """(B, T, ...) -> (N, ...); what lies behind a window's end is left out."""
+        """Turn (B, T, ...) into (N, ...), leaving out what lies behind a window's end."""
         return rows.flatten(0, 1).index_select(0, self.slots)
 
     @cached_property
@@ -103,6 +106,13 @@ class Segments:
 def to_rows(
     packed: torch.Tensor, slots: torch.Tensor, shape: tuple[int, int], fill: float
 ) -> torch.Tensor:
-    """(N, ...) -> (B, T, ...), with `fill` where no token goes."""
+    """Turn `packed` (N, ...) into (B, T, ...), with `fill` where no token goes.
+
+    Args:
+        packed: (N, ...) a row for each token.
+        slots: (N,) each token's index in the flattened matrix, row * T + column.
+        shape: (B, T).
+        fill: Value of all other elements.
+    """
     flat = packed.new_full((shape[0] * shape[1], *packed.shape[1:]), fill)
-    return flat.index_copy(0, slots, packed).unflatten(0, shape)
+    return flat.index_copy(0, slots, packed).view(*shape, *packed.shape[1:])

@@ -1,4 +1,4 @@
-"""Batches and their order: places, counts, and which windows an epoch trains on."""
+"""Batches and their order: slots, counts, and which windows an epoch trains on."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def window(length: int, with_types: bool = True, position: int = 0) -> dict[str,
 
     Token i of it covers i characters.
     """
-    places = np.arange(length, dtype=np.int32)
-    is_context = places >= length // 2
+    positions = np.arange(length, dtype=np.int32)
+    is_context = positions >= length // 2
     result = {
-        "input_ids": places + 1,
-        "offset_starts": np.where(is_context, 9 * places, -1),
-        "offset_ends": np.where(is_context, 10 * places, -1),
+        "input_ids": positions + 1,
+        "offset_starts": np.where(is_context, 9 * positions, -1),
+        "offset_ends": np.where(is_context, 10 * positions, -1),
         "start_trim": 0 if position else NO_TRIM,
         "end_trim": 1 if position else NO_TRIM,
         "start_position": position,
@@ -84,7 +84,7 @@ def test_width(lengths: list[int], max_length: int, width: int) -> None:
 
 @settings(deadline=None)
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8))
-def test_slots_lead_each_window_to_a_row_of_its_own(lengths: list[int]) -> None:
+def test_slots_put_each_window_into_a_row_of_its_own(lengths: list[int]) -> None:
     batch = Collator(max_length=40)([window(length) for length in lengths])
     rows = torch.zeros(batch["shape"], dtype=torch.long)
     rows.view(-1)[batch["slots"]] = batch["input_ids"]
@@ -127,9 +127,9 @@ def test_reach_is_the_farthest_that_shares_a_character(steps: list[tuple[int, in
     ends = np.maximum.accumulate(starts + [1 + longer for _, longer, _ in steps])
     is_empty = np.array([empty for _, _, empty in steps])
     starts, ends = np.where(is_empty, -1, starts), np.where(is_empty, -1, ends)
-    places = [set(range(start, end)) for start, end in zip(starts, ends, strict=True)]
+    covered = [set(range(start, end)) for start, end in zip(starts, ends, strict=True)]
     distances = [
-        j - i for i, own in enumerate(places) for j, other in enumerate(places) if own & other
+        j - i for i, own in enumerate(covered) for j, other in enumerate(covered) if own & other
     ]
     assert find_reach(starts, ends) == max(distances, default=0)
 
@@ -164,12 +164,12 @@ def test_all_positives_and_a_constant_share_of_negatives(ratio: float, negatives
         assert sizes[1:] == [4] * (len(sizes) - 1)
 
 
-def test_negatives_are_drawn_anew_in_each_epoch() -> None:
+def test_negatives_are_drawn_again_in_each_epoch() -> None:
     order = make_order(0.5)
     negatives = set(np.flatnonzero(~order.has_answer).tolist())
     drawn = [frozenset(windows_of(order, epoch)) & negatives for epoch in range(8)]
     assert len(set(drawn)) > 4
-    assert set().union(*drawn) == negatives  # in time every one has its turn
+    assert set().union(*drawn) == negatives  # each is drawn sooner or later
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
@@ -185,13 +185,14 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 def test_order_does_not_touch_the_global_generators() -> None:
     np.random.seed(1)
     torch.manual_seed(1)
-    states = np.random.get_state()[1].tolist(), torch.get_rng_state()
+    before = torch.get_rng_state()
+    expected = np.random.RandomState(1).random_sample(4).tolist()
     make_order(0.5)(0)
-    assert np.random.get_state()[1].tolist() == states[0]
-    assert torch.equal(torch.get_rng_state(), states[1])
+    assert np.random.random_sample(4).tolist() == expected
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_batches_hold_windows_of_like_length() -> None:
+def test_batches_hold_windows_of_similar_length() -> None:
     rng = np.random.default_rng(1)
     lengths = rng.integers(10, 300, 512)
     order = TrainingOrder(lengths, np.ones(512, dtype=bool), 1.0, 8, 0)

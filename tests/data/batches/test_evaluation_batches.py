@@ -34,7 +34,7 @@ def test_every_window_is_in_one_batch_that_holds_it(
 def test_no_window_would_have_fitted_into_an_earlier_batch(
     lengths: list[int], max_tokens: int
 ) -> None:
-    """The rule of first-fit, seen from its outcome."""
+    """What first-fit guarantees, checked on its result."""
     batches = filled_batches(lengths, max_tokens)
     totals = [sum(lengths[index] for index in batch) for batch in batches]
     for number, batch in enumerate(batches):
@@ -58,7 +58,7 @@ def test_batches_are_those_of_first_fit(lengths: list[int], max_tokens: int) -> 
 
 
 class Counted(int):
-    """A length that counts how often one is compared with a batch's room."""
+    """A length that counts how often one is compared with the capacity of a batch."""
 
     comparisons = 0
 
@@ -79,7 +79,7 @@ class Counted(int):
         return self._count(other, operator.ge)
 
 
-def test_windows_of_a_long_document_are_dealt_out_at_once() -> None:
+def test_windows_of_a_long_document_are_distributed_quickly() -> None:
     """Nearly all are full. Looking at every batch for every one took 10 million comparisons."""
     lengths = [Counted(length) for length in [*[384] * 10_000, *range(100, 384)]]
     Counted.comparisons = 0
@@ -90,9 +90,7 @@ def test_windows_of_a_long_document_are_dealt_out_at_once() -> None:
 
 @settings(deadline=None)
 @given(lengths=LENGTHS, max_tokens=st.integers(50, 120))
-def test_padded_windows_lie_beside_those_of_like_length(
-    lengths: list[int], max_tokens: int
-) -> None:
+def test_padded_batches_hold_windows_of_similar_length(lengths: list[int], max_tokens: int) -> None:
     batches = padded_batches(lengths, max_tokens)
     in_order = [lengths[index] for batch in batches for index in batch]
     assert in_order == sorted(lengths, reverse=True)

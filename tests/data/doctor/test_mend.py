@@ -9,7 +9,7 @@ from unicodedata import normalize
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.articles import ARTICLES
+from support.articles import article_examples
 from support.offsets import measured
 
 from qa.data.doctor.mend import (
@@ -28,11 +28,7 @@ from qa.data.formats.json_rows import json_rows
 from qa.data.formats.row_to_example import to_example
 from qa.data.offsets import UNITS
 
-GOOD = [
-    Example(f"{n}-{i}", question, context, (answer,), (context.index(answer),), title)
-    for n, (title, context, pairs) in enumerate(ARTICLES)
-    for i, (question, answer) in enumerate(pairs)
-]
+GOOD = article_examples()
 
 
 def decomposed(example: Example) -> Example:
@@ -88,7 +84,7 @@ def test_offsets_that_are_right_by_chance() -> None:
     mended = mend_examples([in_unit(example, "UTF-8 bytes") for example in examples])
     assert in_unit(chance, "UTF-8 bytes").answer_starts == (3,)
     assert mended.examples == examples
-    # In a file that counts characters elsewhere, it is taken as it stands.
+    # In a file whose other offsets count characters, it stays where it is.
     alone = Example("c", "?", "가나다나루", ("나",), (3,))
     other = Example("d", "?", "가나다나루", ("루",), (4,))
     mended = mend_examples([*(in_unit(e, "UTF-8 bytes") for e in GOOD), alone, other])
@@ -160,7 +156,7 @@ def test_answers_one_by_one() -> None:
 
 
 def test_the_unit_must_explain_half_of_the_wrong_offsets() -> None:
-    """The text stands twice, so that nothing else could tell where it is meant."""
+    """The text stands twice, so that only the unit can tell which one is meant."""
     context = "가 나루 나루"
     assert measured(context, 2, "UTF-8 bytes") == 4
 

@@ -1,19 +1,27 @@
-"""Formats beside plain JSON: each is read as the same examples, or refused in one line."""
+"""Formats besides plain JSON: each is read as the same examples, or refused in one line."""
 
 from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unicodedata import normalize
 
 import pytest
-from support.articles import ARTICLES, squad_json
+from support.articles import article_examples, squad_json
+from support.data_files import (
+    ALL_FORMATS,
+    csv_bytes,
+    flat_rows,
+    guids,
+    korquad2,
+    mrqa,
+    parquet_bytes,
+    zip_bytes,
+)
 
 import qa.cli.score
 from qa.data.examples import Example
@@ -26,116 +34,8 @@ CONTEXT = "강나루는 1921년에 태어났다."
 ANSWERED = Example("q1", "언제?", CONTEXT, ("1921년",), (5,))
 
 
-def flat_rows() -> list[dict[str, Any]]:
-    """`squad_json()` as rows with one answer beside its offset."""
-    return [
-        {
-            "id": f"{n}-{i}",
-            "title": title,
-            "context": context,
-            "question": question,
-            "answer": answer,
-            "answer_start": context.index(answer),
-        }
-        for n, (title, context, pairs) in enumerate(ARTICLES)
-        for i, (question, answer) in enumerate(pairs)
-    ]
-
-
-EXPECTED = [
-    Example(r["id"], r["question"], r["context"], (r["answer"],), (r["answer_start"],), r["title"])
-    for r in flat_rows()
-]
-
-
-def csv_bytes(rows: list[dict[str, Any]], delimiter: str = ",", line_end: str = "\r\n") -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator=line_end)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
-    import pyarrow
-    import pyarrow.parquet
-
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
-    return sink.getvalue()
-
-
-def zip_bytes(members: dict[str, bytes]) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return sink.getvalue()
-
-
-def korquad2(articles: slice = slice(None)) -> bytes:
-    """The articles as KorQuAD 2.x has them: one document, one answer a question."""
-    data = []
-    for n, (title, context, pairs) in list(enumerate(ARTICLES))[articles]:
-        qas = [
-            {
-                "id": f"{n}-{i}",
-                "question": question,
-                "answer": {
-                    "text": answer,
-                    "answer_start": context.index(answer),
-                    "html_answer_start": 99,
-                },
-            }
-            for i, (question, answer) in enumerate(pairs)
-        ]
-        data.append({"title": title, "context": context, "raw_html": "<html>", "qas": qas})
-    return json.dumps({"version": "KorQuAD_2.1", "data": data}, ensure_ascii=False).encode()
-
-
-def mrqa() -> bytes:
-    """The articles as MRQA has them; the ends of its spans are inside."""
-    lines: list[Any] = [{"header": {"dataset": "강", "split": "train"}}]
-    for n, (_, context, pairs) in enumerate(ARTICLES):
-        qas = []
-        for i, (question, answer) in enumerate(pairs):
-            start = context.index(answer)
-            span = [start, start + len(answer) - 1]
-            found = {"text": answer.upper(), "char_spans": [span], "token_spans": [[0, 0]]}
-            qas.append(
-                {
-                    "qid": f"{n}-{i}",
-                    "question": question,
-                    "answers": [answer],
-                    "detected_answers": [found],
-                }
-            )
-        lines.append({"id": "", "context": context, "context_tokens": [["강", 0]], "qas": qas})
-    return "\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode()
-
-
-def guids() -> bytes:
-    """`squad_json()` with KLUE-MRC's `guid` for ids."""
-    return json.dumps(squad_json()).replace('"id"', '"guid"').encode()
-
-
-ALL_FORMATS: dict[str, bytes] = {
-    "squad.json": json.dumps(squad_json()).encode(),
-    "squad.json.gz": gzip.compress(json.dumps(squad_json()).encode()),
-    "squad.zip": zip_bytes({"a.json": json.dumps(squad_json()).encode()}),
-    "klue.json": guids(),
-    "korquad2.json": korquad2(),
-    "korquad2.zip": zip_bytes({"b.json": korquad2(slice(2, 6)), "a.json": korquad2(slice(0, 2))}),
-    "mrqa.jsonl.gz": gzip.compress(mrqa()),
-    "flat.csv": csv_bytes(flat_rows()),
-    "flat.csv.gz": gzip.compress(csv_bytes(flat_rows())),
-    "flat.parquet": parquet_bytes(flat_rows()),
-}
-"""Every format as a file name and its content."""
-
-
 def without_content(value: object) -> str | None:
-    """Test names without compressed bytes: these hold the time, and differ between processes."""
+    """Test names without compressed bytes, which hold the time and so differ between processes."""
     return "bytes" if isinstance(value, bytes) else None
 
 
@@ -187,13 +87,13 @@ def test_formats(name: str, content: bytes, tmp_path: Path) -> None:
         assert [e.title for e in found] == [""] * 12
         found = [
             Example(e.id, e.question, e.context, e.answers, e.answer_starts, x.title)
-            for e, x in zip(found, EXPECTED, strict=True)
+            for e, x in zip(found, article_examples(), strict=True)
         ]
-    assert found == EXPECTED
+    assert found == article_examples()
 
 
 def test_folder(tmp_path: Path) -> None:
-    """Sorted by name, folders below included; what is no data is passed over."""
+    """Sorted by name, folders below included; files that are no data are skipped."""
     (tmp_path / "2").mkdir()
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "a.json").write_text("{")
@@ -203,16 +103,16 @@ def test_folder(tmp_path: Path) -> None:
     (tmp_path / "1.json").write_bytes(korquad2(slice(1, 2)))
     (tmp_path / "2" / "a.csv").write_bytes(csv_bytes(flat_rows()[4:6]))
     (tmp_path / "3.parquet").write_bytes(parquet_bytes(flat_rows()[6:]))
-    assert read_examples(str(tmp_path)) == EXPECTED
+    assert read_examples(str(tmp_path)) == article_examples()
 
 
 def test_a_single_file_may_be_hidden_or_in_a_hidden_folder(tmp_path: Path) -> None:
     folder = tmp_path / ".cache"
     folder.mkdir()
     (folder / ".a.json").write_bytes(korquad2())
-    assert read_examples(str(folder / ".a.json")) == EXPECTED
+    assert read_examples(str(folder / ".a.json")) == article_examples()
     (folder / "a.csv").write_bytes(csv_bytes(flat_rows()))
-    assert read_examples(str(folder)) == EXPECTED
+    assert read_examples(str(folder)) == article_examples()
 
 
 def test_documents_of_korquad2_stay_as_they_are(tmp_path: Path) -> None:
@@ -230,7 +130,7 @@ def test_documents_of_korquad2_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_questions_without_an_answer(tmp_path: Path) -> None:
-    """SQuAD 2.0 and KLUE-MRC list what looks like an answer; it is none."""
+    """SQuAD 2.0 and KLUE-MRC list a plausible answer, which is not read as one."""
     answers = [{"text": "1921년", "answer_start": 5}]
     qas = [
         {"id": "1", "question": "?", "answers": [], "is_impossible": True},
@@ -316,8 +216,8 @@ def test_mrqa_scores_count_the_answers_list(tmp_path: Path, capsys: Any) -> None
     assert scores == pytest.approx({"exact_match": 200 / 3, "f1": 280 / 3})
 
 
-def test_other_answers_beside_those_of_mrqa(tmp_path: Path) -> None:
-    """The hub's form has them too; one that is no text is refused."""
+def test_other_answers_besides_the_spans_of_mrqa(tmp_path: Path) -> None:
+    """The hub's form has them too; one that is not a text is refused."""
     found = {"text": ["나루"], "char_spans": [{"start": [4], "end": [5]}]}
     row = {"id": "1", "question": "?", "context": "강, 강나루", "detected_answers": found}
     (tmp_path / "a.parquet").write_bytes(parquet_bytes([{**row, "answers": ["강나루", "나루"]}]))
@@ -351,7 +251,7 @@ def test_line_ends_in_a_cell_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_long_cells(tmp_path: Path) -> None:
-    """csv's own limit is 131,072 characters."""
+    """The csv module has a limit of 131,072 characters."""
     context = "강" * 200_000 + "나루"
     path = tmp_path / "a.csv"
     row = {"id": 1, "context": context, "question": "?", "answer": "나루", "answer_start": 200_000}
@@ -362,14 +262,14 @@ def test_long_cells(tmp_path: Path) -> None:
 
 @pytest.fixture
 def csv_limit() -> Iterator[int]:
-    """A limit of the application's own on the cells that csv reads."""
+    """A limit on csv cells that the application itself has set."""
     before = csv.field_size_limit(100)
     yield 100
     csv.field_size_limit(before)
 
 
 @pytest.mark.parametrize("end", ["all is read", "an error", "dropped"])
-def test_the_limit_of_other_readers_of_csv_stays(csv_limit: int, end: str) -> None:
+def test_the_limit_of_the_csv_module_stays(csv_limit: int, end: str) -> None:
     rows = [{"context": "강" * 101, "question": str(number)} for number in range(3)]
     content = csv_bytes(rows) + b"1,2,3\r\n" * (end == "an error")
     reading = csv_rows(DataFile("a.csv", ".csv", content), labelled=False)
@@ -404,7 +304,9 @@ def test_unlabelled_tables_need_no_answers_and_no_ids(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_repeated_contexts_and_titles_are_kept_once(suffix: str, form: str, tmp_path: Path) -> None:
+def test_repeated_contexts_and_titles_are_kept_once(
+    suffix: str, form: Literal["NFC", "NFD"], tmp_path: Path
+) -> None:
     """A document of KorQuAD 2.x on the hub stands in the row of each of its questions.
 
     More documents than `compose` remembers, and the questions of one are far apart.
@@ -435,7 +337,7 @@ def cut(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "place"),
+    ("name", "content", "expected"),
     [
         ("a.csv", b"", "found none"),
         (
@@ -522,14 +424,14 @@ def cut(content: bytes) -> bytes:
     ],
     ids=without_content,
 )
-def test_wrong_content(name: str, content: bytes | str, place: str, tmp_path: Path) -> None:
+def test_wrong_content(name: str, content: bytes | str, expected: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as caught:
         read_examples(str(path))
     message = str(caught.value)
     assert message.startswith(str(path))
-    assert place in message
+    assert expected in message
     assert "\n" not in message
     assert len(message) < 600
 
@@ -543,8 +445,8 @@ def test_no_such_file(name: str, tmp_path: Path) -> None:
 def test_archive_with_a_password(tmp_path: Path) -> None:
     """Bit 0 of a member's flags says that it is encrypted."""
     content = bytearray(zip_bytes({"a.json": korquad2()}))
-    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        content[content.index(signature) + place] |= 1
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(UserError, match="password"):
         read_examples(str(tmp_path / "a.zip"))
@@ -559,4 +461,4 @@ def test_hub_data_set_in_these_formats(make: Callable[[], bytes], tmp_path: Path
     flat = load_dataset("json", data_files=str(tmp_path / "a.json"), field="data", split="train")
     (tmp_path / "set").mkdir()
     flat.to_parquet(str(tmp_path / "set" / "train.parquet"))
-    assert read_examples(f"hub:{tmp_path / 'set'}") == EXPECTED
+    assert read_examples(f"hub:{tmp_path / 'set'}") == article_examples()

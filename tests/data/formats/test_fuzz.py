@@ -1,4 +1,4 @@
-"""Random bytes and damaged files of every format: right examples or one line, nothing else."""
+"""Random bytes and damaged files of every format: right examples or a one-line error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.articles import squad_json
-from test_formats import (
+from support.data_files import (
     ALL_FORMATS,
     csv_bytes,
     flat_rows,
@@ -37,7 +37,7 @@ fuzz = settings(
 
 
 def read_or_refuse(path: Path) -> bool:
-    """Read a file in every way; whether it could be read as it is."""
+    """Read a file in every way; return whether it could be read as it is."""
     read = []
     for labelled, nfc in ((True, False), (True, True), (False, False)):
         message = None
@@ -82,9 +82,10 @@ damage = st.lists(
 
 
 def damaged(content: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
+    """The content with bytes replaced, one change after the other."""
     for share, gone, added in changes:
-        place = int(share * len(content))
-        content = content[:place] + added + content[place + gone :]
+        start = int(share * len(content))
+        content = content[:start] + added + content[start + gone :]
     return content
 
 
@@ -117,14 +118,14 @@ VALUES = st.one_of(
 )
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to every value inside a JSON value."""
+def paths_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The keys and indices that lead to every value inside a JSON value."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     found = []
     for key, inner in items:
         found.append((*path, key))
         if isinstance(inner, (dict, list)):
-            found += places(inner, (*path, key))
+            found += paths_in(inner, (*path, key))
     return found
 
 
@@ -154,7 +155,7 @@ def test_values_of_the_wrong_kind(name: str, data: st.DataObject, tmp_path: Path
     original, encode = CONTENTS[name]
     value = json.loads(json.dumps(original))
     for _ in range(data.draw(st.integers(1, 3))):
-        path = data.draw(st.sampled_from(places(value)))
+        path = data.draw(st.sampled_from(paths_in(value)))
         parent = value
         for key in path[:-1]:
             parent = parent[key]
@@ -162,7 +163,7 @@ def test_values_of_the_wrong_kind(name: str, data: st.DataObject, tmp_path: Path
             parent[path[-1]] = copy.deepcopy(data.draw(VALUES))
         else:
             del parent[path[-1]]
-        if not places(value):
+        if not paths_in(value):
             break
     (tmp_path / name).write_bytes(encode(value))
     read_or_refuse(tmp_path / name)
@@ -178,9 +179,10 @@ def test_cells_of_the_wrong_kind(data: st.DataObject, tmp_path: Path) -> None:
         row[column] = data.draw(values)
     (tmp_path / "a.csv").write_bytes(csv_bytes(rows))
     read_or_refuse(tmp_path / "a.csv")
-    kind = data.draw(st.sampled_from([str, len, lambda text: [text], lambda text: text.encode()]))
+    conversions: list[Callable[[str], object]] = [str, len, lambda text: [text], str.encode]
+    convert = data.draw(st.sampled_from(conversions))
     for row in rows:
-        row[column] = kind(row[column])
+        row[column] = convert(row[column])
     (tmp_path / "a.parquet").write_bytes(parquet_bytes(rows))
     read_or_refuse(tmp_path / "a.parquet")
 
@@ -188,7 +190,9 @@ def test_cells_of_the_wrong_kind(data: st.DataObject, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [*ALL_FORMATS, *CONTENTS])
 def test_undamaged_files_are_read(name: str, tmp_path: Path) -> None:
     """So that the tests above change files that would be read."""
-    value, encode = CONTENTS.get(name, (None, None))
-    content = encode(value) if encode is not None else ALL_FORMATS[name]
-    (tmp_path / name).write_bytes(content)
+    if name in CONTENTS:
+        value, encode = CONTENTS[name]
+        (tmp_path / name).write_bytes(encode(value))
+    else:
+        (tmp_path / name).write_bytes(ALL_FORMATS[name])
     assert read_or_refuse(tmp_path / name)

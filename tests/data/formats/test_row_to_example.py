@@ -1,4 +1,4 @@
-"""Reading: every form of file gives the same examples, and every wrong one a single line."""
+"""Reading: every form of file gives the same examples, every wrong file a one-line error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.articles import ARTICLES, squad_json
+from support.articles import article_examples, squad_json
 
 from qa.data.examples import Example
 from qa.data.formats import read_examples, read_training
@@ -37,15 +37,6 @@ def flat_rows(answers_as_lists: bool = False) -> list[dict[str, Any]]:
                     }
                 rows.append(row)
     return rows
-
-
-def expected_examples() -> list[Example]:
-    """What every form of `squad_json()` must be read as."""
-    return [
-        Example(f"{n}-{i}", question, context, (answer,), (context.index(answer),), title)
-        for n, (title, context, pairs) in enumerate(ARTICLES)
-        for i, (question, answer) in enumerate(pairs)
-    ]
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -96,7 +87,7 @@ def write(path: Path, content: Any) -> str:
     ],
 )
 def test_forms_of_a_file(name: str, content: Any, tmp_path: Path) -> None:
-    assert read_examples(write(tmp_path / name, content)) == expected_examples()
+    assert read_examples(write(tmp_path / name, content)) == article_examples()
 
 
 def test_line_separators_inside_jsonl_strings(tmp_path: Path) -> None:
@@ -167,7 +158,7 @@ def nested(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "place"),
+    ("name", "content", "expected"),
     [
         ("a.json", "{not json", "is not JSON"),
         ("a.json", "", "is not JSON"),
@@ -271,13 +262,13 @@ def nested(**changes: Any) -> dict[str, Any]:
         ("a.json", json.dumps(row()) + "\n" + json.dumps(row()), "suffix .jsonl"),
     ],
 )
-def test_wrong_content(name: str, content: Any, place: str, tmp_path: Path) -> None:
+def test_wrong_content(name: str, content: Any, expected: str, tmp_path: Path) -> None:
     path = write(tmp_path / name, content)
     with pytest.raises(UserError) as caught:
         read_examples(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
-    assert place in message
+    assert expected in message
     assert "\n" not in message
     assert len(message) < 600
 
@@ -349,7 +340,7 @@ def hub_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_hub_data_set(hub_dir: Path) -> None:
-    expected = expected_examples()
+    expected = article_examples()
     assert read_examples(f"hub:{hub_dir}", split="train") == expected[:8]
     assert read_examples(f"hub:{hub_dir}", split="validation") == expected[8:]
     assert read_examples(f"hub:{hub_dir}:validation", split="train") == expected[8:]
@@ -423,7 +414,7 @@ def test_configuration_that_is_not_there(suffix: str, named: str, hub_configs: P
 
 
 def test_slice_of_a_split_is_no_configuration(hub_dir: Path) -> None:
-    assert read_examples(f"hub:{hub_dir}:train[:3]") == expected_examples()[:3]
+    assert read_examples(f"hub:{hub_dir}:train[:3]") == article_examples()[:3]
 
 
 @pytest.mark.parametrize("source", ["hub:", "hub::train"])
@@ -495,7 +486,7 @@ contents = st.one_of(
 
 
 def read_or_refuse(path: Path) -> None:
-    """Reading gives examples that hold together, or a UserError of one line."""
+    """Read a file: the examples are consistent, or there is a one-line UserError."""
     try:
         examples = read_examples(str(path))
     except UserError as error:

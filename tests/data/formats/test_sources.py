@@ -12,7 +12,7 @@ from qa.config import config_from_flat
 from qa.data.formats import read_examples, read_training
 from qa.data.formats.sources import Source, split_sources
 from qa.engine.errors import UserError
-from qa.training.build import read_data
+from qa.training.load import read_data
 
 
 def write(path: Path, ids: str, context: str = "강나루") -> str:

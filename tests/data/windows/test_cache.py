@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.articles import ARTICLES
+from support.articles import article_examples
 from support.runs import ROOT
 from support.tokenizers import train_byte_bpe, training_texts
 
 from qa.data.examples import Example
-from qa.data.windows import cache, iterate
 from qa.data.windows.cache import cached_windows, iterate_rows, read_windows, windows_fingerprint
-from qa.data.windows.iterate import iterate_windows
+from qa.data.windows.cut import cut_block
+from qa.data.windows.iterate import iterate_windows, window_columns
 from qa.data.windows.options import WindowOptions
 from qa.engine.errors import UserError
 
@@ -39,14 +42,6 @@ class Counting:
         return getattr(self.tokenizer, name)
 
 
-def make_examples() -> list[Example]:
-    return [
-        Example(f"{n}-{i}", question, context, (answer,), (context.index(answer),), title)
-        for n, (title, context, pairs) in enumerate(ARTICLES)
-        for i, (question, answer) in enumerate(pairs)
-    ]
-
-
 def assert_same_rows(dataset: Any, expected: list[dict[str, Any]]) -> None:
     assert len(dataset) == len(expected)
     for row, window in zip(dataset, expected, strict=True):
@@ -60,7 +55,7 @@ def test_rows_read_many_at_a_time(
     rows_per_read: int, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same rows, types included, through nothing that is private to `datasets`."""
-    dataset = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    dataset = cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
     parts = [dataset, dataset.select([4, 2, 9]), dataset.select([])]
     expected = [
         [{name: column[0] for name, column in part[[i]].items()} for i in range(len(part))]
@@ -79,28 +74,28 @@ def test_rows_read_many_at_a_time(
 
 
 def test_rows_are_the_windows(any_tokenizer: Any, tmp_path: Path) -> None:
-    dataset = cached_windows(make_examples(), any_tokenizer, OPTIONS, tmp_path)
-    expected = list(iterate_windows(make_examples(), any_tokenizer, OPTIONS))
-    assert len(expected) > len(make_examples())
+    dataset = cached_windows(article_examples(), any_tokenizer, OPTIONS, tmp_path)
+    expected = list(iterate_windows(article_examples(), any_tokenizer, OPTIONS))
+    assert len(expected) > len(article_examples())
     assert_same_rows(dataset, expected)
 
 
 def test_second_call_does_not_tokenise(tokenizer: Any, tmp_path: Path) -> None:
     counting = Counting(tokenizer)
-    first = cached_windows(make_examples(), counting, OPTIONS, tmp_path)
+    first = cached_windows(article_examples(), counting, OPTIONS, tmp_path)
     assert counting.calls > 0
     calls = counting.calls
-    again = cached_windows(make_examples(), counting, OPTIONS, tmp_path)
+    again = cached_windows(article_examples(), counting, OPTIONS, tmp_path)
     assert counting.calls == calls
     assert_same_rows(again, list(first))
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 
 
-def test_more_examples_than_one_call_takes(
+def test_more_examples_than_one_tokenizer_call(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 256)
-    examples = [replace(make_examples()[i % 12], id=str(i)) for i in range(600)]
+    examples = [replace(article_examples()[i % 12], id=str(i)) for i in range(600)]
     dataset = cached_windows(examples, tokenizer, OPTIONS, tmp_path)
     index = np.asarray(dataset["example_index"][:])
     assert sorted(set(index.tolist())) == list(range(600))
@@ -109,10 +104,10 @@ def test_more_examples_than_one_call_takes(
 
 
 def test_a_known_fingerprint_names_the_file(tokenizer: Any, tmp_path: Path) -> None:
-    first = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path, fingerprint="known")
+    first = cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path, fingerprint="known")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["known.arrow"]
     counting = Counting(tokenizer)
-    again = cached_windows(make_examples(), counting, OPTIONS, tmp_path, fingerprint="known")
+    again = cached_windows(article_examples(), counting, OPTIONS, tmp_path, fingerprint="known")
     assert counting.calls == 0
     assert_same_rows(again, list(first))
 
@@ -120,22 +115,21 @@ def test_a_known_fingerprint_names_the_file(tokenizer: Any, tmp_path: Path) -> N
 def test_two_writers_of_one_process_number(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in two containers that share the cache: one writes all of it while the other does."""
+    """As in two containers that share the cache: one writes the whole file while the other does."""
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
-    expected = list(iterate_windows(make_examples(), tokenizer, OPTIONS))
-    columns = cache.window_columns
+    expected = list(iterate_windows(article_examples(), tokenizer, OPTIONS))
     others = []
 
     def interrupted(*arguments: Any, **options: Any) -> Iterator[Any]:
-        parts = columns(*arguments, **options)
+        parts = window_columns(*arguments, **options)
         yield next(parts)
-        monkeypatch.setattr(cache, "window_columns", columns)
-        others.append(cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path))
+        monkeypatch.setattr("qa.data.windows.cache.window_columns", window_columns)
+        others.append(cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path))
         yield from parts
 
-    monkeypatch.setattr(cache, "window_columns", interrupted)
-    own = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
-    for dataset in (own, *others, cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)):
+    monkeypatch.setattr("qa.data.windows.cache.window_columns", interrupted)
+    own = cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
+    for dataset in (own, *others, cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)):
         assert_same_rows(dataset, expected)
     assert len(others) == 1
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
@@ -157,15 +151,15 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "replace", recorded_replace)
-    cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
     (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
     number = path.stat().st_ino
     assert events == [("fsync", number), ("replace", number)]
 
 
 def test_a_damaged_file_is_made_again(tokenizer: Any, tmp_path: Path) -> None:
-    expected = list(iterate_windows(make_examples(), tokenizer, OPTIONS))
-    cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    expected = list(iterate_windows(article_examples(), tokenizer, OPTIONS))
+    cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
     (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
     content = path.read_bytes()
     half = len(content) // 2
@@ -177,27 +171,30 @@ def test_a_damaged_file_is_made_again(tokenizer: Any, tmp_path: Path) -> None:
         b"no windows" + content[-half:],
     ):
         path.write_bytes(damaged)
-        dataset = cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+        dataset = cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
         assert_same_rows(dataset, expected)
         del dataset  # which maps the file
         counting = Counting(tokenizer)
-        assert_same_rows(cached_windows(make_examples(), counting, OPTIONS, tmp_path), expected)
+        assert_same_rows(cached_windows(article_examples(), counting, OPTIONS, tmp_path), expected)
         assert counting.calls == 0
 
 
 def test_a_part_of_a_file_is_never_read_as_fewer_windows(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Arrow itself takes a file that ends between two of its parts for a whole one."""
+    """Arrow itself reads a file that is cut off between two of its parts as a shorter one."""
     from datasets import Dataset
 
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
-    cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+    cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
     (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
     content = path.read_bytes()
     part = tmp_path / "part.arrow"
     part.write_bytes(content)
-    num_windows = len(read_windows(part))
+    whole = read_windows(part)
+    assert whole is not None
+    num_windows = len(whole)
+    del whole  # which maps the file
     shorter = 0
     for end in range(0, len(content), 8):  # all of its pieces are multiples of 8 bytes
         for damaged in (content[:end], content[:end] + bytes(len(content) - end)):
@@ -214,32 +211,30 @@ def test_no_examples_give_no_windows(tokenizer: Any, tmp_path: Path) -> None:
     assert "input_ids" in dataset.column_names
 
 
-def test_failure_on_the_way_leaves_no_file(
+def test_failure_during_writing_leaves_no_file(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fills up after some blocks is said in one line; the next call starts anew."""
-    expected = list(iterate_windows(make_examples(), tokenizer, OPTIONS))
+    """A disk that fills up after some blocks is a one-line error; the next call starts again."""
+    expected = list(iterate_windows(article_examples(), tokenizer, OPTIONS))
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
+    calls = itertools.count(1)
 
     def fail_later(*arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
+        if next(calls) == 3:
             raise OSError(28, "No space left on device")
-        return cut(*arguments)
+        return cut_block(*arguments)
 
-    calls, cut = 0, iterate.cut_block
-    monkeypatch.setattr(iterate, "cut_block", fail_later)
+    monkeypatch.setattr("qa.data.windows.iterate.cut_block", fail_later)
     with pytest.raises(UserError, match="No space left on device"):
-        cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
+        cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert_same_rows(cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path), expected)
+    assert_same_rows(cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path), expected)
 
 
-def test_cache_that_cannot_be_made_is_said(tokenizer: Any, tmp_path: Path) -> None:
+def test_cache_that_cannot_be_made_is_an_error(tokenizer: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="set HF_DATASETS_CACHE to a directory"):
-        cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path / "file")
+        cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path / "file")
 
 
 CHANGES: dict[str, Any] = {
@@ -254,7 +249,7 @@ CHANGES: dict[str, Any] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_example_gives_other_windows(change: str, tokenizer: Any, tmp_path: Path) -> None:
-    examples = make_examples()
+    examples = article_examples()
     cached_windows(examples, tokenizer, OPTIONS, tmp_path)
     examples[7] = CHANGES[change](examples[7])
     counting = Counting(tokenizer)
@@ -269,13 +264,13 @@ def test_changed_example_gives_other_windows(change: str, tokenizer: Any, tmp_pa
 def test_changed_option_gives_other_windows(
     options: WindowOptions, tokenizer: Any, tmp_path: Path
 ) -> None:
-    cached_windows(make_examples(), tokenizer, OPTIONS, tmp_path)
-    dataset = cached_windows(make_examples(), tokenizer, options, tmp_path)
-    assert_same_rows(dataset, list(iterate_windows(make_examples(), tokenizer, options)))
+    cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
+    dataset = cached_windows(article_examples(), tokenizer, options, tmp_path)
+    assert_same_rows(dataset, list(iterate_windows(article_examples(), tokenizer, options)))
 
 
 def test_order_and_number_of_examples_count(tokenizer: Any) -> None:
-    examples = make_examples()
+    examples = article_examples()
     fingerprints = {
         windows_fingerprint(part, tokenizer, OPTIONS)
         for part in (examples, examples[::-1], examples[:-1], [*examples, examples[0]], [])
@@ -284,9 +279,9 @@ def test_order_and_number_of_examples_count(tokenizer: Any) -> None:
 
 
 def test_changed_tokenizer_gives_other_windows(any_tokenizer: Any, tokenizer: Any) -> None:
-    fingerprint = windows_fingerprint(make_examples(), any_tokenizer, OPTIONS)
-    assert fingerprint != windows_fingerprint(make_examples(), tokenizer, OPTIONS)
-    assert fingerprint != windows_fingerprint(make_examples(), more_words(), OPTIONS)
+    fingerprint = windows_fingerprint(article_examples(), any_tokenizer, OPTIONS)
+    assert fingerprint != windows_fingerprint(article_examples(), tokenizer, OPTIONS)
+    assert fingerprint != windows_fingerprint(article_examples(), more_words(), OPTIONS)
 
 
 def more_words() -> Any:
@@ -305,29 +300,26 @@ def test_token_types_count(tokenizer: Any, tmp_path: Path) -> None:
         model_input_names=["input_ids", "attention_mask"],
     )
     columns = [
-        cached_windows(make_examples(), t, OPTIONS, tmp_path).column_names
+        cached_windows(article_examples(), t, OPTIONS, tmp_path).column_names
         for t in (tokenizer, plain)
     ]
     assert set(columns[0]) - set(columns[1]) == {"token_type_ids"}
 
 
 def test_padding_and_truncation_of_earlier_calls_do_not_count(any_tokenizer: Any) -> None:
-    before = windows_fingerprint(make_examples(), any_tokenizer, OPTIONS)
+    before = windows_fingerprint(article_examples(), any_tokenizer, OPTIONS)
     any_tokenizer(training_texts(), truncation=True, max_length=5, padding="max_length")
-    assert windows_fingerprint(make_examples(), any_tokenizer, OPTIONS) == before
-    first = next(iterate_windows(make_examples()[:1], any_tokenizer, OPTIONS))
+    assert windows_fingerprint(article_examples(), any_tokenizer, OPTIONS) == before
+    first = next(iterate_windows(article_examples()[:1], any_tokenizer, OPTIONS))
     assert first["length"] > 5
     any_tokenizer.backend_tokenizer.no_truncation()
     any_tokenizer.backend_tokenizer.no_padding()
-    assert windows_fingerprint(make_examples(), any_tokenizer, OPTIONS) == before
+    assert windows_fingerprint(article_examples(), any_tokenizer, OPTIONS) == before
 
 
+@pytest.mark.e2e
 def test_fingerprint_is_the_same_in_another_process(tokenizer: Any, tmp_path: Path) -> None:
     """Nothing in it depends on hash seeds or addresses."""
-    import os
-    import subprocess
-    import sys
-
     tokenizer.save_pretrained(tmp_path)
     program = (
         "import sys; from transformers import AutoTokenizer;"

@@ -44,10 +44,10 @@ fuzz = settings(
 
 @dataclass
 class Case:
-    """An example, the options it is cut with, and what they come to."""
+    """An example, and how its context is to be cut."""
 
     example: Example
-    room: int  # tokens of context in a window, if the question is as long as it may be
+    capacity: int  # tokens of context in a window, if the question is as long as it may be
     overlap: int
 
 
@@ -58,9 +58,10 @@ def cases(draw: st.DrawFn) -> Case:
     context = draw(texts.filter(lambda text: bool(text.strip())))
     start = draw(st.integers(0, len(context) - 1))
     end = draw(st.integers(start + 1, min(len(context), start + 8)))
-    room = draw(st.integers(1, 14))
-    overlap = draw(st.integers(0, room - 1))
-    return Case(Example("0", question, context, (context[start:end],), (start,)), room, overlap)
+    capacity = draw(st.integers(1, 14))
+    overlap = draw(st.integers(0, capacity - 1))
+    example = Example("0", question, context, (context[start:end],), (start,))
+    return Case(example, capacity, overlap)
 
 
 def cut_like_transformers(tokenizer: Any, example: Example, length: int, overlap: int) -> Any:
@@ -91,17 +92,21 @@ def without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def options_for(tokenizer: Any, case: Case) -> WindowOptions:
-    """Options that give the case exactly its room."""
+    """Options that give the case exactly its capacity."""
     length = question_tokens(tokenizer, case.example)
     special = make_template(tokenizer).num_special
-    return WindowOptions(case.room + length + special, case.overlap, max(1, length))
+    return WindowOptions(case.capacity + length + special, case.overlap, max(1, length))
 
 
 def label_case(tokenizer: Any, case: Case) -> SimpleNamespace:
-    """The case's windows beside what a search by characters says about its answer.
+    """The case's windows, and what a search by characters finds out about its answer.
 
-    a, b: the answer's characters without outer blanks. spans: characters of every context token.
-    touching: the tokens that cover one of the answer's characters. slices: of each window.
+    Returns:
+        a, b: Start and end of the answer, in characters, without outer blanks.
+        spans: (start, end) characters of every token of the context.
+        touching: The tokens that cover one of the answer's characters.
+        windows: Those of `iterate_windows`.
+        slices: The tokens of the context in each window, as a range.
     """
     example = case.example
     a, b = without_blanks(
@@ -113,8 +118,9 @@ def label_case(tokenizer: Any, case: Case) -> SimpleNamespace:
     spans = [without_blanks(example.context, *span) for span in encoding["offset_mapping"]]
     touching = [i for i, (start, end) in enumerate(spans) if max(start, a) < min(end, b)]
     windows = list(iterate_windows([example], tokenizer, options_for(tokenizer, case)))
-    step = case.room - case.overlap
-    slices = [range(i * step, min(i * step + case.room, len(spans))) for i, _ in enumerate(windows)]
+    step = case.capacity - case.overlap
+    starts = [i * step for i in range(len(windows))]
+    slices = [range(start, min(start + case.capacity, len(spans))) for start in starts]
     return SimpleNamespace(a=a, b=b, spans=spans, touching=touching, windows=windows, slices=slices)
 
 
@@ -173,7 +179,7 @@ def test_label_covers_the_answer_and_no_token_more(any_tokenizer: Any, case: Cas
 @given(case=cases())
 @fuzz
 def test_trims_cut_the_labelled_tokens_to_the_answer(any_tokenizer: Any, case: Case) -> None:
-    """To the first and last of its characters that a token covers, which mostly are all."""
+    """To the first and the last of its characters that a token covers, usually all of them."""
     found = label_case(any_tokenizer, case)
     covered = [
         character
@@ -234,7 +240,7 @@ def test_answer_no_longer_than_the_overlap_is_in_some_window(
 def test_answer_that_ends_in_a_character_no_token_covers() -> None:
     """An uncased BERT drops combining marks; é, written as two characters, is still found."""
     context = "e\u0301강나루"
-    case = Case(Example("0", "강나루", context, ("e\u0301",), (0,)), room=1, overlap=0)
+    case = Case(Example("0", "강나루", context, ("e\u0301",), (0,)), capacity=1, overlap=0)
     found = label_case(train_wordpiece(lowercase=True), case)
     assert found.touching == [0]
     assert found.windows[0]["has_answer"]
@@ -244,9 +250,9 @@ def test_answer_that_begins_with_a_character_no_token_covers() -> None:
     """BERT drops control characters such as the zero-width space, which web pages are full of."""
     tokenizer = train_wordpiece(lowercase=False)
     context = "년 \u200b강나루"
-    room = len(tokenizer.tokenize("강나루"))
+    capacity = len(tokenizer.tokenize("강나루"))
     example = Example("0", "강나루", context, ("\u200b강나루",), (2,))
-    found = label_case(tokenizer, Case(example, room, overlap=room - 1))
+    found = label_case(tokenizer, Case(example, capacity, overlap=capacity - 1))
     assert found.touching == list(found.slices[1])
     assert found.windows[1]["has_answer"]
 
@@ -303,7 +309,7 @@ def test_long_question_is_cut_and_flagged(any_tokenizer: Any) -> None:
     question = "강나루가 태어난 해는 언제인가? " * 5
     length = len(any_tokenizer(question, add_special_tokens=False)["input_ids"])
     example = Example("0", question, context, ("1921년",), (5,))
-    whole, cut, room = (
+    whole, cut, short = (
         list(iterate_windows([example], any_tokenizer, options))
         for options in (
             WindowOptions(400, 10, length),
@@ -311,15 +317,15 @@ def test_long_question_is_cut_and_flagged(any_tokenizer: Any) -> None:
             WindowOptions(400, 10, 4),
         )
     )
-    assert [w["question_was_cut"] for w in (*whole, *cut, *room)] == [False, True, True]
+    assert [w["question_was_cut"] for w in (*whole, *cut, *short)] == [False, True, True]
     ids = any_tokenizer(question, add_special_tokens=False)["input_ids"]
     prefix = len(make_template(any_tokenizer).prefix)
-    assert room[0]["input_ids"][prefix : prefix + 4].tolist() == ids[:4]
-    assert room[0]["length"] == whole[0]["length"] - (length - 4)
-    assert room[0]["has_answer"]
+    assert short[0]["input_ids"][prefix : prefix + 4].tolist() == ids[:4]
+    assert short[0]["length"] == whole[0]["length"] - (length - 4)
+    assert short[0]["has_answer"]
 
 
-def test_short_question_leaves_its_room_to_the_context(any_tokenizer: Any) -> None:
+def test_short_question_leaves_more_capacity_for_the_context(any_tokenizer: Any) -> None:
     context = "가 나 다 라 마 바 사 아 자 차 카 타 파 하 " * 5
     special = make_template(any_tokenizer).num_special
     examples = [Example("0", "가", context), Example("1", "가 나 다 라 마 바", context)]
@@ -335,7 +341,7 @@ def test_short_question_leaves_its_room_to_the_context(any_tokenizer: Any) -> No
 def test_many_examples_come_in_order_over_calls(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More examples than one tokenizer call takes: the same windows as one by one."""
+    """More examples than one tokenizer call: the same windows as one by one."""
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 256)
     contexts = [context for _, context, _ in ARTICLES]
     examples = [Example(str(i), f"{i} 해는?", contexts[i % 6]) for i in range(600)]
@@ -352,24 +358,24 @@ def test_many_examples_come_in_order_over_calls(
         assert together == alone
 
 
-def slices_one_by_one(num_tokens: int, room: int, overlap: int) -> list[tuple[int, int]]:
+def slices_one_by_one(num_tokens: int, capacity: int, overlap: int) -> list[tuple[int, int]]:
     """Slide over the tokens until a slice ends at the last one."""
-    slices = [(0, min(room, num_tokens))]
+    slices = [(0, min(capacity, num_tokens))]
     while slices[-1][1] < num_tokens:
-        start = slices[-1][0] + room - overlap
-        slices.append((start, min(start + room, num_tokens)))
+        start = slices[-1][0] + capacity - overlap
+        slices.append((start, min(start + capacity, num_tokens)))
     return slices
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=8), st.integers(0, 8))
 def test_number_of_slices(sizes: list[tuple[int, int]], overlap: int) -> None:
     sizes = [(num_tokens, overlap + more) for num_tokens, more in sizes]
-    num_tokens, room = np.array(sizes, dtype=int).reshape(-1, 2).T
+    num_tokens, capacity = np.array(sizes, dtype=int).reshape(-1, 2).T
     expected = [len(slices_one_by_one(*size, overlap)) for size in sizes]
-    assert count_slices(num_tokens, room, overlap).tolist() == expected
+    assert count_slices(num_tokens, capacity, overlap).tolist() == expected
 
 
-def test_overlap_as_large_as_the_room_is_refused(any_tokenizer: Any) -> None:
+def test_overlap_as_large_as_the_capacity_is_refused(any_tokenizer: Any) -> None:
     special = make_template(any_tokenizer).num_special
     options = WindowOptions(max_seq_length=50, window_overlap=50 - 20 - special)
     options = replace(options, max_question_length=20)
@@ -429,6 +435,7 @@ def test_every_answer_of_the_small_file_is_labelled(any_tokenizer: Any) -> None:
             assert len(paragraph["context"][start:end].split()) == len(answer["text"].split())
 
 
+@pytest.mark.e2e
 @pytest.mark.korquad
 def test_windows_of_korquad() -> None:
     """Windows and windows with the answer, counted with transformers' truncation and labels."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.articles import ARTICLES
+from support.articles import article_examples
 
 from qa.data.examples import Example
 from qa.data.windows import cut, tokens
@@ -22,7 +22,7 @@ MOST_EXAMPLES = 256  # instead of EXAMPLES_PER_CALL
 
 
 def make_examples(sizes: list[tuple[int, int]]) -> list[Example]:
-    """Of (length, letter): the same pair is the same context."""
+    """Examples with contexts of (length, letter); the same pair is the same context."""
     return [
         Example(str(i), "q", chr(ord("a") + letter) * length)
         for i, (length, letter) in enumerate(sizes)
@@ -30,8 +30,7 @@ def make_examples(sizes: list[tuple[int, int]]) -> list[Example]:
 
 
 def blocks_of(examples: list[Example]) -> list[list[Example]]:
-    limits = {"CHARACTERS_PER_CALL": LIMIT, "EXAMPLES_PER_CALL": MOST_EXAMPLES}
-    with mock.patch.multiple(tokens, **limits):
+    with mock.patch.multiple(tokens, CHARACTERS_PER_CALL=LIMIT, EXAMPLES_PER_CALL=MOST_EXAMPLES):
         ranges = list(example_blocks(examples))
     assert [i for first, end in ranges for i in range(first, end)] == list(range(len(examples)))
     assert all(first < end for first, end in ranges)
@@ -80,11 +79,7 @@ def test_limit_by_hand() -> None:
 def test_windows_do_not_depend_on_the_blocks(
     limit: int, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examples = [
-        Example(f"{number}-{i}", question, context, (answer,), (context.index(answer),))
-        for number, (_, context, pairs) in enumerate(ARTICLES)
-        for i, (question, answer) in enumerate(pairs)
-    ]
+    examples = article_examples()
     options = WindowOptions(max_seq_length=32, window_overlap=6, max_question_length=12)
     assert len(list(example_blocks(examples))) == 1
     expected = list(iterate_windows(examples, tokenizer, options))

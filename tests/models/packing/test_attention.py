@@ -11,13 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from qa.models.packing.attention import (
-    attend_on_cpu,
-    attend_padded,
-    register,
-    segment_attention,
-)
+from qa.models.packing.attention import attend_padded, register, segment_attention
 from qa.models.packing.byte_dropout import draw_signs, keep_scale
+from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.segments import ROUND_WIDTH, Scratch, Segments, round_up
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,13 +22,17 @@ LENGTHS = st.lists(st.integers(1, 14), min_size=1, max_size=5)
 HEADS, WIDTH, SCALING = 3, 4, 0.6
 # A sum of at most 14 products of numbers of order 1, rounded in another order; gradients are two
 # such sums behind each other.
-BOUNDS = {
+BOUNDS: dict[torch.dtype, dict[str, Any]] = {
     torch.float32: {"rtol": 1e-4, "atol": 1e-5},
     # Not 1e-12: the backward pass sums one of its terms in fp32, whatever the inputs.
     torch.float64: {"rtol": 1e-5, "atol": 1e-6},
 }
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 Attend = Callable[..., torch.Tensor]
+
+
+class NotCausal(torch.nn.Module):
+    is_causal = False
 
 
 def make_segments(lengths: list[int]) -> Segments:
@@ -60,7 +60,7 @@ def window_by_window(
 ) -> torch.Tensor:
     """Oracle without dropout: torch's own attention on each window alone."""
     assert dropout == 0
-    pieces = (x.split(list(segments.lengths), 1) for x in (query, key, value))
+    pieces = (torch.split(x, list(segments.lengths), 1) for x in (query, key, value))
     outs = [
         F.scaled_dot_product_attention(q, k, v, scale=scaling)
         for q, k, v in zip(*pieces, strict=True)
@@ -146,9 +146,9 @@ def test_dropout_equals_what_is_written_out(
 def test_gradcheck(lengths: list[int], dropout: float) -> None:
     segments = make_segments(lengths)
 
-    def attend(*inputs: torch.Tensor) -> torch.Tensor:
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(7)  # one mask for all of gradcheck's calls
-        return attend_on_cpu(*inputs, segments, SCALING, dropout)
+        return attend_on_cpu(query, key, value, segments, SCALING, dropout)
 
     assert torch.autograd.gradcheck(attend, make_inputs(lengths, torch.float64))
 
@@ -243,8 +243,7 @@ def test_called_without_segments_is_transformers_own() -> None:
     query, key, value = torch.randn(3, 2, HEADS, 7, WIDTH)
     mask = torch.ones(2, 1, 1, 7, dtype=torch.bool)
     mask[1, ..., 4:] = False
-    module = torch.nn.Module()
-    module.is_causal = False
+    module = NotCausal()
     out, _ = segment_attention(module, query, key, value, mask, 0.3, dropout=0.0)
     expected, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3, dropout=0.0)
     assert torch.equal(out, expected)

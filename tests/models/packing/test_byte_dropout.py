@@ -29,7 +29,8 @@ SIGMAS = 5  # by chance beyond it once in 2 million draws; the seeds are fixed b
 
 def drop(x: torch.Tensor, p: float = P, seed: int = 0) -> torch.Tensor:
     torch.manual_seed(seed)
-    return ByteDropout(p).train()(x)
+    dropped: torch.Tensor = ByteDropout(p).train()(x)
+    return dropped
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from qa.models.loss import span_loss
 from qa.models.packing import attention
 from qa.models.packing.byte_dropout import ByteDropout
+from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.probe import PACKED_TOLERANCE, two_windows
 from qa.models.span_reader import SpanReader
 
@@ -33,7 +34,7 @@ assert sum(LENGTHS) > MAX_LENGTH  # the packed axis may be longer than any windo
 STARTS, ENDS = torch.tensor([3, 2, 0, 32]), torch.tensor([5, 6, 0, 32])
 # fp32 rounds at 6e-8; logits and gradients are of order 1, and two layers one way or both make
 # about 2e-6 of it. One token of another window in sight makes more than 1e-2.
-FP32 = {"rtol": 1e-4, "atol": 1e-5}
+FP32: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 # bf16 rounds at 4e-3: by itself it moves these logits by up to 0.05.
 BF16_LOGITS = 0.1
 
@@ -45,7 +46,7 @@ class Result(NamedTuple):
 
 
 def run(model: Any, with_types: bool, bf16: bool = False) -> Result:
-    """Logits, loss and parameter gradients of a reader or of transformers' model."""
+    """Logits, loss and parameter gradients of a SpanReader or of transformers' model."""
     windows = make_windows(LENGTHS, with_types=with_types)
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -62,7 +63,7 @@ def run(model: Any, with_types: bool, bf16: bool = False) -> Result:
 
 
 def make_pair(kind: str) -> tuple[Any, SpanReader]:
-    """transformers' own model and a reader of a copy of it."""
+    """The model of transformers, and a SpanReader that holds a copy of it."""
     model = make_model(kind)
     return model, SpanReader(copy.deepcopy(model)).eval()
 
@@ -125,7 +126,7 @@ def test_padding_that_is_seen_is_the_models_own(kind: str) -> None:
 
 @pytest.fixture(scope="module")
 def bert_pair() -> tuple[Any, SpanReader]:
-    """A model and its reader, for tests that leave them as they are."""
+    """A model and its SpanReader, for tests that do not change them."""
     return make_pair("bert")
 
 
@@ -172,7 +173,7 @@ def test_transformers_own_forward_is_left_as_it_was(kind: str) -> None:
 
 
 def attend_everywhere(*args: Any, **kwargs: Any) -> Any:
-    """Attention that does not know of windows."""
+    """Attention that ignores where windows end."""
     query, key, value = args[1:4]
     if kwargs.get("segments") is None:
         return attention.segment_attention(*args, **kwargs)
@@ -237,12 +238,11 @@ def test_dropout_is_seeded_and_reaches_the_attention(
     reader = SpanReader(make_model(kind)).train()
     assert not any(type(module) is torch.nn.Dropout for module in reader.modules())
     assert any(isinstance(module, ByteDropout) for module in reader.modules())
-    attend = attention.attend_on_cpu
     seen = []
 
     def spy(*args: Any) -> torch.Tensor:
         seen.append(args[-1])
-        return attend(*args)
+        return attend_on_cpu(*args)
 
     monkeypatch.setattr(attention, "attend_on_cpu", spy)
 

@@ -26,7 +26,7 @@ def test_rows_are_the_windows_and_fill(lengths: list[int], spare: int) -> None:
     packed = torch.randn(sum(lengths), 2, 3)
     rows = segments.to_rows(packed, -7.0)
     assert rows.shape == (*segments.shape, 2, 3)
-    for row, window, n in zip(rows, packed.split(lengths), lengths, strict=True):
+    for row, window, n in zip(rows, torch.split(packed, lengths), lengths, strict=True):
         assert torch.equal(row[:n], window)
         assert torch.equal(row[n:], torch.full_like(row[n:], -7.0))
     assert torch.equal(segments.from_rows(rows), packed)

@@ -1,0 +1,61 @@
+"""The settings that are saved beside a model: how it was trained to cut contexts and to answer."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from qa.answering.options import DecodeOptions
+from qa.data.batches.evaluation_batches import BATCH_SIZE
+from qa.data.windows.options import WindowOptions
+from qa.engine.config import from_values
+from qa.engine.errors import require
+from qa.engine.json_files import kind_of, read_json
+
+SETTINGS_FILE = "reader.json"
+THRESHOLD = "null_score_diff_threshold"
+
+
+def fitting_settings(model_limit: int | None) -> dict[str, float]:
+    """Return settings for a model that was saved without: the usual ones, smaller if need be.
+
+    `model_limit`: tokens that the model has positions for; None if there is no limit.
+    """
+    length = min(384, model_limit or 384)
+    return {
+        "max_seq_length": length,
+        "window_overlap": length // 3,
+        "max_question_length": length // 6,
+    }
+
+
+def make_options(values: dict[str, float]) -> tuple[WindowOptions, DecodeOptions, int]:
+    """Turn settings into how contexts are cut, how answers are chosen, and the batch size."""
+    unknown = sorted(values.keys() - setting_names() - {"batch_size"})
+    require(not unknown, f"unknown settings of a reader: {', '.join(unknown)}")
+    return (
+        from_values(WindowOptions, values),
+        from_values(DecodeOptions, values),
+        int(values.get("batch_size", BATCH_SIZE)),
+    )
+
+
+def setting_names() -> set[str]:
+    """Return the names of what may be set when a reader is loaded."""
+    return {f.name for kind in (WindowOptions, DecodeOptions) for f in fields(kind)}
+
+
+def read_settings(path: Path | None) -> dict[str, float]:
+    """Read the settings saved beside a model; {} for None: qa did not make the model."""
+    if path is None:
+        return {}
+    values = read_json(path, "a reader's settings")
+    for name, value in values.items():
+        types = (int, float) if name == THRESHOLD else (int,)
+        require(
+            type(value) in types,
+            f"{path}: {name} must be a number, such as train.py writes, not {kind_of(value)}",
+        )
+    unknown = sorted(values.keys() - setting_names() - {"batch_size"})
+    require(not unknown, f"{path}: unknown settings: {', '.join(unknown)}")
+    return values

@@ -1,0 +1,26 @@
+"""The configuration of `train.py`: sections of frozen dataclasses, one flag per field.
+
+Nothing heavy is imported here, so that `--help` prints at once.
+"""
+
+from __future__ import annotations
+
+from qa.config.flat import (
+    Config,
+    config_fields,
+    config_from_flat,
+    read_config_file,
+)
+from qa.config.sections import EMBEDDED, DataConfig, EvalConfig, ModelConfig, OutputConfig
+
+__all__ = [
+    "EMBEDDED",
+    "Config",
+    "DataConfig",
+    "EvalConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "config_fields",
+    "config_from_flat",
+    "read_config_file",
+]

@@ -1,0 +1,25 @@
+"""What goes into a span reader and what comes out of it.
+
+B: windows, T: tokens of the longest window, K: choices of a boundary head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+
+class SpanScores(NamedTuple):
+    """The scores of a batch of windows, fp32."""
+
+    start_logits: torch.Tensor  # (B, T), -inf behind a window's end
+    end_logits: torch.Tensor  # (B, T), -inf behind a window's end
+    trims: torch.Tensor | None  # (B, T, 2, K) see BoundaryHead; None without one
+
+
+def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a batch that `SpanReader.forward` takes."""
+    names = ("input_ids", "slots", "lengths", "shape", "num_characters", "token_type_ids")
+    return {name: batch[name] for name in names if name in batch}

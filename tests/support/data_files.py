@@ -1,0 +1,114 @@
+"""The articles in every format, as the bytes of a file."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+from typing import Any
+
+from support.articles import ARTICLES, squad_json
+
+
+def flat_rows() -> list[dict[str, Any]]:
+    """`squad_json()` as rows with one answer beside its offset."""
+    return [
+        {
+            "id": f"{n}-{i}",
+            "title": title,
+            "context": context,
+            "question": question,
+            "answer": answer,
+            "answer_start": context.index(answer),
+        }
+        for n, (title, context, pairs) in enumerate(ARTICLES)
+        for i, (question, answer) in enumerate(pairs)
+    ]
+
+
+def csv_bytes(rows: list[dict[str, Any]], delimiter: str = ",", line_end: str = "\r\n") -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator=line_end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
+def zip_bytes(members: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return sink.getvalue()
+
+
+def korquad2(articles: slice = slice(None)) -> bytes:
+    """The articles as KorQuAD 2.x has them: one context an article, one answer a question."""
+    data = []
+    for n, (title, context, pairs) in list(enumerate(ARTICLES))[articles]:
+        qas = [
+            {
+                "id": f"{n}-{i}",
+                "question": question,
+                "answer": {
+                    "text": answer,
+                    "answer_start": context.index(answer),
+                    "html_answer_start": 99,
+                },
+            }
+            for i, (question, answer) in enumerate(pairs)
+        ]
+        data.append({"title": title, "context": context, "raw_html": "<html>", "qas": qas})
+    return json.dumps({"version": "KorQuAD_2.1", "data": data}, ensure_ascii=False).encode()
+
+
+def mrqa() -> bytes:
+    """The articles as MRQA has them; a span names its first and its last character."""
+    lines: list[Any] = [{"header": {"dataset": "강", "split": "train"}}]
+    for n, (_, context, pairs) in enumerate(ARTICLES):
+        qas = []
+        for i, (question, answer) in enumerate(pairs):
+            start = context.index(answer)
+            span = [start, start + len(answer) - 1]
+            found = {"text": answer.upper(), "char_spans": [span], "token_spans": [[0, 0]]}
+            qas.append(
+                {
+                    "qid": f"{n}-{i}",
+                    "question": question,
+                    "answers": [answer],
+                    "detected_answers": [found],
+                }
+            )
+        lines.append({"id": "", "context": context, "context_tokens": [["강", 0]], "qas": qas})
+    return "\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode()
+
+
+def guids() -> bytes:
+    """`squad_json()` with KLUE-MRC's `guid` for ids."""
+    return json.dumps(squad_json()).replace('"id"', '"guid"').encode()
+
+
+ALL_FORMATS: dict[str, bytes] = {
+    "squad.json": json.dumps(squad_json()).encode(),
+    "squad.json.gz": gzip.compress(json.dumps(squad_json()).encode()),
+    "squad.zip": zip_bytes({"a.json": json.dumps(squad_json()).encode()}),
+    "klue.json": guids(),
+    "korquad2.json": korquad2(),
+    "korquad2.zip": zip_bytes({"b.json": korquad2(slice(2, 6)), "a.json": korquad2(slice(0, 2))}),
+    "mrqa.jsonl.gz": gzip.compress(mrqa()),
+    "flat.csv": csv_bytes(flat_rows()),
+    "flat.csv.gz": gzip.compress(csv_bytes(flat_rows())),
+    "flat.parquet": parquet_bytes(flat_rows()),
+}
+"""Every format as a file name and its content."""
