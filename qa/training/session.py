@@ -57,11 +57,10 @@ class Session:
         self.checkpoints = RunCheckpoints(self.job, self.directory, self.tracker)
         opened.callback(self.checkpoints.writer.close)
         resumed = self.checkpoints.load(resume) if resume else None
-        if is_main and not self.run.is_finished:  # else the settings of before made this run
+        if is_main and not self.run.is_finished:  # else it was made with the settings of before
             write_json(self.directory / CONFIG_FILE, settings)
-        step = self.run.global_step
-        is_shown = is_main and not self.run.is_finished
-        self.bar = progress_bar(self.run.total_steps, step, hidden=not is_shown)
+        step, is_hidden = self.run.global_step, not is_main or self.run.is_finished
+        self.bar = progress_bar(self.run.total_steps, step, hidden=is_hidden)
         self.trace = StepTrace(self.directory / TRACE_FILE if output.profile and is_main else None)
         opened.callback(self.trace.close)
         self.tensorboard = TensorBoard(self.directory / TENSORBOARD if is_main else None, step)
@@ -136,8 +135,7 @@ class Session:
     def finish(self) -> None:
         """Write the last files and print the report; raise RunStopped if a signal ended the run."""
         self.checkpoints.writer.wait()
-        # No process may exit before the checkpoint is written: torchrun kills the rest as soon as
-        # one exits.
+        # No process may exit before the checkpoint is written, or torchrun kills the others.
         self.world.from_main(None)
         if self.signals.agreed is not None:
             self.world.leave()
