@@ -15,7 +15,7 @@ import torch
 
 from qa.answering.answerer import Answerer, blocks
 from qa.answering.nbest import Answer, null_odds
-from qa.answering.settings import (
+from qa.answering.reader_settings import (
     SETTINGS_FILE,
     THRESHOLD,
     fitting_settings,
