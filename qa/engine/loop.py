@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
+from qa.engine.data_workers import iterate
 from qa.engine.device import local_device, resolve_device
 from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.errors import require
@@ -112,15 +114,17 @@ class TrainingRun:
             stride = self.micro_batches_per_step
             steps = [remaining[i : i + stride] for i in range(0, len(remaining), stride)]
             shares = [split_step(step, self.world, self.config.sharding) for step in steps]
-            batches = self._batches([indices for share in shares for indices in share.batches])
-            for step, share in zip(steps, shares, strict=True):
-                self.clock.start("data")
-                micro_batches = list(islice(batches, len(share.batches)))
-                out = self._step(micro_batches, share, len(step))
-                self.clock.stop()
-                yield out
-                if self.global_step == self.total_steps:
-                    return
+            indices = [indices for share in shares for indices in share.batches]
+            # Closed even if an exception's traceback goes on holding it, and its workers with it.
+            with closing(self._batches(indices)) as batches:
+                for step, share in zip(steps, shares, strict=True):
+                    self.clock.start("data")
+                    micro_batches = list(islice(batches, len(share.batches)))
+                    out = self._step(micro_batches, share, len(step))
+                    self.clock.stop()
+                    yield out
+                    if self.global_step == self.total_steps:
+                        return
             self.epoch += 1
             self.position = 0
 
@@ -210,7 +214,7 @@ class TrainingRun:
             is_last=self.global_step == self.total_steps,
         )
 
-    def _batches(self, index_batches: list[list[int]]) -> Iterator[Batch]:
+    def _batches(self, index_batches: list[list[int]]) -> Generator[Batch, None, None]:
         """The micro-batches at `index_batches`, on the device."""
         if not index_batches:
             return
@@ -225,7 +229,7 @@ class TrainingRun:
             # dropout uses, and a resumed run, having made one loader more, would differ.
             generator=torch.Generator().manual_seed(self.config.seed + self.epoch),
         )
-        for batch in loader:
+        for batch in iterate(loader):
             yield move_to_device(batch, self.device)
 
 
