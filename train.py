@@ -18,7 +18,8 @@ from qa.recipes import RECIPES, describe_recipe
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    return run_command(lambda: start(sys.argv[1:] if arguments is None else arguments))
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_command(lambda: start(given), needs_output=False)
 
 
 def start(arguments: list[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError, out_of_memory, require
 
 # The names that encoders give their two dropout probabilities.
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
@@ -153,6 +153,8 @@ def user_errors(name: str) -> Iterator[None]:
         raise
     # Any Exception: there is no end to what transformers raises for a malformed directory.
     except Exception as error:
+        if out_of_memory(error) is not None:
+            raise
         reason = " ".join(str(error).split())[:160]
         if os.path.isdir(name):
             raise UserError(f"{name}: cannot be loaded as a model ({reason})") from error
