@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from qa.engine.distributed import World
 
 STOP_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+    if hasattr(signal, name)
 )
-"""Termination, Ctrl-C, and the warning that Slurm sends before a job's time is over."""
+"""Termination, Ctrl-C, the warning that Slurm sends before a job's time is over, a lost terminal.
+"""
 
 
 def ignore_stop_signals(worker: int) -> None:
@@ -25,7 +28,8 @@ class StopSignals:
     """While entered, the first stop signal is only noted in `received`; a second one acts at once.
 
     The loop calls `agree` after a step, saves, and exits with 128 + signal number, as shells expect
-    of a process that a signal ended. To be entered in the main thread.
+    of a process that a signal ended. A signal that is ignored already, as nohup has it for SIGHUP,
+    stays so. To be entered in the main thread.
     """
 
     def __init__(self) -> None:
@@ -35,7 +39,8 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         for number in STOP_SIGNALS:
-            self._previous[number] = signal.signal(number, self._note)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -59,5 +64,5 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        for each in STOP_SIGNALS:
+        for each in self._previous:
             signal.signal(each, signal.SIG_DFL)  # the next one ends the process
