@@ -123,11 +123,33 @@ class RunCheckpoints:
             )
 
 
-def run_failed(error: OSError, directory: Path) -> RunStopped:
+def run_failed(error: BaseException, directory: Path) -> RunStopped:
     """What ends a run whose system refused something: a write, a read, a worker, the network."""
-    place = f": {os.fsdecode(error.filename)}" if error.filename else ""
-    reason = f"{error.strerror or error}{place}"
+    reason = str(error).strip()
+    if isinstance(error, OSError):
+        place = f": {os.fsdecode(error.filename)}" if error.filename else ""
+        reason = f"{error.strerror or error}{place}"
     return RunStopped(f"error: the run failed ({reason}); {where_to_resume(directory)}", 1)
+
+
+def step_out_of_memory(reason: str, step: int, directory: Path) -> RunStopped:
+    """What ends a run whose step did not fit; what mends that makes another run of it."""
+    return RunStopped(
+        f"error: out of memory in step {step} ({reason}); start a new run with a lower"
+        " --per-device-train-batch-size (and a higher --gradient-accumulation-steps, to keep their"
+        " product) or a lower --max-seq-length; on a machine with more memory this run can go on:"
+        f" {where_to_resume(directory)}",
+        1,
+    )
+
+
+def evaluation_out_of_memory(reason: str, step: int, directory: Path) -> RunStopped:
+    """What ends a run whose evaluation did not fit."""
+    return RunStopped(
+        f"error: out of memory in the evaluation after step {step} ({reason}); pass a lower"
+        f" --per-device-eval-batch-size; {where_to_resume(directory)}",
+        1,
+    )
 
 
 def run_stopped(number: signal.Signals, run: TrainingRun, directory: Path) -> RunStopped:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from qa.engine.best_tracker import BestTracker
+from qa.engine.data_workers import is_worker_death
+from qa.engine.errors import out_of_memory
 from qa.engine.json_files import write_json
 from qa.engine.loop import StepOutput
 from qa.engine.progress import progress_bar
@@ -18,7 +20,13 @@ from qa.outputs.directory import CONFIG_FILE, TENSORBOARD, TRACE_FILE, open_outp
 from qa.training.build import Job
 from qa.training.curves import TrainingCurves
 from qa.training.final_report import final_report
-from qa.training.run_checkpoints import RunCheckpoints, run_failed, run_stopped
+from qa.training.run_checkpoints import (
+    RunCheckpoints,
+    evaluation_out_of_memory,
+    run_failed,
+    run_stopped,
+    step_out_of_memory,
+)
 from qa.training.validation import Validation
 
 
@@ -85,8 +93,11 @@ class Session:
         # After a failed write the last ones to TensorBoard may fail too: the first is to be told.
         with suppress(OSError) if isinstance(error, OSError) else nullcontext():
             self._opened.close()
-        if isinstance(error, OSError):
+        if error is not None and (isinstance(error, OSError) or is_worker_death(error)):
             raise run_failed(error, self.directory) from error
+        if reason := out_of_memory(error):
+            step = self.run.global_step + 1
+            raise step_out_of_memory(reason, step, self.directory) from error
 
     @property
     def is_ending(self) -> bool:
@@ -121,9 +132,21 @@ class Session:
 
     def evaluate(self) -> None:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
-        if self.validation.is_wanted:
+        if not self.validation.is_wanted:
+            return
+        try:
             with self.curves.paused():
                 self.validation.evaluate()
+        except (RuntimeError, MemoryError) as error:
+            reason = out_of_memory(error)
+            if reason is None:
+                raise
+            # The model is as it was. Many processes would have to save it together.
+            if self.validation.is_pending and self.world.size == 1:
+                self.save()
+                self.checkpoints.writer.wait()
+            step = self.run.global_step
+            raise evaluation_out_of_memory(reason, step, self.directory) from error
 
     def save(self) -> None:
         """Write a checkpoint from which `--resume` continues exactly."""

@@ -66,6 +66,7 @@ class Validation:
     def evaluate(self) -> None:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
         with PredictionFiles(self.directory if self.job.run.world.is_main else None) as files:
+            self.is_pending = True
             result = self._answer(files)
             self.is_pending = result is None
             if result is None:
