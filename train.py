@@ -20,7 +20,8 @@ from qa.recipes import RECIPES, describe_recipe
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    return run_command(lambda: train_or_list(sys.argv[1:] if arguments is None else arguments))
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_command(lambda: train_or_list(given), needs_output=False)
 
 
 def train_or_list(arguments: list[str]) -> None:

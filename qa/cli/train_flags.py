@@ -11,6 +11,7 @@ from typing import Any
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser
 from qa.config import Config, config_fields, config_from_flat, read_config_file
+from qa.engine.console import told_by_main
 from qa.engine.errors import require
 from qa.outputs.directory import CHECKPOINTS
 from qa.recipes import RECIPES
@@ -25,6 +26,7 @@ class Command:
     overwrite: bool
 
 
+@told_by_main()
 def parse_arguments(arguments: Sequence[str]) -> Command | None:
     """Parse flags into a Command; return None if only the recipes are to be listed.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError, out_of_memory, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -111,6 +111,8 @@ def user_errors(name: str) -> Iterator[None]:
         raise
     # Any Exception: there is no end to what transformers raises for a malformed directory.
     except Exception as error:
+        if out_of_memory(error) is not None:
+            raise
         reason = " ".join(str(error).split())[:160]
         if os.path.isdir(name):
             raise UserError(f"{name}: cannot be loaded as a model ({reason})") from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,14 @@ from qa.engine.atomic_files import remove, restore_directory
 from qa.engine.best_tracker import BestTracker
 from qa.engine.checkpoint import (
     checkpoint_path,
-    list_checkpoints,
     load_checkpoint,
     load_newest_checkpoint,
     restore_checkpoints,
 )
 from qa.engine.checkpoint_writer import CheckpointWriter
 from qa.engine.console import print_main
-from qa.engine.errors import RunStopped, require
+from qa.engine.errors import require
 from qa.engine.json_files import read_json
-from qa.engine.loop import TrainingRun
 from qa.engine.tensorboard import has_point
 from qa.outputs.directory import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
 from qa.outputs.prediction_files import PREDICTIONS_FILE
@@ -163,24 +159,3 @@ class RunCheckpoints:
         path = self.directory / METRICS_FILE
         written = read_json(path, "scores").get("best") if path.exists() else None
         return int(written["step"]) if written else None
-
-
-def run_failed(error: OSError, directory: Path) -> RunStopped:
-    """Return the exception that ends a run after an OSError: of a disk, a worker, the network."""
-    file = f": {os.fsdecode(error.filename)}" if error.filename else ""
-    reason = f"{error.strerror or error}{file}"
-    return RunStopped(f"error: the run failed ({reason}); {where_to_resume(directory)}", 1)
-
-
-def run_stopped(number: signal.Signals, run: TrainingRun, directory: Path) -> RunStopped:
-    """Return the exception that ends a run after a signal; only the main process prints a line."""
-    line = f"stopped by {number.name} after step {run.global_step}; {where_to_resume(directory)}"
-    return RunStopped(line if run.world.is_main else "", 128 + number)
-
-
-def where_to_resume(directory: Path) -> str:
-    """Return how to go on with a run that stopped, for the end of a message."""
-    checkpoints = list_checkpoints(directory / CHECKPOINTS)
-    if not checkpoints:
-        return "there is no checkpoint yet"
-    return f"the last checkpoint is {checkpoints[-1]}; go on with --resume --output-dir {directory}"

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from qa.engine.best_tracker import BestTracker
+from qa.engine.errors import out_of_memory
 from qa.engine.json_files import write_json
 from qa.engine.progress import progress_bar
 from qa.engine.signals import StopSignals
@@ -17,8 +18,9 @@ from qa.engine.tensorboard import TensorBoard
 from qa.outputs.directory import CONFIG_FILE, TENSORBOARD, TRACE_FILE, open_output
 from qa.training.build import Job
 from qa.training.curves import TrainingCurves
+from qa.training.endings import ending_of, run_stopped
 from qa.training.final_report import final_report
-from qa.training.run_checkpoints import RunCheckpoints, run_failed, run_stopped
+from qa.training.run_checkpoints import RunCheckpoints
 from qa.training.validation import Validation
 
 
@@ -69,13 +71,8 @@ class Session:
         should_abort = partial(self.signals.agree, self.world)
         parts = (self.job, self.directory, self.tensorboard, self.tracker)
         self.validation = Validation(*parts, self.print, should_abort, resumed)
-        if resumed is None:
-            self.curves.write_settings(settings)
-        else:
-            self.curves.load_state_dict(resumed.curves)
+        self.curves.begin(settings, None if resumed is None else resumed.curves)
         self.print(f"output: {self.directory}")
-        if not self.validation.is_wanted:
-            self.print("no --eval-data and no --holdout: best/ will be the last model, not scored")
 
     def __enter__(self) -> Session:
         return self
@@ -84,9 +81,11 @@ class Session:
         self.bar.close()
         # After a failed write the last ones to TensorBoard may fail too; the first one is reported.
         with suppress(OSError) if isinstance(error, OSError) else nullcontext():
+            if self.validation.is_pending and out_of_memory(error) and self.world.size == 1:
+                self.save()  # the model is as it was; many processes would have to save it together
             self._opened.close()
-        if isinstance(error, OSError):
-            raise run_failed(error, self.directory) from error
+        if ending := ending_of(error, self.run, self.directory, self.validation.is_pending):
+            raise ending from error
 
     @property
     def is_ending(self) -> bool:
@@ -122,9 +121,8 @@ class Session:
 
     def evaluate(self) -> None:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
-        if self.validation.is_wanted:
-            with self.curves.paused():
-                self.validation.evaluate()
+        with self.curves.paused():
+            self.validation.evaluate()
 
     def save(self) -> None:
         """Write a checkpoint from which `--resume` continues exactly."""

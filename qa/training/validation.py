@@ -60,6 +60,9 @@ class Validation:
         # Whether the points of the next evaluation are in TensorBoard already.
         self.is_drawn = resumed is not None and resumed.evaluation_is_drawn
 
+        if not self.is_wanted:
+            report("no --eval-data and no --holdout: best/ will be the last model, not scored")
+
     @property
     def is_wanted(self) -> bool:
         """Whether there is a held-out part."""
@@ -67,7 +70,10 @@ class Validation:
 
     def evaluate(self) -> None:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
+        if not self.is_wanted:
+            return
         with PredictionFiles(self.directory if self.job.run.world.is_main else None) as files:
+            self.is_pending = True
             result = self._answer(files)
             self.is_pending = result is None
             if result is None:
