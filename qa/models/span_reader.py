@@ -15,10 +15,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from qa.models.boundary_head import BoundaryHead
+from qa.models.head_parts import head_parts, hidden_size
 from qa.models.model_io import SpanScores
 from qa.models.packing.byte_dropout import use_byte_dropout
-from qa.models.packing.probe import exchange_attention, require_standard_forward, span_head
+from qa.models.packing.probe import exchange_attention, require_standard_forward, sees_padding
 from qa.models.packing.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
+from qa.models.packing.trial import has_local_layers
 from qa.models.pretrained import revision_of, saved_file, user_errors
 from qa.models.weights import BOUNDARY_FILE, load_head, load_model, require_weights, save_weights
 
@@ -32,7 +34,8 @@ class SpanReader(nn.Module):
     It holds transformers' own question-answering model and runs its encoder and its head, so the
     weights that it saves load with `AutoModelForQuestionAnswering`, and the other way round. The
     encoder sees the windows packed end to end, without padding, if `is_packed`: if its attention
-    can be exchanged.
+    can be exchanged. If `is_alone` it sees windows of one length at a time, since padding would
+    change their scores; otherwise padded ones.
 
     Args:
         model: transformers' question-answering model.
@@ -46,17 +49,20 @@ class SpanReader(nn.Module):
         self.boundary_head: BoundaryHead | None = None
         # Prefixes of the names of weights that `from_pretrained` drew anew.
         self.new_weights: list[str] = []
+        self.notes: list[str] = []  # lines for people on how the checkpoint was loaded
         self._scratch = Scratch()
-        head = span_head(model)
+        self._head = head_parts(model)
         # Four small forwards: two to see that this model is nothing but an encoder with a head, two
-        # to see whether its windows can be packed.
-        padded, packed = partial(self._logits, False), partial(self._logits, True)
+        # to see whether its windows can be packed. Two more if not: whether it sees padding.
+        padded, packed = partial(self._logits, False, False), partial(self._logits, True, False)
         require_standard_forward(model, padded, self.padding_id)
         self.is_packed = exchange_attention(model, padded, packed)
+        alone = partial(self._logits, False, True)
+        self.is_alone = not self.is_packed and sees_padding(model, padded, alone)
         use_byte_dropout(self.model)
         if boundaries:
             embedding_size = model.get_input_embeddings().weight.shape[1]
-            self.boundary_head = BoundaryHead(head.in_features, embedding_size)
+            self.boundary_head = BoundaryHead(hidden_size(model), embedding_size)
 
     @property
     def padding_id(self) -> int:
@@ -101,7 +107,9 @@ class SpanReader(nn.Module):
         hidden = self.encode(input_ids, segments, token_type_ids)  # (N, F)
         # In fp32 even under autocast: bf16 has 8 bits, so scores near 10 would tie by the dozen.
         with torch.autocast(input_ids.device.type, enabled=False):
-            logits = self.model.qa_outputs(hidden.float())  # (N, 2)
+            logits = hidden.float()
+            for part in self._head:
+                logits = getattr(self.model, part)(logits)  # (N, 2) in the end
         # Copies, since FSDP2 asks that a module return no views.
         start_logits, end_logits = segments.to_rows(logits, float("-inf")).unbind(2)
         trims = None
@@ -119,7 +127,7 @@ class SpanReader(nn.Module):
         encoder = self.model.base_model
         # klue/roberta knows one token type only, but its tokenizer makes two.
         has_types = getattr(self.model.config, "type_vocab_size", 0) > 1
-        inputs = {"input_ids": input_ids}
+        inputs: dict[str, Any] = {"input_ids": input_ids}
         if token_type_ids is not None and has_types:
             inputs["token_type_ids"] = token_type_ids
         if self.is_packed:
@@ -130,16 +138,34 @@ class SpanReader(nn.Module):
             rounded = round_up(total, ROUND_TOTAL) if self.training else round_coarsely(total)
             extra = rounded - total
             inputs = {name: F.pad(x, (0, extra)).unsqueeze(0) for name, x in inputs.items()}
+            if has_local_layers(self.model.config):  # or masks of (N, N) are made for nothing
+                inputs["attention_mask"] = dict.fromkeys(self.model.config.layer_types)
             packed: torch.Tensor = encoder(**inputs, segments=segments)[0]
             return packed[0, :total]
+        if self.is_alone:
+            return self._encode_alone(inputs, segments.lengths)
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
         # The model's own id: some models do more with padding than not attend to it.
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
         return segments.from_rows(encoder(**inputs, attention_mask=segments.mask.long())[0])
 
-    def _logits(self, packs: bool, **batch: Any) -> torch.Tensor:
-        """Return (2, B, T) start and end logits of windows that the encoder sees packed or not."""
-        self.is_packed = packs
+    def _encode_alone(
+        self, inputs: dict[str, torch.Tensor], lengths: Sequence[int]
+    ) -> torch.Tensor:
+        """Return the last hidden states, (N, F), of windows that are never beside padding."""
+        pieces = {name: value.split(list(lengths)) for name, value in inputs.items()}
+        hidden: dict[int, torch.Tensor] = {}  # by window
+        for length in sorted(set(lengths)):
+            rows = [row for row, n in enumerate(lengths) if n == length]
+            batch = {name: torch.stack([p[row] for row in rows]) for name, p in pieces.items()}
+            mask = torch.ones_like(batch["input_ids"])
+            out = self.model.base_model(**batch, attention_mask=mask)[0]
+            hidden.update(zip(rows, out.unbind(), strict=True))
+        return torch.cat([hidden[row] for row in range(len(lengths))])
+
+    def _logits(self, packs: bool, separates: bool, **batch: Any) -> torch.Tensor:
+        """Return (2, B, T) start and end logits of windows that the encoder sees in this way."""
+        self.is_packed, self.is_alone = packs, separates
         return torch.stack(self(**batch)[:2])
 
     def save_pretrained(
