@@ -16,13 +16,16 @@ from torch.nn import functional as F
 
 from qa.models.boundary_head import BoundaryHead
 from qa.models.head_parts import head_parts, hidden_size
+from qa.models.loading import load_fitting
 from qa.models.model_io import SpanScores
+from qa.models.own_head import needs_own_head, own_head_class
+from qa.models.packing.alone import encode_alone
 from qa.models.packing.byte_dropout import use_byte_dropout
 from qa.models.packing.probe import exchange_attention, require_standard_forward, sees_padding
 from qa.models.packing.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
 from qa.models.packing.trial import has_local_layers
-from qa.models.pretrained import revision_of, saved_file, user_errors
-from qa.models.weights import BOUNDARY_FILE, load_head, load_model, require_weights, save_weights
+from qa.models.pretrained import revision_of, saved_file
+from qa.models.weights import BOUNDARY_FILE, load_head, load_model, save_weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -61,8 +64,12 @@ class SpanReader(nn.Module):
         self.is_alone = not self.is_packed and sees_padding(model, padded, alone)
         use_byte_dropout(self.model)
         if boundaries:
-            embedding_size = model.get_input_embeddings().weight.shape[1]
-            self.boundary_head = BoundaryHead(hidden_size(model), embedding_size)
+            self.add_boundary_head()
+
+    def add_boundary_head(self) -> None:
+        """Add a new boundary head, drawn from torch's global generator."""
+        embedding_size = self.model.get_input_embeddings().weight.shape[1]
+        self.boundary_head = BoundaryHead(hidden_size(self.model), int(embedding_size))
 
     @property
     def padding_id(self) -> int:
@@ -143,25 +150,11 @@ class SpanReader(nn.Module):
             packed: torch.Tensor = encoder(**inputs, segments=segments)[0]
             return packed[0, :total]
         if self.is_alone:
-            return self._encode_alone(inputs, segments.lengths)
+            return encode_alone(encoder, inputs, segments.lengths)
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
         # The model's own id: some models do more with padding than not attend to it.
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
         return segments.from_rows(encoder(**inputs, attention_mask=segments.mask.long())[0])
-
-    def _encode_alone(
-        self, inputs: dict[str, torch.Tensor], lengths: Sequence[int]
-    ) -> torch.Tensor:
-        """Return the last hidden states, (N, F), of windows that are never beside padding."""
-        pieces = {name: value.split(list(lengths)) for name, value in inputs.items()}
-        hidden: dict[int, torch.Tensor] = {}  # by window
-        for length in sorted(set(lengths)):
-            rows = [row for row, n in enumerate(lengths) if n == length]
-            batch = {name: torch.stack([p[row] for row in rows]) for name, p in pieces.items()}
-            mask = torch.ones_like(batch["input_ids"])
-            out = self.model.base_model(**batch, attention_mask=mask)[0]
-            hidden.update(zip(rows, out.unbind(), strict=True))
-        return torch.cat([hidden[row] for row in range(len(lengths))])
 
     def _logits(self, packs: bool, separates: bool, **batch: Any) -> torch.Tensor:
         """Return (2, B, T) start and end logits of windows that the encoder sees in this way."""
@@ -182,6 +175,8 @@ class SpanReader(nn.Module):
         """Make a model with new weights, drawn from torch's global generator."""
         from transformers import AutoModelForQuestionAnswering
 
+        if needs_own_head(config, False):
+            return cls(own_head_class(config, "", None, False)(config), boundaries)
         return cls(AutoModelForQuestionAnswering.from_config(config), boundaries)
 
     @classmethod
@@ -193,6 +188,7 @@ class SpanReader(nn.Module):
         require_head: bool = False,
         boundaries: bool | None = None,
         revision: str | None = None,
+        trust_remote_code: bool = False,
     ) -> SpanReader:
         """Load an encoder, or one with a trained head, fp32.
 
@@ -205,19 +201,23 @@ class SpanReader(nn.Module):
             boundaries: True: with a boundary head, the saved one or a new one. False: without.
                 None: with the saved one, if there is one.
             revision: Commit of a hub id, from `revision_of`, which is asked if None.
+            trust_remote_code: Run the code that comes with the model, if there is any.
 
         Raises:
             UserError: The model cannot be loaded, or other weights than a head's are missing.
         """
         revision = revision or revision_of(name)
-        with user_errors(name):
-            hf_model, missing = load_model(name, revision, attention_dropout, hidden_dropout)
-            saved = None if boundaries is False else saved_file(name, BOUNDARY_FILE, revision)
-            model = cls(hf_model, saved is not None if boundaries is None else boundaries)
-            if model.boundary_head is not None and saved is not None:
-                load_head(model.boundary_head, saved)
-        require_weights(name, missing, require_head)
-        model.new_weights = ["model.qa_outputs."] if missing else []
+        load = partial(
+            load_model, name, revision, attention_dropout, hidden_dropout, trust_remote_code
+        )
+        loading, model, notes = load_fitting(name, load, cls, require_head)
+        saved = None if boundaries is False else saved_file(name, BOUNDARY_FILE, revision)
+        if saved is not None if boundaries is None else boundaries:
+            model.add_boundary_head()
+        if model.boundary_head is not None and saved is not None:
+            load_head(model.boundary_head, saved)
+        model.new_weights = [f"model.{part}." for part in loading.new_parts]
         if model.boundary_head is not None and saved is None:
             model.new_weights.append("boundary_head.")
+        model.notes = notes
         return model

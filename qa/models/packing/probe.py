@@ -36,6 +36,7 @@ __all__ = [
     "two_windows",
 ]
 
+
 @torch.no_grad()
 def require_standard_forward(
     model: PreTrainedModel, score: Callable[..., torch.Tensor], padding_id: int
@@ -151,9 +152,7 @@ def sees_padding(
             ) from error
 
 
-def two_windows(
-    model: PreTrainedModel, lengths: tuple[int, int] = SHORT_WINDOWS
-) -> dict[str, Any]:
+def two_windows(model: PreTrainedModel, lengths: tuple[int, int] = SHORT_WINDOWS) -> dict[str, Any]:
     """Return a batch of two windows, the longer one first, on the model's device, to try it on."""
     config, device = model.config, model.device
     # Without the padding token: RoBERTa's own forward gives it no position.
