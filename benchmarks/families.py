@@ -28,7 +28,7 @@ from qa.models.loss import reader_loss
 from qa.models.span_reader import SpanReader
 
 STEPS = 3
-# Share of the largest score: fp32 in another order makes 1e-6 of it, padding in sight 5e-5 and more.
+# Of the largest score: fp32 in another order makes 1e-6 of it, padding in sight 5e-5 and more.
 CLOSE = 2e-5
 Batch = dict[str, Any]
 
@@ -67,9 +67,7 @@ def try_family(family: str, tokenizer: Any, directory: Path) -> Result:
         result.checkpoint = family_models.save(family, tokenizer, directory / "start")
         with contextlib.redirect_stderr(io.StringIO()):
             reader = SpanReader.from_pretrained(str(directory / "start"))
-        result.windows = (
-            "packed" if reader.is_packed else "alone" if reader.is_alone else "padded"
-        )
+        result.windows = "packed" if reader.is_packed else "alone" if reader.is_alone else "padded"
         result.head = type(reader.model).__name__
         is_own = result.head.endswith("WithSpanHead")
         batch = make_batch(tokenizer)

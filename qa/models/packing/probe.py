@@ -85,9 +85,9 @@ def _are_equal(ours: torch.Tensor, theirs: Any, is_token: torch.Tensor) -> bool:
     which qa does not search for answers either.
     """
     is_token = is_token & (theirs.start_logits > RULED_OUT)
-    return bool(is_token.any()) and torch.equal(ours[0][is_token], theirs.start_logits[is_token]) and torch.equal(
-        ours[1][is_token], theirs.end_logits[is_token]
-    )
+    starts, ends = theirs.start_logits[is_token], theirs.end_logits[is_token]
+    is_same = torch.equal(ours[0][is_token], starts) and torch.equal(ours[1][is_token], ends)
+    return bool(is_token.any()) and is_same
 
 
 @torch.no_grad()
