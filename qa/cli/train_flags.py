@@ -38,6 +38,11 @@ def parse_arguments(arguments: Sequence[str]) -> Command | None:
     recipe, config_file = options.pop("recipe"), options.pop("config")
     require(not (resume and overwrite), "pass --resume or --overwrite, not both")
     require(recipe is None or config_file is None, "pass --recipe or --config, not both")
+    if "warmup_ratio" in options:
+        require(
+            options.setdefault("warmup_steps") is None,
+            "pass --warmup-steps or --warmup-ratio, not both",
+        )
     if resume:
         require(options.get("output_dir"), "--resume needs --output-dir: which run to resume")
     base = base_values(options, recipe, config_file, resume)

@@ -28,7 +28,8 @@ SETTINGS = [
     "negative-window-ratio", "max-train-examples", "max-eval-examples",
     "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
     "r-drop",
-    "learning-rate", "weight-decay", "num-train-epochs", "max-steps", "warmup-ratio",
+    "learning-rate", "weight-decay", "adam-beta1", "adam-beta2", "adam-epsilon",
+    "num-train-epochs", "max-steps", "warmup-ratio", "warmup-steps",
     "lr-scheduler", "max-grad-norm",
     "per-device-train-batch-size", "gradient-accumulation-steps", "precision", "device", "seed",
     "num-workers",
@@ -208,6 +209,26 @@ def test_steps_are_a_number_or_the_word_epoch() -> None:
     assert (config.evaluation.eval_steps, config.output.save_steps) == (25, "epoch")
 
 
+def test_epochs_are_whole_or_not(tmp_path: Path) -> None:
+    for text, value in (("3", 3), ("1.5", 1.5), ("0.25", 0.25)):
+        epochs = parse("--num-train-epochs", text).train.num_train_epochs
+        assert (epochs, type(epochs)) == (value, type(value))  # config.json has 3, not 3.0
+        path = config_file(tmp_path / "c.json", {"num_train_epochs": value})
+        assert parse("--config", path, *OWN_DATA).train.num_train_epochs == value
+
+
+def test_warm_up_is_a_number_of_steps_or_a_share_of_them(tmp_path: Path) -> None:
+    """A flag takes the place of the other kind in a recipe or a file."""
+    recipe = ["--recipe", "klue-bert-korquad"]
+    assert parse(*recipe).train.warmup_steps is None
+    steps = parse(*recipe, "--warmup-steps", "50")
+    assert (steps.train.warmup_steps, steps.train.warmup_ratio) == (50, 0.1)
+    path = config_file(tmp_path / "c.json", steps.flat())
+    assert parse("--config", path).train.warmup_steps == 50
+    share = parse("--config", path, "--warmup-ratio", "0.2").train
+    assert (share.warmup_steps, share.warmup_ratio) == (None, 0.2)
+
+
 def test_a_setting_that_is_on_or_off_has_two_flags(tmp_path: Path) -> None:
     assert parse().output.async_save is False
     for flag in ("--async-save", "--async_save"):
@@ -232,6 +253,15 @@ BAD_VALUES = [
     ("max_steps", "0"),
     ("max_steps", "many"),
     ("num_train_epochs", "0"),
+    ("num_train_epochs", "-0.5"),
+    ("num_train_epochs", "nan"),
+    ("num_train_epochs", "inf"),
+    ("warmup_steps", "-1"),
+    ("warmup_steps", "0.5"),
+    ("adam_beta1", "1"),
+    ("adam_beta2", "-0.1"),
+    ("adam_beta2", "nan"),
+    ("adam_epsilon", "-1"),
     ("negative_window_ratio", "2"),
     ("negative_window_ratio", "nan"),
     ("holdout", "0"),
@@ -296,6 +326,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
         (["--resume"], ["--resume", "--output-dir"]),
         (["--resume", "--output-dir", "none"], ["--resume", "--output-dir"]),
         (["--recipe", "quickstart", "--config", "c.json"], ["--recipe", "--config"]),
+        (["--warmup-steps", "9", "--warmup-ratio", "0.2"], ["--warmup-steps", "--warmup-ratio"]),
         (["--model", "m"], ["--train-data"]),
         (["--model", "embedded", "--train-data", "t.json"], ["embedded", "--model"]),
         (["--train-data", "embedded"], ["embedded", "--train-data"]),
@@ -367,7 +398,7 @@ def test_every_setting_has_a_help_text_and_a_flag() -> None:
 
 def test_help_lists_every_flag_without_importing_torch() -> None:
     done = run_train("--help")
-    listed = re.findall(r"^  (?:-h, )?--([a-z-]+)", done.stdout, re.MULTILINE)
+    listed = re.findall(r"^  (?:-h, )?--([a-z0-9-]+)", done.stdout, re.MULTILINE)
     assert sorted(listed) == sorted([*SETTINGS, *COMMANDS, "help"])
     assert "--async-save, --no-async-save" in done.stdout
 
