@@ -14,8 +14,9 @@ from support.runs import ROOT
 
 import qa.cli.evaluate
 import train
+from qa.cli.known_flags import KNOWN_FLAGS, Answer, Choice, Same
 from qa.cli.parser import Parser
-from qa.cli.train_flags import Command, parse_arguments
+from qa.cli.train_flags import Command, make_parser, parse_arguments
 from qa.config import Config, config_fields
 from qa.engine import UserError
 from qa.recipes import RECIPES
@@ -107,6 +108,85 @@ def test_dashes_and_underscores_are_the_same() -> None:
     assert dashes == underscores == mixed
     assert dashes.windows.max_seq_length == 99
     assert dashes.output.output_dir == "my_dir"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("--model_name_or_path m --train_file t.json", "--model m --train-data t.json"),
+        ("--validation_file=e.json --lr 1e-4", "--eval-data e.json --learning-rate 1e-4"),
+        ("--bf16", "--precision bf16"),
+        ("--fp16 True", "--precision fp16"),
+        ("--fp16=false --bf16=1", "--precision bf16"),
+        ("--no_cuda", "--device cpu"),
+        ("--use_cpu", "--device cpu"),
+        ("--lr_scheduler_type linear", "--lr-scheduler linear"),
+        # transformers' "constant" has no warm-up, whatever the ratio.
+        ("--lr_scheduler_type constant", "--lr-scheduler constant --warmup-ratio 0"),
+        ("--lr_scheduler_type constant_with_warmup", "--lr-scheduler constant"),
+        ("--overwrite_output_dir --output_dir x", "--overwrite --output-dir x"),
+        ("--dataloader_num_workers 2", "--num-workers 2"),
+        ("--eval_strategy epoch", "--eval-steps epoch"),
+        ("--evaluation_strategy steps --eval_steps 7", "--eval-steps 7"),
+        ("--save_strategy epoch", "--save-steps epoch"),
+        ("--doc_stride 64 --n_best_size 5", "--window-overlap 64 --n-best-size 5"),
+        ("--max_train_samples 9", "--max-train-examples 9"),
+        ("--max_eval_samples 9", "--max-eval-examples 9"),
+    ],
+)
+def test_flags_of_transformers_are_taken_and_said_in_a_line(
+    theirs: str, ours: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_model = [] if "model" in theirs else OWN_DATA
+    command = parse_command(*theirs.split(), *with_model)
+    lines = capsys.readouterr().out.splitlines()
+    assert command == parse_command(*ours.split(), *with_model)
+    given = [text.partition("=")[0].replace("_", "-") for text in theirs.split()]
+    assert [line.split()[0] for line in lines] == [flag for flag in given if flag in KNOWN_FLAGS]
+    assert all(line.endswith("here") for line in lines)
+
+
+def test_flags_of_transformers_that_have_no_equal_say_what_to_do() -> None:
+    for flag, what in KNOWN_FLAGS.items():
+        if isinstance(what, Answer):
+            assert error_of(*OWN_DATA, flag, "7") == f"{flag}: {what.line}"
+    with pytest.raises(UserError) as error:  # all at once
+        parse_arguments(["--do_train", "--max_steps", "3", "--report_to=none", "--do_train"])
+    lines = str(error.value).splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["--do-train", "--report-to"]
+
+
+def test_what_is_known_leads_to_flags_that_are_there() -> None:
+    ours = make_parser()._option_string_actions.keys()
+    for known, what in KNOWN_FLAGS.items():
+        assert known not in ours
+        texts = [str(part) for part in what] if isinstance(what, Choice) else [str(what[0])]
+        # Those of other programs stand in quotes.
+        named = re.findall(r"--[a-z][a-z0-9-]*", re.sub("`.*?`", "", " ".join(texts)))
+        assert set(named) - {"--data"} <= ours, known
+
+
+def test_a_flag_of_ours_goes_before_a_known_one() -> None:
+    parser = Parser(known={"--seed": Answer("no"), "--old": Same("--seed")})
+    parser.add_argument("--seed", type=int)
+    assert parser.parse_args(["--seed", "3"]).seed == 3
+    assert parser.parse_args(["--old", "-3"]).seed == -3
+
+
+def test_a_known_flag_and_ours_are_not_both_taken() -> None:
+    for flags in (
+        "--bf16 --fp16",
+        "--bf16 --precision bf16",
+        "--eval-steps 3 --eval-strategy epoch",
+    ):
+        first, second = re.findall(r"--[a-z0-9-]+", flags)
+        assert error_of(*flags.split()) == f"pass {first} or {second}, not both"
+    assert parse("--seed", "1", "--seed", "2").train.seed == 2
+
+
+def test_a_switch_takes_true_or_false() -> None:
+    assert error_of("--bf16=maybe") == "--bf16 is true or false, not 'maybe'"
+    assert parse("--bf16", "False") == parse()
 
 
 def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default() -> None:
@@ -318,6 +398,16 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
         (["--lerning-rate", "1"], ["--lerning-rate", "did you mean --learning-rate"]),
         (["--max_step=3"], ["--max-step", "did you mean --max-steps"]),
         (["--xyzzy", "1"], ["--xyzzy", "--help"]),
+        (["--max_length", "1"], ["--max-seq-length or --max-question-length or --max-answer-"]),
+        (["--batch-size", "1"], ["--per-device-train-batch-size or --per-device-eval-batch-size"]),
+        (["--steps", "1"], ["--steps; see --help"]),  # six flags have the word
+        (["--seeed", "1"], ["did you mean --seed?"]),
+        (["--resumes", "1"], ["did you mean --resume?"]),
+        (["--ema", "1"], ["--ema; see --help"]),
+        (["--lr-decay", "1"], ["--lr-decay; see --help"]),
+        (["--eval_strategy", "no"], ["--eval-strategy no", "--eval-steps"]),
+        (["--eval_strategy"], ["--eval-strategy:", "--eval-steps"]),
+        (["--lr_scheduler_type", "polynomial"], ["polynomial", "cosine, linear or constant"]),
         (["stray"], ["stray"]),
         (["--async-save", "yes"], ["yes"]),  # it takes no value
         (["--seed"], ["--seed"]),
