@@ -59,9 +59,13 @@ ADDED_SETTINGS: dict[str, Any] = {
     "adam_beta1": 0.9,
     "adam_beta2": 0.999,
     "adam_epsilon": 1e-8,
+    "gradient_checkpointing": False,
+    "freeze": None,
 }
 # Those of them that a resumed run must share with its checkpoint.
-ADDED_IDENTITY = {name: ADDED_SETTINGS[name] for name in ADDED_SETTINGS}
+ADDED_IDENTITY = {
+    name: value for name, value in ADDED_SETTINGS.items() if name != "gradient_checkpointing"
+}
 
 # The old run's, whose checkpoint lies in the middle of the mean at step 6.
 TRAIN_LOSS = {2: 4.02328, 4: 3.479566, 6: 2.725921, 8: 2.090529, 10: 1.733848, 12: 1.613448}
