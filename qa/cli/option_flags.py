@@ -39,6 +39,8 @@ def metavar(field: Field[Any]) -> str:
     choices = field.metadata["choices"]
     if field.type == "int | str":
         return "N|epoch"
+    if field.type == "int | float":
+        return "FLOAT"
     return "{" + ",".join(choices) + "}" if choices else str(field.type).split(" ")[0].upper()
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
+from qa.cli.known_flags import Known
 from qa.cli.streams import own_streams
+from qa.cli.translate import translate
 from qa.engine.errors import RunStopped, UserError, out_of_memory
+
+MAX_SUGGESTIONS = 3
+CLOSE = 0.8  # share of the letters; below it difflib takes --freeze for --resume
 
 
 def run_command(
@@ -87,15 +92,26 @@ class Parser(argparse.ArgumentParser):
     """Accepts dashes and underscores, no abbreviations, and negative numbers in any notation.
 
     A mistake is a UserError that suggests what was meant.
+
+    Args:
+        known: What each flag of other programs is here.
+        settings: Those of `argparse.ArgumentParser`.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, known: Mapping[str, Known] | None = None, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
+        self.known = known or {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse like argparse, with underscores in flags read as dashes."""
-        given = map(with_dashes, sys.argv[1:] if args is None else args)
-        return super().parse_known_args(with_negative_numbers(given), namespace)
+        return super().parse_known_args(
+            self.in_own_flags(sys.argv[1:] if args is None else args), namespace
+        )
+
+    def in_own_flags(self, arguments: Iterable[str]) -> list[str]:
+        """Return the arguments with dashes in flags, and with other programs' flags as ours."""
+        given = with_negative_numbers(map(with_dashes, arguments))
+        return translate(given, self.known, self._option_string_actions)
 
     def error(self, message: str) -> NoReturn:
         """Raise UserError with argparse's message, or with a suggestion for an unknown flag."""
@@ -106,9 +122,14 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
     def _suggestion(self, unknown: str) -> str:
-        """Suggest the flags that contain `unknown`, or else the most similar one."""
-        letters = unknown.replace("-", "")
-        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
-        close = [flag for flag in flags if letters and letters in flag.replace("-", "")]
-        close = close or difflib.get_close_matches(unknown, flags, n=1)
-        return f"did you mean {' or '.join(close)}?" if close else "see --help"
+        """Suggest the few flags that have all words of `unknown`, or else one spelt like it.
+
+        A wrong guess is worse than none: it is looked up, or even tried.
+        """
+        name = unknown.removeprefix("--")
+        names = [flag[2:] for flag in self._option_string_actions if flag.startswith("--")]
+        close = [each for each in names if set(name.split("-")) <= set(each.split("-"))]
+        if not 1 <= len(close) <= MAX_SUGGESTIONS:
+            close = difflib.get_close_matches(name, names, n=1, cutoff=CLOSE)
+        flags = " or ".join(f"--{each}" for each in close)
+        return f"did you mean {flags}?" if close else "see --help"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qa.cli.known_flags import KNOWN_FLAGS
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser
 from qa.config import Config, config_fields, config_from_flat, read_config_file
@@ -41,6 +42,11 @@ def parse_arguments(arguments: Sequence[str]) -> Command | None:
     recipe, config_file = options.pop("recipe"), options.pop("config")
     require(not (resume and overwrite), "pass --resume or --overwrite, not both")
     require(recipe is None or config_file is None, "pass --recipe or --config, not both")
+    if "warmup_ratio" in options:
+        require(
+            options.setdefault("warmup_steps") is None,
+            "pass --warmup-steps or --warmup-ratio, not both",
+        )
     if resume:
         resume = chosen_checkpoint(resume, options)
         require(options.get("output_dir"), "--resume needs --output-dir: which run to resume")
@@ -101,13 +107,14 @@ def base_values(
     return {"recipe": recipe, **RECIPES[recipe][1]}
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of train.py: one flag per configuration field, and the commands."""
     parser = Parser(
         prog="train.py",
         description="Train an extractive question-answering reader. Without flags: the embedded"
         " quickstart. The defaults below are those for your own data. Flags may be written with"
-        " dashes or underscores.",
+        " dashes or underscores; transformers' names of them are understood.",
+        known=KNOWN_FLAGS,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--recipe", default=None, help="start from a named configuration")

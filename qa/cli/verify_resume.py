@@ -22,7 +22,7 @@ from pathlib import Path
 
 from qa.cli.parser import Parser, run_command
 from qa.cli.run_differences import differences
-from qa.cli.train_flags import parse_arguments
+from qa.cli.train_flags import make_parser, parse_arguments
 from qa.engine.errors import RunStopped, UserError, require
 from qa.outputs.directory import CHECKPOINTS
 
@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 def verify(flags: list[str], kills: int, seed: int) -> None:
     """Make both runs and compare them; RunStopped with code 1 at the first difference."""
     require(kills >= 1, f"--kills must be at least 1, not {kills}")
+    flags = make_parser().in_own_flags(flags)  # flags of ours follow, which may say the same
     command = parse_arguments(flags)
     if command is None or command.resume or command.overwrite:
         raise UserError("--list-recipes, --resume and --overwrite have no meaning here")

@@ -99,7 +99,18 @@ class ModelConfig:
         resume="same",
     )
 
+    # Free, since the gradients are the same: a run that does not fit elsewhere can go on so.
+    gradient_checkpointing: bool = option(
+        False, "compute layers again in the backward pass: less memory, more time", resume="free"
+    )
+    freeze: str | None = option(
+        None,
+        "parts of the encoder that stay as they are, e.g. embeddings,encoder.layer.0",
+        resume="same",
+    )
+
     def __post_init__(self) -> None:
+        require(self.freeze != "", "freeze is empty")
         require(
             0 < self.head_learning_rate < float("inf"),
             f"head_learning_rate must be above 0, not {self.head_learning_rate}",

@@ -57,12 +57,20 @@ class TrainConfig:
     weight_decay: float = option(
         0.01, "AdamW weight decay, applied to matrices only", resume="same"
     )
-    num_train_epochs: int = option(2, "passes over the training data", resume="free")
+    adam_beta1: float = option(0.9, "AdamW's decay of the mean gradient", resume="same")
+    adam_beta2: float = option(0.999, "AdamW's decay of the mean squared gradient", resume="same")
+    adam_epsilon: float = option(1e-8, "AdamW's addition to the denominator", resume="same")
+    num_train_epochs: int | float = option(
+        2, "passes over the training data; 1.5 is one and a half", resume="free"
+    )
     max_steps: int | None = option(
         None, "stop after this many optimizer steps, whatever the epochs", resume="free"
     )
     warmup_ratio: float = option(
         0.1, "share of all steps over which the learning rate rises", resume="same"
+    )
+    warmup_steps: int | None = option(
+        None, "instead of warmup_ratio: steps over which the learning rate rises", resume="same"
     )
     lr_scheduler: str = option(
         "cosine", "shape of the decay after the warm-up", LR_SCHEDULERS, resume="same"
@@ -94,17 +102,20 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("num_train_epochs", "gradient_accumulation_steps"):
-            require_at_least(self, name, 1)
-        for name in ("weight_decay", "max_grad_norm", "num_workers", "seed"):
+        require_at_least(self, "gradient_accumulation_steps", 1)
+        for name in ("weight_decay", "adam_epsilon", "max_grad_norm", "num_workers", "seed"):
             require_at_least(self, name, 0)
         require(self.seed < 2**32, f"seed must be below 2**32, not {self.seed}")
         if self.max_steps is not None:
             require_at_least(self, "max_steps", 1)
-        require(
-            0 < self.learning_rate < float("inf"),
-            f"learning_rate must be above 0, not {self.learning_rate}",
-        )
+        if self.warmup_steps is not None:
+            require_at_least(self, "warmup_steps", 0)
+        for name in ("learning_rate", "num_train_epochs"):
+            value = getattr(self, name)
+            require(0 < value < float("inf"), f"{name} must be above 0, not {value}")
+        for name in ("adam_beta1", "adam_beta2"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name} must be 0 to below 1, not {value}")
         require(
             0 <= self.warmup_ratio <= 1, f"warmup_ratio must be 0 to 1, not {self.warmup_ratio}"
         )

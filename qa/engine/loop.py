@@ -67,7 +67,12 @@ class TrainingRun:
         self.order = order
         self.collate_fn = collate_fn
         self.optimizer = make_optimizer(
-            model, config.learning_rate, config.weight_decay, learning_rates
+            model,
+            config.learning_rate,
+            config.weight_decay,
+            learning_rates,
+            (config.adam_beta1, config.adam_beta2),
+            config.adam_epsilon,
         )
         self.micro_batches_per_epoch = len(order(0))
         require(
@@ -75,8 +80,11 @@ class TrainingRun:
         )
         self.micro_batches_per_step = config.gradient_accumulation_steps * world.size
         self.steps_per_epoch = math.ceil(self.micro_batches_per_epoch / self.micro_batches_per_step)
-        self.total_steps = config.max_steps or self.steps_per_epoch * config.num_train_epochs
-        self.warmup_steps = warmup_steps(self.total_steps, config.warmup_ratio)
+        # Rounded up, as transformers does.
+        steps_of_epochs = math.ceil(self.steps_per_epoch * config.num_train_epochs)
+        self.total_steps = config.max_steps or steps_of_epochs
+        by_ratio = warmup_steps(self.total_steps, config.warmup_ratio)
+        self.warmup_steps = by_ratio if config.warmup_steps is None else config.warmup_steps
         self.global_step = 0  # optimizer steps made so far
         self.epoch = 0  # the epoch in progress
         self.position = 0  # micro-batches of that epoch consumed so far

@@ -15,6 +15,8 @@ def make_optimizer(
     learning_rate: float,
     weight_decay: float,
     own_rates: Mapping[str, float] | None = None,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
 ) -> torch.optim.Optimizer:
     """Return an AdamW optimizer of the trainable parameters.
 
@@ -30,6 +32,8 @@ def make_optimizer(
         weight_decay: AdamW's decay of the matrices.
         own_rates: Peak learning rates by prefix of a parameter's name, used instead of
             `learning_rate`; of several prefixes that fit, the first one counts.
+        betas: AdamW's decay of the mean gradient and of the mean squared gradient.
+        epsilon: AdamW's addition to the denominator.
 
     Raises:
         UserError: No parameter's name begins with one of the prefixes.
@@ -53,4 +57,6 @@ def make_optimizer(
         for (scale, decay), parameters in by_kind.items()
     ]
     fused = all(p.device.type in ("cpu", "cuda") for group in by_kind.values() for p in group)
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=fused or None)
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, betas=betas, eps=epsilon, fused=fused or None
+    )

@@ -25,6 +25,7 @@ from qa.models.packing.probe import exchange_attention, require_standard_forward
 from qa.models.packing.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
 from qa.models.packing.trial import has_local_layers
 from qa.models.pretrained import revision_of, saved_file
+from qa.models.trained_part import checkpoint_layers
 from qa.models.weights import BOUNDARY_FILE, load_head, load_model, save_weights
 
 if TYPE_CHECKING:
@@ -155,6 +156,11 @@ class SpanReader(nn.Module):
         # The model's own id: some models do more with padding than not attend to it.
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
         return segments.from_rows(encoder(**inputs, attention_mask=segments.mask.long())[0])
+
+    def checkpoint_layers(self) -> None:
+        """Trade time for memory in training; see `trained_part.checkpoint_layers`."""
+        checkpoint_layers(self.model)
+        self._scratch.is_checkpointed = True
 
     def _logits(self, packs: bool, separates: bool, **batch: Any) -> torch.Tensor:
         """Return (2, B, T) start and end logits of windows that the encoder sees in this way."""

@@ -24,7 +24,8 @@ from qa.engine.rng import seed_everything
 from qa.models.flops import ModelFlops, count_flops
 from qa.models.loss import reader_loss
 from qa.models.span_reader import SpanReader
-from qa.training.load import count_parameters, describe_data, load_model, read_data
+from qa.models.trained_part import freeze
+from qa.training.load import describe_data, describe_parameters, load_model, read_data
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -56,6 +57,10 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     world = join_world(resolve_device(local_device(config.train.device)))
     seed_everything(config.train.seed)
     tokenizer, model = load_model(config, train_examples)
+    if config.model.freeze is not None:
+        freeze(model.model, config.model.freeze.split(","))
+    if config.model.gradient_checkpointing:
+        model.checkpoint_layers()
     require_fits(tokenizer, model.max_length, config.windows)
     data = {TRAINING: train_examples, HELD_OUT: eval_examples}
     fingerprints = {
@@ -73,12 +78,11 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         report(describe_data("held out", eval_examples, windows[HELD_OUT], 1.0))
     collator = Collator(config.windows.max_seq_length, pads=not model.is_packed)
     flops = count_flops(model, passes=2 if config.model.r_drop else 1)  # while it is on the CPU
+    described = describe_parameters(model)  # before it is sharded
     run = make_run(config, model, windows[TRAINING], collator, world)
     if world.rank > 0:  # all processes start with the same weights, but draw their own dropout
         seed_everything(config.train.seed + 1000 * world.rank)
-    report(
-        f"model: {count_parameters(model):,} parameters, {run.precision.name} on {run.device.type}"
-    )
+    report(f"model: {described}, {run.precision.name} on {run.device.type}")
     batch_size = config.evaluation.per_device_eval_batch_size
     answerer = Answerer(model, collator, config.decoding, run.precision, batch_size)
     return Job(

@@ -108,6 +108,8 @@ def describe_data(
     return line
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Return the number of weights."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def describe_parameters(model: nn.Module) -> str:
+    """Return the number of weights, and how many of them are frozen if any are."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    return f"{total:,} parameters" + (f" ({frozen:,} of them frozen)" if frozen else "")

@@ -11,6 +11,9 @@ from qa.engine.errors import UserError, require
 from qa.engine.loop import TrainingRun
 from qa.training.build import Job
 
+# What older checkpoints do not name: they were trained as the defaults of these settings say.
+ADDED_SETTINGS = ("warmup_steps", "adam_beta1", "adam_beta2", "adam_epsilon", "freeze")
+
 
 def run_identity(job: Job) -> dict[str, Any]:
     """Return the values that a resumed run must share with its checkpoint, by name."""
@@ -35,6 +38,8 @@ def run_identity(job: Job) -> dict[str, Any]:
 
 def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:
     """Raise UserError, with a table of the differences, unless both identities are the same."""
+    fields = config_fields()
+    saved = {**{name: fields[name].default for name in ADDED_SETTINGS}, **saved}
     require(
         current.keys() <= saved.keys(),
         "the checkpoint was made by an older qa, whose runs this one does not continue exactly:"

@@ -14,8 +14,9 @@ from support.runs import ROOT
 
 import qa.cli.evaluate
 import train
+from qa.cli.known_flags import KNOWN_FLAGS, Answer, Choice, Same
 from qa.cli.parser import Parser
-from qa.cli.train_flags import Command, parse_arguments
+from qa.cli.train_flags import Command, make_parser, parse_arguments
 from qa.config import Config, config_fields
 from qa.engine import UserError
 from qa.recipes import RECIPES
@@ -27,8 +28,9 @@ SETTINGS = [
     "max-question-length",
     "negative-window-ratio", "max-train-examples", "max-eval-examples",
     "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
-    "r-drop",
-    "learning-rate", "weight-decay", "num-train-epochs", "max-steps", "warmup-ratio",
+    "r-drop", "gradient-checkpointing", "freeze",
+    "learning-rate", "weight-decay", "adam-beta1", "adam-beta2", "adam-epsilon",
+    "num-train-epochs", "max-steps", "warmup-ratio", "warmup-steps",
     "lr-scheduler", "max-grad-norm",
     "per-device-train-batch-size", "gradient-accumulation-steps", "precision", "device", "seed",
     "num-workers",
@@ -106,6 +108,85 @@ def test_dashes_and_underscores_are_the_same() -> None:
     assert dashes == underscores == mixed
     assert dashes.windows.max_seq_length == 99
     assert dashes.output.output_dir == "my_dir"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("--model_name_or_path m --train_file t.json", "--model m --train-data t.json"),
+        ("--validation_file=e.json --lr 1e-4", "--eval-data e.json --learning-rate 1e-4"),
+        ("--bf16", "--precision bf16"),
+        ("--fp16 True", "--precision fp16"),
+        ("--fp16=false --bf16=1", "--precision bf16"),
+        ("--no_cuda", "--device cpu"),
+        ("--use_cpu", "--device cpu"),
+        ("--lr_scheduler_type linear", "--lr-scheduler linear"),
+        # transformers' "constant" has no warm-up, whatever the ratio.
+        ("--lr_scheduler_type constant", "--lr-scheduler constant --warmup-ratio 0"),
+        ("--lr_scheduler_type constant_with_warmup", "--lr-scheduler constant"),
+        ("--overwrite_output_dir --output_dir x", "--overwrite --output-dir x"),
+        ("--dataloader_num_workers 2", "--num-workers 2"),
+        ("--eval_strategy epoch", "--eval-steps epoch"),
+        ("--evaluation_strategy steps --eval_steps 7", "--eval-steps 7"),
+        ("--save_strategy epoch", "--save-steps epoch"),
+        ("--doc_stride 64 --n_best_size 5", "--window-overlap 64 --n-best-size 5"),
+        ("--max_train_samples 9", "--max-train-examples 9"),
+        ("--max_eval_samples 9", "--max-eval-examples 9"),
+    ],
+)
+def test_flags_of_transformers_are_taken_and_said_in_a_line(
+    theirs: str, ours: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_model = [] if "model" in theirs else OWN_DATA
+    command = parse_command(*theirs.split(), *with_model)
+    lines = capsys.readouterr().out.splitlines()
+    assert command == parse_command(*ours.split(), *with_model)
+    given = [text.partition("=")[0].replace("_", "-") for text in theirs.split()]
+    assert [line.split()[0] for line in lines] == [flag for flag in given if flag in KNOWN_FLAGS]
+    assert all(line.endswith("here") for line in lines)
+
+
+def test_flags_of_transformers_that_have_no_equal_say_what_to_do() -> None:
+    for flag, what in KNOWN_FLAGS.items():
+        if isinstance(what, Answer):
+            assert error_of(*OWN_DATA, flag, "7") == f"{flag}: {what.line}"
+    with pytest.raises(UserError) as error:  # all at once
+        parse_arguments(["--do_train", "--max_steps", "3", "--report_to=none", "--do_train"])
+    lines = str(error.value).splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["--do-train", "--report-to"]
+
+
+def test_what_is_known_leads_to_flags_that_are_there() -> None:
+    ours = make_parser()._option_string_actions.keys()
+    for known, what in KNOWN_FLAGS.items():
+        assert known not in ours
+        texts = [str(part) for part in what] if isinstance(what, Choice) else [str(what[0])]
+        # Those of other programs stand in quotes.
+        named = re.findall(r"--[a-z][a-z0-9-]*", re.sub("`.*?`", "", " ".join(texts)))
+        assert set(named) - {"--data"} <= ours, known
+
+
+def test_a_flag_of_ours_goes_before_a_known_one() -> None:
+    parser = Parser(known={"--seed": Answer("no"), "--old": Same("--seed")})
+    parser.add_argument("--seed", type=int)
+    assert parser.parse_args(["--seed", "3"]).seed == 3
+    assert parser.parse_args(["--old", "-3"]).seed == -3
+
+
+def test_a_known_flag_and_ours_are_not_both_taken() -> None:
+    for flags in (
+        "--bf16 --fp16",
+        "--bf16 --precision bf16",
+        "--eval-steps 3 --eval-strategy epoch",
+    ):
+        first, second = re.findall(r"--[a-z0-9-]+", flags)
+        assert error_of(*flags.split()) == f"pass {first} or {second}, not both"
+    assert parse("--seed", "1", "--seed", "2").train.seed == 2
+
+
+def test_a_switch_takes_true_or_false() -> None:
+    assert error_of("--bf16=maybe") == "--bf16 is true or false, not 'maybe'"
+    assert parse("--bf16", "False") == parse()
 
 
 def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_default() -> None:
@@ -208,6 +289,26 @@ def test_steps_are_a_number_or_the_word_epoch() -> None:
     assert (config.evaluation.eval_steps, config.output.save_steps) == (25, "epoch")
 
 
+def test_epochs_are_whole_or_not(tmp_path: Path) -> None:
+    for text, value in (("3", 3), ("1.5", 1.5), ("0.25", 0.25)):
+        epochs = parse("--num-train-epochs", text).train.num_train_epochs
+        assert (epochs, type(epochs)) == (value, type(value))  # config.json has 3, not 3.0
+        path = config_file(tmp_path / "c.json", {"num_train_epochs": value})
+        assert parse("--config", path, *OWN_DATA).train.num_train_epochs == value
+
+
+def test_warm_up_is_a_number_of_steps_or_a_share_of_them(tmp_path: Path) -> None:
+    """A flag takes the place of the other kind in a recipe or a file."""
+    recipe = ["--recipe", "klue-bert-korquad"]
+    assert parse(*recipe).train.warmup_steps is None
+    steps = parse(*recipe, "--warmup-steps", "50")
+    assert (steps.train.warmup_steps, steps.train.warmup_ratio) == (50, 0.1)
+    path = config_file(tmp_path / "c.json", steps.flat())
+    assert parse("--config", path).train.warmup_steps == 50
+    share = parse("--config", path, "--warmup-ratio", "0.2").train
+    assert (share.warmup_steps, share.warmup_ratio) == (None, 0.2)
+
+
 def test_a_setting_that_is_on_or_off_has_two_flags(tmp_path: Path) -> None:
     assert parse().output.async_save is False
     for flag in ("--async-save", "--async_save"):
@@ -232,6 +333,16 @@ BAD_VALUES = [
     ("max_steps", "0"),
     ("max_steps", "many"),
     ("num_train_epochs", "0"),
+    ("num_train_epochs", "-0.5"),
+    ("num_train_epochs", "nan"),
+    ("freeze", ""),
+    ("num_train_epochs", "inf"),
+    ("warmup_steps", "-1"),
+    ("warmup_steps", "0.5"),
+    ("adam_beta1", "1"),
+    ("adam_beta2", "-0.1"),
+    ("adam_beta2", "nan"),
+    ("adam_epsilon", "-1"),
     ("negative_window_ratio", "2"),
     ("negative_window_ratio", "nan"),
     ("holdout", "0"),
@@ -288,6 +399,17 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
         (["--lerning-rate", "1"], ["--lerning-rate", "did you mean --learning-rate"]),
         (["--max_step=3"], ["--max-step", "did you mean --max-steps"]),
         (["--xyzzy", "1"], ["--xyzzy", "--help"]),
+        (["--max_length", "1"], ["--max-seq-length or --max-question-length or --max-answer-"]),
+        (["--batch-size", "1"], ["--per-device-train-batch-size or --per-device-eval-batch-size"]),
+        (["--steps", "1"], ["--steps; see --help"]),  # six flags have the word
+        (["--seeed", "1"], ["did you mean --seed?"]),
+        (["--resumes", "1"], ["did you mean --resume?"]),
+        (["--freezer", "1"], ["did you mean --freeze?"]),
+        (["--ema", "1"], ["--ema; see --help"]),
+        (["--lr-decay", "1"], ["--lr-decay; see --help"]),
+        (["--eval_strategy", "no"], ["--eval-strategy no", "--eval-steps"]),
+        (["--eval_strategy"], ["--eval-strategy:", "--eval-steps"]),
+        (["--lr_scheduler_type", "polynomial"], ["polynomial", "cosine, linear or constant"]),
         (["stray"], ["stray"]),
         (["--async-save", "yes"], ["yes"]),  # it takes no value
         (["--seed"], ["--seed"]),
@@ -296,6 +418,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
         (["--resume"], ["--resume", "--output-dir"]),
         (["--resume", "--output-dir", "none"], ["--resume", "--output-dir"]),
         (["--recipe", "quickstart", "--config", "c.json"], ["--recipe", "--config"]),
+        (["--warmup-steps", "9", "--warmup-ratio", "0.2"], ["--warmup-steps", "--warmup-ratio"]),
         (["--model", "m"], ["--train-data"]),
         (["--model", "embedded", "--train-data", "t.json"], ["embedded", "--model"]),
         (["--train-data", "embedded"], ["embedded", "--train-data"]),
@@ -367,7 +490,7 @@ def test_every_setting_has_a_help_text_and_a_flag() -> None:
 
 def test_help_lists_every_flag_without_importing_torch() -> None:
     done = run_train("--help")
-    listed = re.findall(r"^  (?:-h, )?--([a-z-]+)", done.stdout, re.MULTILINE)
+    listed = re.findall(r"^  (?:-h, )?--([a-z0-9-]+)", done.stdout, re.MULTILINE)
     assert sorted(listed) == sorted([*SETTINGS, *COMMANDS, "help"])
     assert "--async-save, --no-async-save" in done.stdout
 

@@ -98,6 +98,19 @@ def test_number_of_steps(
     assert list(run.steps()) == []  # it is over
 
 
+@pytest.mark.parametrize(
+    ("accumulation", "epochs", "expected"),
+    [(1, 0.5, 4), (1, 1.5, 11), (3, 1.5, 5), (3, 0.01, 1), (1, 2.0, 14)],
+)
+def test_parts_of_epochs_round_up_as_transformers_does(
+    accumulation: int, epochs: float, expected: int
+) -> None:
+    run = make_run(gradient_accumulation_steps=accumulation, num_train_epochs=epochs)
+    steps = list(figures(run))
+    assert run.total_steps == len(steps) == expected
+    assert steps[-1].is_last
+
+
 def test_epoch_and_end_of_epoch_with_a_shorter_tail() -> None:
     steps = list(figures(make_run(gradient_accumulation_steps=3)))
     expected = [3 / 7, 6 / 7, 1, 1 + 3 / 7, 1 + 6 / 7, 2]
@@ -152,6 +165,27 @@ def test_a_run_of_one_step_trains() -> None:
     (out,) = run.steps()
     assert out.learning_rate == 0.05
     assert all(not torch.equal(value, before[name]) for name, value in weights(run).items())
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 20])
+def test_warm_up_of_a_number_of_steps(steps: int) -> None:
+    """Whatever the ratio; more steps than the run has are cut off."""
+    settings: dict[str, Any] = {"learning_rate": 0.1, "lr_scheduler": "constant"}
+    run = make_run(**settings, warmup_steps=steps, warmup_ratio=0.5)
+    assert run.warmup_steps == steps
+    rates = [run.learning_rate(step) for step in range(run.total_steps)]
+    assert [rate == 0.1 for rate in rates] == [step >= steps for step in range(14)]
+
+
+def test_settings_of_adam_are_torchs() -> None:
+    defaults = torch.optim.AdamW([torch.zeros(1)]).defaults
+    cases: tuple[tuple[dict[str, Any], tuple[float, float], float], ...] = (
+        ({}, defaults["betas"], defaults["eps"]),
+        ({"adam_beta1": 0.8, "adam_beta2": 0.98, "adam_epsilon": 1e-6}, (0.8, 0.98), 1e-6),
+    )
+    for settings, betas, epsilon in cases:
+        groups = make_run(**settings).optimizer.param_groups
+        assert [(group["betas"], group["eps"]) for group in groups] == [(betas, epsilon)] * 2
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 import torch
 
+from qa.cli.run_differences import state_differences
 from qa.config import config_from_flat
 from qa.training.build import Job, build_job
+from qa.training.resume import run_identity
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+# A constant on all scores of a softmax: its gradient is rounding, or 0.
+IDLE = ("key.bias", "qa_outputs.bias")
 
 
 def make_job(encoder: Path, squad_file: Path, **values: Any) -> Job:
@@ -58,6 +63,30 @@ def test_loaded_heads_learn_at_the_rate_of_all(
     job = make_job(tmp_path, squad_file, head_learning_rate=1e-2, weight_decay=0.0)
     for part, moved in moved_by(job).items():
         assert moved == pytest.approx(1e-4, rel=0.01), part
+
+
+def test_frozen_parts_stay_and_the_rest_learns(encoder_dir: Path, squad_file: Path) -> None:
+    job = make_job(encoder_dir, squad_file, freeze="embeddings,encoder.layer.0")
+    groups = job.run.optimizer.param_groups
+    optimized = {id(p) for group in groups for p in group["params"]}
+    before = {name: value.detach().clone() for name, value in job.run.model.named_parameters()}
+    next(iter(job.run.steps()))
+    for name, value in job.run.model.named_parameters():
+        stays = name.startswith(("model.bert.embeddings.", "model.bert.encoder.layer.0."))
+        assert (id(value) in optimized) == value.requires_grad == (not stays), name
+        assert torch.equal(value, before[name]) == stays or name.endswith(IDLE), name
+
+
+def test_checkpointed_layers_train_the_same_model(encoder_dir: Path, squad_file: Path) -> None:
+    """Bit for bit, with dropout, R-Drop and frozen embeddings."""
+    states = []
+    for checkpoints in (False, True):
+        values = {"gradient_checkpointing": checkpoints, "freeze": "embeddings", "r_drop": 1.0}
+        job = make_job(encoder_dir, squad_file, **values, max_steps=3, learning_rate=1e-2)
+        assert len(list(job.run.steps())) == 3
+        states.append(job.run.state_dict())
+        states[-1]["identity"] = run_identity(job)  # so that one goes on where the other stopped
+    assert list(state_differences(states[0], states[1], "state")) == []
 
 
 @pytest.mark.parametrize("weight", [0.0, 4.0])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from qa.engine.errors import UserError
-from qa.training.resume import require_same_run
+from qa.training.resume import ADDED_SETTINGS, require_same_run
 
 IDENTITY = {"model": "a1", "learning_rate": 1e-3, "character_boundaries": True}
+DEFAULTS = {"warmup_steps": None, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8}
+DEFAULTS["freeze"] = None
 
 
 def test_the_same_run_goes_on() -> None:
@@ -17,6 +19,13 @@ def test_the_same_run_goes_on() -> None:
 def test_a_difference_is_named_with_both_values() -> None:
     with pytest.raises(UserError, match=r"learning_rate +0\.002 +0\.001"):
         require_same_run({**IDENTITY, "learning_rate": 2e-3}, IDENTITY)
+
+
+def test_a_checkpoint_without_a_newer_setting_has_its_default() -> None:
+    for name in ADDED_SETTINGS:
+        require_same_run(IDENTITY, {**IDENTITY, name: DEFAULTS[name]})
+        with pytest.raises(UserError, match=rf"{name} +{DEFAULTS[name]} +7"):
+            require_same_run(IDENTITY, {**IDENTITY, name: 7})
 
 
 def test_a_checkpoint_of_an_older_qa_is_refused_in_one_line() -> None:

@@ -51,13 +51,15 @@ class _Drop(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, p: float) -> torch.Tensor:
         signs = draw_signs(x.numel(), p, x.dtype)
         last_bit = 8 * x.dtype.itemsize - 1
-        ctx.keep = signs.bitwise_right_shift_(last_bit).bitwise_not_().view(x.shape)  # 0 or all 1
+        keep = signs.bitwise_right_shift_(last_bit).bitwise_not_().view(x.shape)  # 0 or all 1
+        ctx.save_for_backward(keep)  # not an attribute: gradient checkpointing can drop it
         ctx.scale = keep_scale(p)
-        return _keep(x, ctx.keep).mul_(ctx.scale)
+        return _keep(x, keep).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return _keep(gradients[0], ctx.keep).mul_(ctx.scale), None
+        (keep,) = ctx.saved_tensors
+        return _keep(gradients[0], keep).mul_(ctx.scale), None
 
 
 def _keep(x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:

@@ -78,7 +78,11 @@ class _CpuAttention(torch.autograd.Function):
         is_kept = any(ctx.needs_input_grad)
         windows = _locate_windows(lengths)
         sizes = [num_heads * window.width**2 for window in windows]
-        kept = scratch.take(sum(sizes) if is_kept else max(sizes), query.dtype)
+        is_lent = is_kept and not scratch.is_checkpointed
+        if is_kept and not is_lent:
+            kept = query.new_empty(sum(sizes))
+        else:
+            kept = scratch.take(sum(sizes) if is_kept else max(sizes), query.dtype)
         # Without a backward pass all windows use the same memory, one after the other.
         matrices = torch.split(kept, sizes) if is_kept else [kept[:size] for size in sizes]
         for matrix, window in zip(matrices, windows, strict=True):
@@ -92,7 +96,8 @@ class _CpuAttention(torch.autograd.Function):
             out *= keep_scale(dropout)
         if is_kept:
             ctx.save_for_backward(query, key, value, out, kept)
-            ctx.lease = Lease(scratch, kept)  # until the graph is gone, not only this backward
+            if is_lent:
+                ctx.lease = Lease(scratch, kept)  # until the graph is gone, not only this backward
         else:
             scratch.give(kept)
         ctx.windows, ctx.sizes, ctx.dropout, ctx.scratch = windows, sizes, dropout, scratch

@@ -37,6 +37,9 @@ class Scratch:
     """
 
     def __init__(self) -> None:
+        # Whether layers run again in the backward pass. What that saves is still used when the
+        # second pass's graph is gone, and only torch knows for how long.
+        self.is_checkpointed = False
         self._free: list[torch.Tensor] = []
         self._lock = threading.Lock()
 
