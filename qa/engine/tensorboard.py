@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
+from qa.engine.curve_lines import CurveLines
+
 SECONDS_TO_DIE = 1.0  # a thread that has failed only reports that and ends, so this is plenty
 
 
@@ -67,9 +69,17 @@ class TensorBoard:
 
     A resumed run passes as `resumed_at` the step from which it starts. TensorBoard then drops later
     points, which the interrupted run had already written, so that no curve has points twice.
+
+    Args:
+        directory: The folder.
+        resumed_at: The step from which the run is resumed; 0: it starts from the beginning.
+        lines: A file that gets the points of the curves too, as JSON lines.
     """
 
-    def __init__(self, directory: Path | None, resumed_at: int = 0) -> None:
+    def __init__(
+        self, directory: Path | None, resumed_at: int = 0, lines: Path | None = None
+    ) -> None:
+        self._lines: CurveLines | None = None
         self._writer: SummaryWriter | None = None
         self._opened = ExitStack()
         if directory is None:
@@ -77,6 +87,9 @@ class TensorBoard:
         purge_step = resumed_at + 1 if resumed_at else None
         others = writing_threads()
         with ExitStack() as opened:
+            if lines is not None:
+                self._lines = CurveLines(lines, resumed_at)
+                opened.callback(self._lines.close)
             opened.callback(ThreadHook().remove)  # set before the thread starts, and may fail
             self._writer = SummaryWriter(str(directory), purge_step=purge_step)
             for thread in writing_threads() - others:
@@ -87,6 +100,8 @@ class TensorBoard:
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Write one point of each named curve."""
+        if self._lines:  # first and at once: what TensorBoard has after a kill is here too
+            self._lines.write(values, step)
         if self._writer:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
@@ -112,6 +127,8 @@ class TensorBoard:
 
     def flush(self) -> None:
         """Write everything so far to disk, e.g. before a checkpoint that relies on it."""
+        if self._lines:
+            self._lines.flush()
         if self._writer:
             self._writer.flush()
 
