@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 from support.articles import squad_json
-from support.files import as_flags, read_curves, read_json, write_squad
+from support.files import as_flags, read_curve_lines, read_curves, read_json, write_squad
 from support.runs import ROOT
 
 import qa
@@ -169,6 +169,7 @@ def test_run_leaves_all_outputs(trained: Path) -> None:
         "best",
         "checkpoints",
         "config.json",
+        "curves.jsonl",
         "metrics.json",
         "nbest_predictions.json",
         "null_odds.json",
@@ -260,6 +261,7 @@ def test_curves(trained: Path) -> None:
 
 
 def test_loss_falls(trained: Path) -> None:
+    assert read_curve_lines(trained) == read_curves(trained)
     losses = [value for _, value in read_curves(trained)["train/loss"]]
     assert losses[-1] < losses[0]
 

@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from qa.engine.atomic_files import naming
+from qa.engine.curve_lines import CurveLines
 
 SECONDS_TO_DIE = 1.0  # a thread that has failed only reports that and ends, so this is plenty
 
@@ -69,9 +70,17 @@ class TensorBoard:
 
     A resumed run passes as `resumed_at` the step from which it starts. TensorBoard then drops later
     points, which the interrupted run had already written, so that no curve has points twice.
+
+    Args:
+        directory: The folder.
+        resumed_at: The step from which the run is resumed; 0: it starts from the beginning.
+        lines: A file that gets the points of the curves too, as JSON lines.
     """
 
-    def __init__(self, directory: Path | None, resumed_at: int = 0) -> None:
+    def __init__(
+        self, directory: Path | None, resumed_at: int = 0, lines: Path | None = None
+    ) -> None:
+        self._lines: CurveLines | None = None
         self._writer: SummaryWriter | None = None
         self._directory = Path() if directory is None else directory
         self._opened = ExitStack()
@@ -80,6 +89,9 @@ class TensorBoard:
         purge_step = resumed_at + 1 if resumed_at else None
         others = writing_threads()
         with ExitStack() as opened:
+            if lines is not None:
+                self._lines = CurveLines(lines, resumed_at)
+                opened.callback(self._lines.close)
             opened.callback(ThreadHook().remove)  # set before the thread starts, and may fail
             self._writer = SummaryWriter(str(directory), purge_step=purge_step)
             for thread in writing_threads() - others:
@@ -90,6 +102,8 @@ class TensorBoard:
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Write one point of each named curve."""
+        if self._lines:  # first and at once: what TensorBoard has after a kill is here too
+            self._lines.write(values, step)
         if self._writer:
             with naming(self._directory):  # here and below: the thread's failure, if it had one
                 for name, value in values.items():
@@ -118,6 +132,8 @@ class TensorBoard:
 
     def flush(self) -> None:
         """Write everything so far to disk, e.g. before a checkpoint that relies on it."""
+        if self._lines:
+            self._lines.flush()
         if self._writer:
             with naming(self._directory):
                 self._writer.flush()

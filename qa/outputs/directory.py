@@ -19,6 +19,7 @@ METRICS_FILE = "metrics.json"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 TENSORBOARD = "tensorboard"
+CURVES_FILE = "curves.jsonl"
 TRACE_FILE = "trace.json"
 OUTPUTS = (
     CONFIG_FILE,
@@ -29,6 +30,7 @@ OUTPUTS = (
     CHECKPOINTS,
     BEST,
     TENSORBOARD,
+    CURVES_FILE,
     TRACE_FILE,
 )
 RUNS = Path("runs")

@@ -15,7 +15,7 @@ from qa.engine.signals import StopSignals
 from qa.engine.step_output import StepOutput
 from qa.engine.step_trace import StepTrace
 from qa.engine.tensorboard import TensorBoard
-from qa.outputs.directory import CONFIG_FILE, TENSORBOARD, TRACE_FILE, open_output
+from qa.outputs.directory import CONFIG_FILE, CURVES_FILE, TENSORBOARD, TRACE_FILE, open_output
 from qa.training.build import Job
 from qa.training.curves import TrainingCurves
 from qa.training.endings import ending_of, run_stopped
@@ -65,7 +65,8 @@ class Session:
         self.bar = progress_bar(self.run.total_steps, step, hidden=is_hidden)
         self.trace = StepTrace(self.directory / TRACE_FILE if output.profile and is_main else None)
         opened.callback(self.trace.close)
-        self.tensorboard = TensorBoard(self.directory / TENSORBOARD if is_main else None, step)
+        folder, lines = self.directory / TENSORBOARD, self.directory / CURVES_FILE
+        self.tensorboard = TensorBoard(folder if is_main else None, step, lines)
         opened.callback(self.tensorboard.close)
         self.curves = TrainingCurves(self.run, self.tensorboard, self.bar, self.job.flops)
         should_abort = partial(self.signals.agree, self.world)

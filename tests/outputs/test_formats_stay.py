@@ -410,7 +410,7 @@ def test_fresh_run_leaves_the_files_of_the_old_one(answerable: Path) -> None:
     def names(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir())
 
-    assert names(answerable) == sorted([*names(RUN), ".lock", "tensorboard"])
+    assert names(answerable) == sorted([*names(RUN), ".lock", "tensorboard", "curves.jsonl"])
     for folder in ("best", CHECKPOINT):
         assert names(answerable / folder) == names(RUN / folder)
 
@@ -466,6 +466,19 @@ def test_what_transformers_wrote_into_best(answerable: Path, name: str) -> None:
 def test_weights_in_best(answerable: Path, name: str) -> None:
     fresh, old = (load_file(path / "best" / name) for path in (answerable, RUN))
     assert types_of(fresh) == types_of(old)
+
+
+def test_lines_of_the_curves(answerable: Path) -> None:
+    """One line a log point and one an evaluation, with TensorBoard's tags."""
+    text = (answerable / "curves.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 4, 6, 8, 8, 10, 12, 12]
+    for line in lines:
+        assert next(iter(line)) == "step"
+        tags = {tag for tag in TAGS["scalars"] if tag.startswith("eval/") == ("eval/loss" in line)}
+        assert line.keys() == {"step", *tags}
+    losses = {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
+    assert losses == close(TRAIN_LOSS)
 
 
 @pytest.mark.parametrize("kind", ["answerable", "unanswerable"])

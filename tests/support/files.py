@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from support.articles import squad_json
 
 Curves = dict[str, list[tuple[int, float]]]
@@ -32,6 +34,17 @@ def read_curves(directory: Path) -> Curves:
     events.Reload()
     tags = events.Tags()["scalars"]
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+
+
+def read_curve_lines(directory: Path) -> Curves:
+    """The same of curves.jsonl, whose numbers have more digits than TensorBoard's."""
+    curves: Curves = {}
+    for line in (directory / "curves.jsonl").read_text(encoding="utf-8").splitlines():
+        values = json.loads(line)
+        step = values.pop("step")
+        for name, value in values.items():
+            curves.setdefault(name, []).append((step, float(np.float32(value))))
+    return curves
 
 
 def as_flags(values: Mapping[str, object]) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.files import Curves, as_flags, read_curves, read_json, write_squad
+from support.files import Curves, as_flags, read_curve_lines, read_curves, read_json, write_squad
 from support.runs import ROOT, Launcher, Run, as_rank, environment, free_port, wait_until
 
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
@@ -83,6 +83,7 @@ def whole(launcher: Launcher, flags: list[str], tmp_path_factory: pytest.TempPat
 def curves(directory: Path) -> Curves:
     """Every curve except the speeds, which no two runs share."""
     found = read_curves(directory)
+    assert read_curve_lines(directory) == found
     return {tag: points for tag, points in found.items() if not tag.startswith("speed/")}
 
 
