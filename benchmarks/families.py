@@ -66,9 +66,7 @@ def try_family(family: str, tokenizer: Any, directory: Path) -> Result:
         result.checkpoint = family_models.save(family, tokenizer, directory / "start")
         with contextlib.redirect_stderr(io.StringIO()):
             reader = SpanReader.from_pretrained(str(directory / "start"))
-        result.windows = (
-            "packed" if reader.is_packed else "alone" if reader.is_alone else "padded"
-        )
+        result.windows = "packed" if reader.is_packed else "alone" if reader.is_alone else "padded"
         result.head = type(reader.model).__name__
         is_own = result.head.endswith("WithSpanHead")
         batch = make_batch(tokenizer)

@@ -76,6 +76,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     run = make_run(config, model, windows[TRAINING], collator, world)
     if world.rank > 0:  # all processes start with the same weights, but draw their own dropout
         seed_everything(config.train.seed + 1000 * world.rank)
+    for note in model.notes:
+        report(note)
     report(
         f"model: {count_parameters(model):,} parameters, {run.precision.name} on {run.device.type}"
     )
