@@ -85,6 +85,9 @@ EXTRAS: dict[str, dict[str, Any]] = {
     "gemma3_text": {"use_bidirectional_attention": True, "sliding_window": 16},
     "rembert": {"input_embedding_size": 16, "output_embedding_size": 16},
     "squeezebert": {"embedding_size": HIDDEN},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 16},
+    "gptj": {"rotary_dim": 8},
+    "reformer": {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [16, 16], "is_decoder": False},
     "jina_embeddings_v3": {"default_lora_task": None},
 }
 

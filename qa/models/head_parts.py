@@ -46,9 +46,3 @@ def hidden_size(model: PreTrainedModel) -> int:
     """Return the width of the encoder's last hidden states."""
     head = getattr(model, "qa_outputs", None)
     return int(head.in_features if isinstance(head, nn.Linear) else model.config.hidden_size)
-
-
-def run_reason(error: Exception) -> str:
-    """Return what an exception says, on one line, not cut inside a word."""
-    words = " ".join(str(error).split())
-    return words if len(words) <= 160 else words[:160].rsplit(" ", 1)[0] + " ..."

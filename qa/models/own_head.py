@@ -92,9 +92,10 @@ def find_encoder_class(
 
         found = get_class_from_dynamic_module(custom["AutoModel"], name, revision=revision)
         return cast("type[PreTrainedModel]", found)
-    mapping = auto.MODEL_MAPPING
-    if getattr(config, "is_encoder_decoder", False):  # of these the encoder alone, if there is one
-        mapping = auto.MODEL_FOR_TEXT_ENCODING_MAPPING
+    # First, since it has T5's encoder without its decoder.
+    mapping = auto.MODEL_FOR_TEXT_ENCODING_MAPPING
+    if type(config) not in mapping and not getattr(config, "is_encoder_decoder", False):
+        mapping = auto.MODEL_MAPPING
     require(type(config) in mapping, f"{config.model_type} has no text encoder in transformers")
     classes = mapping[type(config)]
     return cast(

@@ -74,12 +74,13 @@ def load_model(
                 model_class = own_head_class(config, name, revision, trust_remote_code)
                 model, info = model_class.from_pretrained(name, **options)
             else:
+                renaming = base_renaming(config)
                 model, info = AutoModelForQuestionAnswering.from_pretrained(
-                    name,
-                    trust_remote_code=trust_remote_code,
-                    key_mapping=base_renaming(config),
-                    **options,
+                    name, trust_remote_code=trust_remote_code, key_mapping=renaming, **options
                 )
+                if renaming:
+                    # Or it would be saved under the old names, which transformers does not load.
+                    model._weight_conversions = None
     return check_loaded(name, model, info, labels, own_head, own_head and not saved_own)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from qa.models.head_parts import UnfitModelError, run_reason
+from qa.models.head_parts import UnfitModelError
 from qa.models.packing import attention
 from qa.models.packing.segments import Scratch, Segments
 from qa.models.packing.trial import (
@@ -22,6 +22,7 @@ from qa.models.packing.trial import (
     telling_lengths,
     uneven_lengths,
 )
+from qa.models.pretrained import shorten
 from qa.models.weights import quiet_transformers
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def require_standard_forward(
     except Exception as error:
         raise UnfitModelError(
             f"{name} is loaded, but two short windows cannot be run through it"
-            f" ({run_reason(error)})"
+            f" ({shorten(str(error))})"
         ) from error
     if not is_standard:
         raise UnfitModelError(
@@ -155,7 +156,7 @@ def sees_padding(
         except Exception as error:
             raise UnfitModelError(
                 f"{type(model).__name__} cannot be run without padding, so that it cannot be told"
-                f" whether it sees padding ({run_reason(error)})"
+                f" whether it sees padding ({shorten(str(error))})"
             ) from error
 
 
