@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def extract(options: argparse.Namespace) -> None:
     """Load the checkpoint's weights into the model of its run, and save that as a reader."""
     checkpoint, output = Path(options.checkpoint), Path(options.output_dir)
-    run = checkpoint.resolve().parents[1]
+    run = checkpoint.resolve().parent.parent  # of "/" it is "/"
     require(
         checkpoint.is_dir() and (run / CONFIG_FILE).is_file(),
         f"{checkpoint}: is no checkpoint of a run, such as RUN/checkpoints/step-00000400",

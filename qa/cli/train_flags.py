@@ -64,7 +64,7 @@ def chosen_checkpoint(resume: bool | str, flags: dict[str, Any]) -> bool | Path:
         f"{resume}: is no checkpoint; pass RUN/{CHECKPOINTS}/step-00000100 or such, or --resume"
         " --output-dir RUN for the newest one",
     )
-    directory = flags.setdefault("output_dir", str(path.parents[1]))
+    directory = flags["output_dir"] = flags.get("output_dir") or str(path.parents[1])
     require(
         path.parents[1].resolve() == Path(directory).resolve(),
         f"{resume}: is not a checkpoint of --output-dir {directory}; leave one of them out",

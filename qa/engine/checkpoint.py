@@ -132,15 +132,21 @@ def prune_checkpoints(
     for leftover in directory.glob(".step-*"):
         remove(leftover)
     if newest_step is not None:
-        paths = list_checkpoints(directory)
-        for path in paths[paths.index(checkpoint_path(directory, newest_step)) + 1 :]:
-            remove_checkpoint(path)
+        remove_later(directory, newest_step)
     if limit is not None:
         kept = {checkpoint_path(directory, step) for step in keep_steps}
         paths = list_checkpoints(directory)
         for path in paths[: max(0, len(paths) - limit)]:
             if path not in kept:
                 remove_checkpoint(path)
+
+
+def remove_later(directory: Path, step: int) -> None:
+    """Remove the checkpoints of later steps than this one."""
+    last = checkpoint_path(directory, step).name
+    for path in list_checkpoints(directory):
+        if (len(path.name), path.name) > (len(last), last):
+            remove_checkpoint(path)
 
 
 def remove_checkpoint(path: Path) -> None:

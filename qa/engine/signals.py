@@ -73,3 +73,6 @@ class StopSignals:
         self.received = signal.Signals(number)
         for each in self._previous:
             signal.signal(each, signal.SIG_DFL)  # the next one ends the process
+        # A terminal that is lost sends several: one by the shell, one by the system.
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)

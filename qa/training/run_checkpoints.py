@@ -15,11 +15,12 @@ from qa.engine.checkpoint import (
     checkpoint_path,
     load_checkpoint,
     load_newest_checkpoint,
+    remove_later,
     restore_checkpoints,
 )
 from qa.engine.checkpoint_writer import CheckpointWriter
 from qa.engine.console import print_main
-from qa.engine.errors import require
+from qa.engine.errors import UserError, require
 from qa.engine.json_files import read_json
 from qa.engine.tensorboard import has_point
 from qa.outputs.directory import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
@@ -35,7 +36,7 @@ class Resumed:
     curves: dict[str, Any]  # the means in progress
     evaluation_is_pending: bool  # it was cut short, or never begun though the run is finished
     evaluation_is_drawn: bool  # that evaluation's points are in TensorBoard already
-    lost_best: Path | None  # the checkpoint to make best/ of again; None if best/ is there
+    best_weights: dict[str, torch.Tensor] | None  # to make best/ of again; None: it is there
 
 
 class RunCheckpoints:
@@ -102,16 +103,16 @@ class RunCheckpoints:
         """
         directory = self.directory / CHECKPOINTS
         with self.world.main_first():  # the main process may have to restore a checkpoint
-            found = restore_checkpoints(directory)
-        if not self.world.from_main(found):
+            found = bool(restore_checkpoints(directory))
+        if isinstance(which, Path):
+            path, state = which, load_checkpoint(which)
+        elif self.world.from_main(found):
+            path, state = load_newest_checkpoint(directory, report=print_main)
+        else:
             print_main(f"{directory}: no checkpoint yet, starting from the beginning")
             if self.world.is_main:
                 remove(self.directory / TENSORBOARD)  # this run writes the same points again
             return None
-        if isinstance(which, Path):
-            path, state = which, load_checkpoint(which)
-        else:
-            path, state = load_newest_checkpoint(directory, report=print_main)
         require("identity" in state, f"{path}: is not a checkpoint of train.py")
         require_same_run(state["identity"], self.identity)
         self.run.load_state_dict(state["run"])
@@ -119,18 +120,31 @@ class RunCheckpoints:
         print_main(f"resuming from {path}")
         if sentence := describe_new_length(state["total_steps"], self.run):
             print_main(sentence)
-        step, history = self.run.global_step, self.tracker.history
-        is_unscored = not history or history[-1]["step"] != step
-        is_pending = state["pending_evaluation"] or (self.run.is_finished and is_unscored)
+        best_weights = self._lost_best()
+        if isinstance(which, Path) and self.world.is_main:
+            # At once: a kill before the next save must not lead back to the course given up.
+            remove_later(directory, self.run.global_step)
+        is_pending = state["pending_evaluation"] or self._is_unscored_end()
+        step = self.run.global_step
         is_drawn = is_pending and has_point(self.directory / TENSORBOARD, "eval/loss", step)
-        lost_best = self._lost_best(goes_back=isinstance(which, Path))
-        return Resumed(state["log"], is_pending, is_drawn, lost_best)
+        return Resumed(state["log"], is_pending, is_drawn, best_weights)
 
-    def _lost_best(self, goes_back: bool) -> Path | None:
-        """Return the checkpoint to make best/ of again; None if best/ is there or is not needed.
+    def _is_unscored_end(self) -> bool:
+        """Whether all steps are made, but the last one's model was not scored, or is no best."""
+        if not self.run.is_finished or not self.job.eval_examples:
+            return False
+        history, step = self.tracker.history, self.run.global_step
+        if self.tracker.best is None:  # `_lost_best` gave it up
+            self.tracker.history = [each for each in history if each["step"] != step]
+            return True
+        return history[-1]["step"] != step
 
-        best/ is lost if somebody removed it, or if the run goes back to a checkpoint from before
-        it. A best/ that is newer after a kill is not: the same evaluation follows again.
+    def _lost_best(self) -> dict[str, torch.Tensor] | None:
+        """Return the weights to make best/ of again; None if best/ is there or is not needed.
+
+        best/ is lost if it was removed, or is of another step, be it that the run goes back to a
+        checkpoint or on from one. One of a step that is still to come is not lost: a kill came
+        before the next checkpoint, and the same evaluation follows again.
         """
         best = self.tracker.best
         if best is None:
@@ -139,18 +153,26 @@ class RunCheckpoints:
             restore_directory(self.directory / BEST)
         place, step = self.directory / BEST, int(best["step"])
         is_there = all((self.directory / name).exists() for name in (BEST, PREDICTIONS_FILE))
-        if is_there and not (goes_back and self._best_step_on_disk() != step):
+        on_disk = self._best_step_on_disk()
+        comes_again = on_disk is not None and self.run.global_step < on_disk <= self.run.total_steps
+        if is_there and (on_disk in (None, step) or comes_again):
             return None
         path = checkpoint_path(self.directory / CHECKPOINTS, step)
-        if path.is_dir() and self.job.config.train.sharding == "none":
-            print_main(f"{place}: is lost; making it again from {path}")
-            return path
+        if self.job.config.train.sharding == "none" and path.is_dir():
+            try:
+                weights: dict[str, torch.Tensor] = load_checkpoint(path)["run"]["model"]
+            except UserError as error:
+                print_main(f"not used: {error}")
+            else:
+                print_main(f"{place}: is lost; making it again from {path}")
+                return weights
         require(
             is_there,
-            f"{place}: is missing, though step {step} was the best, and so is the checkpoint"
-            " to make it of; put one of them back, or start again with --overwrite",
+            f"{place}: is missing, though step {step} was the best, and cannot be made again"
+            " without a whole checkpoint of that step (nor of a sharded model); put it back, or"
+            " start again with --overwrite",
         )
-        print_main(f"{place}: is of a later step; the next evaluation's model takes its place")
+        print_main(f"{place}: is not of step {step}; the next evaluation's model takes its place")
         self.tracker.best = None
         return None
 

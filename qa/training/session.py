@@ -59,10 +59,10 @@ class Session:
         self.checkpoints = RunCheckpoints(self.job, self.directory, self.tracker)
         opened.callback(self.checkpoints.writer.close)
         resumed = self.checkpoints.load(resume) if resume else None
-        if is_main and not self.run.is_finished:  # else it was made with the settings of before
+        step, is_over = self.run.global_step, self.run.is_finished or self.tracker.should_stop
+        if is_main and resume and not is_over:  # else it was made with the settings of before
             write_json(self.directory / CONFIG_FILE, settings)
-        step, is_hidden = self.run.global_step, not is_main or self.run.is_finished
-        self.bar = progress_bar(self.run.total_steps, step, hidden=is_hidden)
+        self.bar = progress_bar(self.run.total_steps, step, hidden=is_over or not is_main)
         self.trace = StepTrace(self.directory / TRACE_FILE if output.profile and is_main else None)
         opened.callback(self.trace.close)
         folder, lines = self.directory / TENSORBOARD, self.directory / CURVES_FILE
@@ -82,10 +82,11 @@ class Session:
         self.bar.close()
         # After a failed write the last ones to TensorBoard may fail too; the first one is reported.
         with suppress(OSError) if isinstance(error, OSError) else nullcontext():
-            if self.validation.is_pending and out_of_memory(error) and self.world.size == 1:
-                self.save()  # the model is as it was; many processes would have to save it together
+            if self.validation.is_running and out_of_memory(error) and self.world.size == 1:
+                with suppress(OSError, RuntimeError, MemoryError):  # then the last one must do
+                    self.save()  # the model is as it was; several processes would all have to save
             self._opened.close()
-        if ending := ending_of(error, self.run, self.directory, self.validation.is_pending):
+        if ending := ending_of(error, self.run, self.directory, self.validation.is_running):
             raise ending from error
 
     @property
@@ -100,7 +101,8 @@ class Session:
 
     def finish_interrupted_evaluation(self) -> None:
         """Do the evaluation that the run which is resumed still owes, and restore a lost best/."""
-        self.validation.restore_best()
+        with self.curves.paused():
+            self.validation.restore_best()
         if self.validation.is_pending:
             self.evaluate()
             self.save()  # so that another resume does not make the evaluation again
@@ -111,8 +113,9 @@ class Session:
             self.print(f"first step after {time.perf_counter() - self.started:.1f} s")
         self.curves.record(out)
         if self.trace.step():
-            path = self.directory / TRACE_FILE
-            self.print(f"trace of a few steps: {path}; open it in https://ui.perfetto.dev")
+            self.print(
+                f"trace of a few steps: {self.trace.path}; open it in https://ui.perfetto.dev"
+            )
         self.checkpoints.writer.check()
         self.signals.agree(self.world)
 

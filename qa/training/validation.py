@@ -11,7 +11,6 @@ from qa.data.examples import Example
 from qa.data.windows.cache import iterate_rows
 from qa.engine.atomic_files import replace_directory
 from qa.engine.best_tracker import BestTracker
-from qa.engine.checkpoint import load_checkpoint
 from qa.engine.json_files import write_json
 from qa.engine.tensorboard import TensorBoard
 from qa.evaluation.evaluate import Evaluation, evaluate
@@ -54,12 +53,12 @@ class Validation:
         self.tracker = tracker
         self.report = report
         self.should_abort = should_abort
-        # Whether a signal cut an evaluation short, so that it is still to be made.
+        # Whether an evaluation was cut short or never begun, so that it is still to be made.
         self.is_pending = resumed is not None and resumed.evaluation_is_pending
-        self._lost_best = resumed.lost_best if resumed is not None else None
+        self._best_weights = None if resumed is None else resumed.best_weights
+        self.is_running = False  # so that an error can be told as one of an evaluation
         # Whether the points of the next evaluation are in TensorBoard already.
         self.is_drawn = resumed is not None and resumed.evaluation_is_drawn
-
         if not self.is_wanted:
             report("no --eval-data and no --holdout: best/ will be the last model, not scored")
 
@@ -72,37 +71,41 @@ class Validation:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
         if not self.is_wanted:
             return
+        self.is_running = self.is_pending = True
         with PredictionFiles(self.directory if self.job.run.world.is_main else None) as files:
-            self.is_pending = True
             result = self._answer(files)
             self.is_pending = result is None
-            if result is None:
-                return
-            step = self.job.run.global_step
-            metrics = {**result.metrics, **result.metrics_by_score}
-            is_best = self.tracker.update(step, metrics)
-            if is_best:
-                self.save_best(result.threshold)
-                files.commit()
-        self._report(result, step, is_best)
+            if result is not None:
+                step = self.job.run.global_step
+                is_best = self.tracker.update(step, {**result.metrics, **result.metrics_by_score})
+                if is_best:
+                    self.save_best(result.threshold)
+                    files.commit()
+        self.is_running = False
+        if result is not None:
+            self._report(result, step, is_best)
 
     def restore_best(self) -> None:
-        """Make best/ and its predictions again if they are lost, from the best step's checkpoint.
+        """Make best/ and its predictions again if they are lost, of the best step's weights.
 
         The model is put back afterwards, so that the training goes on as if nothing had happened.
         """
-        if self._lost_best is None:
+        if self._best_weights is None:
             return
         model = self.job.run.model
         current = {name: value.clone() for name, value in model.state_dict().items()}
-        model.load_state_dict(load_checkpoint(self._lost_best)["run"]["model"])
-        with PredictionFiles(self.directory if self.job.run.world.is_main else None) as files:
-            result = self._answer(files)
-            if result is not None:
-                self.save_best(result.threshold)
-                files.commit()
-                self._lost_best = None
-        model.load_state_dict(current)
+        try:
+            model.load_state_dict(self._best_weights)
+            with PredictionFiles(self.directory if self.job.run.world.is_main else None) as files:
+                result = self._answer(files)
+                if result is not None:
+                    self.save_best(result.threshold)
+                    files.commit()
+                    self._best_weights = None
+        finally:
+            model.load_state_dict(current)
+        if self.job.run.world.is_main:
+            self.write_metrics()  # they tell of which step best/ is
 
     def save_best(self, threshold: float | None) -> None:
         """Write best/; all processes must call this, since each may hold a part of the weights.

@@ -67,7 +67,8 @@ def test_the_first_signal_is_only_noted_and_the_handlers_come_back(name: str) ->
         assert signals.received is number
         assert signals.received.name == name
         # The next one, whichever it is, ends the process.
-        assert {signal.getsignal(each) for each in STOP_SIGNALS} == {signal.SIG_DFL}
+        others = [each for each in STOP_SIGNALS if each != signal.SIGHUP]
+        assert {signal.getsignal(each) for each in others} == {signal.SIG_DFL}
     assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
 
 
@@ -113,6 +114,20 @@ with StopSignals() as signals:
     print("noted", signals.received.name, flush=True)
     time.sleep(50)
 """
+
+
+@pytest.mark.e2e
+def test_a_lost_terminal_may_say_so_twice() -> None:
+    """The shell sends SIGHUP, and so does the system; the step is to end all the same."""
+    with child(TAKE_TWO) as process:
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "noted SIGHUP\n"
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
 
 
 @pytest.mark.e2e

@@ -166,8 +166,9 @@ def test_a_best_that_cannot_be_made_again_is_one_line(
     run = launcher.run(["--resume", "--output-dir", str(directory)])
     assert run.code == 2
     assert run.error_lines == [
-        f"error: {directory}/best: is missing, though step 3 was the best, and so is the checkpoint"
-        " to make it of; put one of them back, or start again with --overwrite"
+        f"error: {directory}/best: is missing, though step 3 was the best, and cannot be made again"
+        " without a whole checkpoint of that step (nor of a sharded model); put it back, or start"
+        " again with --overwrite"
     ]
 
 
@@ -184,6 +185,40 @@ def test_resuming_from_a_chosen_checkpoint_gives_the_same_run(
     assert read_json(copied / "metrics.json") == read_json(whole / "metrics.json")
     for name in ("model.safetensors", "boundary_head.safetensors", "reader.json"):
         assert (copied / "best" / name).read_bytes() == (whole / "best" / name).read_bytes()
+
+
+def test_going_back_is_for_good(copied: Path, whole: Path, launcher: Launcher) -> None:
+    """A kill before the next save does not lead back, and best/ is that of the history."""
+    chosen = copied / "checkpoints" / "step-00000004"
+    prelude = """
+import os, signal
+from qa.training.session import Session
+Session.record = lambda session, out: os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert launcher.run(["--resume", str(chosen)], prelude).code == -signal.SIGKILL
+    assert list_checkpoints(copied / "checkpoints")[-1] == chosen
+    assert read_json(copied / "metrics.json")["best"]["step"] == 3
+    weights = load_checkpoint(copied / "checkpoints" / "step-00000003")["run"]["model"]
+    best = load_file(copied / "best" / "model.safetensors")
+    assert all(torch.equal(weights[f"model.{name}"], value) for name, value in best.items())
+    resume(launcher, copied)
+    assert read_json(copied / "metrics.json") == read_json(whole / "metrics.json")
+    best = load_file(copied / "best" / "model.safetensors")
+    expected = load_file(whole / "best" / "model.safetensors")
+    assert all(torch.equal(expected[name], value) for name, value in best.items())
+
+
+def test_a_finished_run_without_held_out_data_owes_nothing(
+    launcher: Launcher, flags: list[str], tmp_path: Path
+) -> None:
+    index = flags.index("--holdout")
+    own = [*flags[:index], *flags[index + 2 :], "--output-dir", str(tmp_path / "run")]
+    assert launcher.run(own).code == 0
+    path = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    before = (path / "state.pt").stat().st_mtime_ns
+    resume(launcher, tmp_path / "run")
+    assert (path / "state.pt").stat().st_mtime_ns == before  # nothing was evaluated or saved
+    assert not load_checkpoint(path)["pending_evaluation"]
 
 
 @pytest.mark.parametrize("kind", ["absent", "elsewhere", "other run", "directory"])
