@@ -20,7 +20,8 @@ from qa.recipes import RECIPES, describe_recipe
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    return run_command(lambda: train_or_list(sys.argv[1:] if arguments is None else arguments))
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_command(lambda: train_or_list(given), needs_output=False)
 
 
 def train_or_list(arguments: list[str]) -> None:
@@ -37,7 +38,7 @@ def train(command: Command) -> None:
     """Build everything a run needs, then train, log, evaluate and save."""
     started, config = time.perf_counter(), command.config
     print_main(f"qa: recipe {config.recipe}: {describe_recipe(config.recipe)}")
-    check_output(config.output.output_dir, command.resume, command.overwrite)
+    check_output(config.output.output_dir, bool(command.resume), command.overwrite)
     prepare_hub(config.model.model, config.data.train_data, config.data.eval_data)
     with no_collection():
         from qa.engine.signals import StopSignals

@@ -139,7 +139,7 @@ def in_batches(items: list[Any]) -> list[list[Any]]:
 
 
 def cut_windows(options: argparse.Namespace) -> alternate.Run:
-    """qa's windows, without a cache and with it."""
+    """Time the windows of qa, without a cache and with it."""
     from qa.data.windows.cache import cached_windows
 
     tokenizer, examples = prepare(options)

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks import alternate, material
-from qa.answering.settings import SETTINGS_FILE
+from qa.answering.reader_settings import SETTINGS_FILE
 from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.examples import Example
 from qa.engine.json_files import write_json

@@ -15,6 +15,7 @@ COMMANDS = {
     "score": "official scores of prediction files; two are compared",
     "vote": "one prediction a question from those of several readers",
     "doctor": "examine a data set, and what a tokenizer can reach on it",
+    "extract": "make a reader of any checkpoint of train.py",
     "verify-resume": "prove that a killed and resumed run equals an uninterrupted one",
 }
 

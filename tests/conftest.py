@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from support.articles import ARTICLES, KORQUAD_FILE, squad_json
 from support.runs import Launcher
 from support.tokenizers import TOKENIZER_KINDS, train_byte_bpe, train_unigram, train_wordpiece
 
-torch.set_num_threads(2)
+# pytest-xdist's workers share the cores already.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -92,7 +93,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 @pytest.fixture(scope="session", params=TOKENIZER_KINDS)
 def any_tokenizer(request: pytest.FixtureRequest) -> Any:
     """Each kind of fast tokenizer that encoders come with, trained on a little Korean text."""
-    makers = {
+    makers: dict[str, Callable[[], Any]] = {
         "wordpiece": lambda: train_wordpiece(lowercase=False),
         "wordpiece-uncased": lambda: train_wordpiece(lowercase=True),
         "unigram": train_unigram,

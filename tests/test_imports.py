@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "qa.training": SCORING | {"qa", "qa.config"},
     "qa.cli": SCORING | {"qa.config", "qa.recipes"},
     "qa.cli.train": {"qa.cli", "qa.training", "qa.engine", "qa.outputs", "qa.recipes"},  # train.py
+    "qa.cli.extract": SCORING | {"qa.cli", "qa.config", "qa.training"},  # what a run started from
     "qa.__main__": {"qa.cli", "qa.engine"},
 }
 

@@ -37,7 +37,7 @@ from qa.metrics import score_predictions
 from qa.models.weights import BOUNDARY_FILE
 from qa.training.load import describe_data
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
 HOLDOUT = 0.33  # articles 0 and 3 of the 6
 CONTEXT = "강나루는 1921년에 푸른골에서 태어난 화가이다."
@@ -58,9 +58,9 @@ sys.exit(train.main(sys.argv[1:]))
 """
 
 
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_python(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
     """Run this Python in the project's directory, with as many threads as the tests use."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": encoding}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -893,3 +893,82 @@ def test_encoder_that_was_not_trained_is_refused(
     line = refusal(capsys, [str(encoder_dir), "--data", str(data_file)], main)
     assert "has no trained span head" in line
     assert "nowhere" in refusal(capsys, ["./nowhere", "--data", str(data_file)], main)
+
+
+@pytest.mark.parametrize(
+    ("main", "advice"),
+    [(qa.cli.evaluate.main, "pass a lower --batch-size"), (qa.cli.predict.main, "--device")],
+)
+def test_out_of_memory_is_a_line_with_what_to_do(
+    main: Callable[..., int],
+    advice: str,
+    trained: Path,
+    data_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def exhaust(*arguments: Any, **options: Any) -> None:
+        torch.empty(2**50, dtype=torch.uint8)
+
+    monkeypatch.setattr("qa.answering.answerer.Answerer.answer_block", exhaust)
+    arguments = [str(trained / "best"), "--data", str(data_file)]
+    if main is qa.cli.evaluate.main:
+        arguments += ["--output-dir", str(tmp_path / "scores")]
+    assert main(arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: out of memory (DefaultCPUAllocator: can't allocate memory")
+    assert advice in lines[0]
+
+
+def test_a_model_that_does_not_fit_is_not_called_a_broken_one(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhaust(*arguments: Any, **options: Any) -> None:
+        torch.empty(2**50, dtype=torch.uint8)
+
+    name = "transformers.AutoModelForQuestionAnswering.from_pretrained"
+    monkeypatch.setattr(name, exhaust)
+    pair = ["--context", CONTEXT, "--question", QUESTION]
+    assert qa.cli.predict.main([str(trained / "best"), *pair]) == 1
+    assert capsys.readouterr().err.startswith("error: out of memory (")
+
+
+def test_answers_on_a_console_that_cannot_print_korean(
+    trained: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """Then, in JSON, the same answers; and scores as ever."""
+    arguments = ["-m", "qa", "predict", str(trained / "best"), "--data", str(data_file), "--json"]
+    wide, narrow = run_python(*arguments), run_python(*arguments, encoding="ascii")
+    assert (wide.returncode, narrow.returncode) == (0, 0), narrow.stderr
+    assert "?" in wide.stdout
+    assert narrow.stdout.isascii()
+    rows = [json.loads(line) for line in narrow.stdout.splitlines()]
+    assert rows == [json.loads(line) for line in wide.stdout.splitlines()]
+    own = ["--data", str(data_file), "--output-dir", str(tmp_path / "scores")]
+    scores = run_python("-m", "qa", "evaluate", str(trained / "best"), *own, encoding="ascii")
+    assert scores.returncode == 0, scores.stderr
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_command_whose_reader_leaves_ends_quietly(
+    command: str, trained: Path, data_file: Path, tmp_path: Path
+) -> None:
+    arguments = [command, str(trained / "best"), "--data", str(data_file)]
+    if command == "evaluate":
+        arguments += ["--output-dir", str(tmp_path / "scores")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qa", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    assert process.communicate(timeout=120)[1] == ""
+    assert process.returncode == 141
+    assert command == "predict" or (tmp_path / "scores" / "metrics.json").exists()

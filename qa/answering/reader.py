@@ -15,7 +15,7 @@ import torch
 
 from qa.answering.answerer import Answerer, blocks
 from qa.answering.nbest import Answer, null_odds
-from qa.answering.settings import (
+from qa.answering.reader_settings import (
     SETTINGS_FILE,
     THRESHOLD,
     fitting_settings,
@@ -34,6 +34,7 @@ from qa.engine.json_files import write_json
 from qa.engine.precision import Precision
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
+from qa.models.vocabulary import require_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -69,6 +70,7 @@ class Reader:
         device: str = "auto",
         precision: str = "auto",
         batch_size: int | None = None,
+        trust_remote_code: bool = False,
         **settings: float,
     ) -> Reader:
         """Load what `save_pretrained` or train.py (`best/`) wrote, or any extractive reader.
@@ -78,6 +80,7 @@ class Reader:
             device: "auto" (cuda, then mps, then cpu) or the name of a device.
             precision: "auto", "fp32", "bf16" or "fp16".
             batch_size: In windows of full length; None for the size saved with the model, or 32.
+            trust_remote_code: Run the code that comes with the model; read it first.
             settings: Fields of `WindowOptions` and `DecodeOptions`, instead of those that the model
                 was trained with.
 
@@ -86,8 +89,10 @@ class Reader:
         """
         name = str(directory)
         revision = revision_of(name)
-        model = SpanReader.from_pretrained(name, require_head=True, revision=revision)
-        tokenizer = load_tokenizer(name, revision)
+        trusts = {"trust_remote_code": True} if trust_remote_code else {}
+        model = SpanReader.from_pretrained(name, require_head=True, revision=revision, **trusts)
+        tokenizer = load_tokenizer(name, revision, **trusts)
+        require_vocabulary(name, tokenizer, model)
         settings_file = saved_file(name, SETTINGS_FILE, revision)
         saved = read_settings(settings_file) or fitting_settings(model.max_length)
         windows, decoding, saved_batch_size = make_options({**saved, **settings})

@@ -78,7 +78,10 @@ def threshold_value(text: str) -> float | str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    return run_command(lambda: evaluate_model(make_parser().parse_args(arguments)))
+    return run_command(
+        lambda: evaluate_model(make_parser().parse_args(arguments)),
+        memory_advice="pass a lower --batch-size",
+    )
 
 
 def evaluate_model(options: argparse.Namespace) -> None:

@@ -9,33 +9,49 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from qa.cli.known_flags import Known
+from qa.cli.streams import own_streams
 from qa.cli.translate import translate
-from qa.engine.errors import RunStopped, UserError
+from qa.engine.errors import RunStopped, UserError, out_of_memory
 
 MAX_SUGGESTIONS = 3
 CLOSE = 0.8  # share of the letters; below it difflib takes --freeze for --resume
 
 
-def run_command(command: Callable[[], None]) -> int:
-    """Run a command and return its exit code.
+def run_command(
+    command: Callable[[], None], needs_output: bool = True, memory_advice: str = ""
+) -> int:
+    """Run a command and return its exit code; an error for people becomes a line on stderr.
 
-    A UserError, RunStopped or OSError becomes a line on stderr.
+    Args:
+        command: What to run.
+        needs_output: False if it goes on, and ends well, though nobody reads its stdout any more.
+        memory_advice: What to do if it runs out of memory.
     """
-    try:
-        command()
-    except UserError as error:
-        # Only a table, after a line end, takes more than a line.
-        line, _, table = str(error).partition("\n")
-        print(f"error: {line}", *[table] * bool(table), sep="\n", file=sys.stderr)
-        return 2
-    except RunStopped as stopped:
-        if str(stopped):
-            print(stopped, file=sys.stderr)
-        return stopped.exit_code
-    except OSError as error:  # the machine's state, not a mistake of the program
-        file = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror or error}{file}", file=sys.stderr)
-        return 1
+    with own_streams(needs_output):
+        try:
+            command()
+            if sys.stdout is not None:  # None: closed from the start
+                sys.stdout.flush()  # here, where a failure can still be told
+        except UserError as error:
+            # Only a table, after a line end, takes more than a line.
+            line, _, table = str(error).partition("\n")
+            print(f"error: {line}", *[table] * bool(table), sep="\n", file=sys.stderr)
+            return 2
+        except RunStopped as stopped:
+            if str(stopped):
+                print(stopped, file=sys.stderr)
+            return stopped.exit_code
+        except OSError as error:  # the machine's state, not a mistake of the program
+            file = f": {error.filename}" if error.filename else ""
+            print(f"error: {error.strerror or error}{file}", file=sys.stderr)
+            return 1
+        except (RuntimeError, MemoryError) as error:
+            reason = out_of_memory(error)
+            if reason is None:
+                raise
+            advice = f"; {memory_advice}" if memory_advice else ""
+            print(f"error: out of memory ({reason}){advice}", file=sys.stderr)
+            return 1
     return 0
 
 

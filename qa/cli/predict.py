@@ -41,7 +41,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    return run_command(lambda: predict(make_parser().parse_args(arguments)))
+    return run_command(
+        lambda: predict(make_parser().parse_args(arguments)),
+        memory_advice="free some, or pass another --device",
+    )
 
 
 def predict(options: argparse.Namespace) -> None:

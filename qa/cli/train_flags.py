@@ -12,7 +12,9 @@ from qa.cli.known_flags import KNOWN_FLAGS
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser
 from qa.config import Config, config_fields, config_from_flat, read_config_file
+from qa.engine.console import told_by_main
 from qa.engine.errors import require
+from qa.outputs.directory import CHECKPOINTS
 from qa.recipes import RECIPES
 
 
@@ -21,10 +23,11 @@ class Command:
     """A parsed command line."""
 
     config: Config
-    resume: bool
+    resume: bool | Path  # True: from the newest checkpoint
     overwrite: bool
 
 
+@told_by_main()
 def parse_arguments(arguments: Sequence[str]) -> Command | None:
     """Parse flags into a Command; return None if only the recipes are to be listed.
 
@@ -45,13 +48,32 @@ def parse_arguments(arguments: Sequence[str]) -> Command | None:
             "pass --warmup-steps or --warmup-ratio, not both",
         )
     if resume:
+        resume = chosen_checkpoint(resume, options)
         require(options.get("output_dir"), "--resume needs --output-dir: which run to resume")
     base = base_values(options, recipe, config_file, resume)
     return Command(config_from_flat({**base, **options}), resume, overwrite)
 
 
+def chosen_checkpoint(resume: bool | str, flags: dict[str, Any]) -> bool | Path:
+    """Return the checkpoint that --resume names, if it names one; it tells the run's directory."""
+    if isinstance(resume, bool):
+        return resume
+    path = Path(resume)
+    require(
+        path.parent.name == CHECKPOINTS and path.is_dir(),
+        f"{resume}: is no checkpoint; pass RUN/{CHECKPOINTS}/step-00000100 or such, or --resume"
+        " --output-dir RUN for the newest one",
+    )
+    directory = flags.setdefault("output_dir", str(path.parents[1]))
+    require(
+        path.parents[1].resolve() == Path(directory).resolve(),
+        f"{resume}: is not a checkpoint of --output-dir {directory}; leave one of them out",
+    )
+    return path
+
+
 def base_values(
-    flags: dict[str, Any], recipe: str | None, config_file: str | None, resume: bool
+    flags: dict[str, Any], recipe: str | None, config_file: str | None, resume: bool | Path
 ) -> dict[str, Any]:
     """Return the values that flags override.
 
@@ -99,7 +121,12 @@ def make_parser() -> Parser:
     parser.add_argument("--list-recipes", action="store_true", default=False, help="name them")
     parser.add_argument("--config", default=None, help="start from the config.json of another run")
     parser.add_argument(
-        "--resume", action="store_true", default=False, help="go on from the newest checkpoint"
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="CHECKPOINT",
+        help="go on from the newest checkpoint of output_dir, or from this one",
     )
     parser.add_argument(
         "--overwrite", action="store_true", default=False, help="replace the run in output_dir"

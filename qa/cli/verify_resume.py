@@ -28,7 +28,6 @@ from qa.outputs.directory import CHECKPOINTS
 
 DEFAULT_STEPS = 20
 STARTED = "output: "  # what train.py prints when it has opened its output directory
-TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,9 +49,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def verify(flags: list[str], kills: int, seed: int) -> None:
     """Make both runs and compare them; RunStopped with code 1 at the first difference."""
-    require(
-        TRAIN.is_file(), f"{TRAIN}: is missing; install qa from its repository (pip install -e)"
-    )
     require(kills >= 1, f"--kills must be at least 1, not {kills}")
     flags = make_parser().in_own_flags(flags)  # flags of ours follow, which may say the same
     command = parse_arguments(flags)
@@ -132,7 +128,7 @@ def resume_flags(flags: list[str], directory: Path) -> list[str]:
 def start_training(flags: list[str]) -> subprocess.Popen[str]:
     """Start train.py and wait until its output directory is open; RunStopped if it ends before."""
     process = subprocess.Popen(
-        [sys.executable, str(TRAIN), *flags],
+        [sys.executable, "-m", "qa", "train", *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -92,6 +92,11 @@ class ModelConfig:
         "peak learning rate of heads that are new; loaded ones learn at learning_rate",
         resume="same",
     )
+    trust_remote_code: bool = option(
+        False,
+        "run the code that comes with the model; read it first: it can do whatever you can",
+        resume="free",
+    )
     r_drop: float = option(
         0.0,
         "weight of the agreement of two passes (R-Drop), e.g. 1; a step then takes twice the time"

@@ -23,7 +23,8 @@ def replace_directory(path: Path) -> Iterator[Path]:
     remove(temporary)
     temporary.mkdir()
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         for file in temporary.rglob("*"):
             flush(file)
         flush(temporary)
@@ -40,6 +41,17 @@ def replace_directory(path: Path) -> Iterator[Path]:
         remove(old)
     finally:
         remove(temporary)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError in here that names no file, as a write to a full disk, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # else its text would be lost
+            error.filename = str(path)
+        raise
 
 
 def restore_directory(path: Path) -> None:

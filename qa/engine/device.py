@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from qa.engine.errors import UserError
+from qa.engine.errors import UserError, short_reason
 
 
 def resolve_device(name: str) -> torch.device:
@@ -24,7 +24,7 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     # torch reports an absent device by RuntimeError, or AssertionError in a CPU-only build.
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = short_reason(str(error))  # a dispatcher's goes on for 7,000 characters
         raise UserError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
     return device
 

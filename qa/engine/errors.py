@@ -36,6 +36,43 @@ def first_few(names: Sequence[str]) -> str:
     return ", ".join(map(shown, names[:3])) + ", ..." * (len(names) > 3) or "none"
 
 
+MEMORY_SIGNS = (
+    "out of memory",  # torch on CUDA and other accelerators
+    "can't allocate memory",  # torch on a CPU
+    "not enough memory",  # the same on Windows
+    "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
+)
+LONGEST_REASON = 160  # characters of another library's text in a message
+
+
+def out_of_memory(error: BaseException | None) -> str | None:
+    """What an allocator says in an error that means "out of memory"; None for other errors.
+
+    Without torch, which has a class for some of them only.
+    """
+    if isinstance(error, MemoryError):
+        return short_reason(str(error)) or "MemoryError"
+    if not isinstance(error, RuntimeError):
+        return None
+    for line in str(error).splitlines():  # a data worker's error has a traceback before it
+        places = [line.find(sign) for sign in MEMORY_SIGNS if sign in line]
+        if places:
+            sentence = line.rfind(". ", 0, places[0]) + 1
+            return cut(line[sentence:].strip())
+    return None
+
+
+def short_reason(text: str) -> str:
+    """The first sentence of another library's error, which may go on for a page."""
+    line = (text.strip().splitlines() or [""])[0]
+    return cut(line.split(". ")[0].removesuffix("."))
+
+
+def cut(text: str) -> str:
+    """A text as a message may hold it: not too long."""
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 3] + "..."
+
+
 def require(condition: object, message: str) -> None:
     """Raise `UserError(message)` unless `condition` holds."""
     if not condition:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from qa.engine.atomic_files import flush
+from qa.engine.atomic_files import flush, naming
 from qa.engine.errors import UserError, require
 
 
@@ -46,10 +46,11 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` atomically as readable JSON: indented, and in UTF-8 without escapes."""
     temporary = path.with_name(f".{path.name}.tmp")
     text = json.dumps(finite(value), ensure_ascii=False, indent=2) + "\n"
-    temporary.write_text(text, encoding="utf-8")
-    flush(temporary)
-    os.replace(temporary, path)
-    flush(path.parent)
+    with naming(path):
+        temporary.write_text(text, encoding="utf-8")
+        flush(temporary)
+        os.replace(temporary, path)
+        flush(path.parent)
 
 
 def finite(value: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 from weakref import WeakSet
 
+from qa.engine.atomic_files import naming
 from qa.engine.errors import UserError
 
 LOCK_FILE = ".lock"
@@ -37,8 +38,9 @@ class RunLock:
         LOCKS.add(self)
         drop_locks_in_children()
         self._file.truncate(0)
-        self._file.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
-        self._file.flush()
+        with naming(directory / LOCK_FILE):
+            self._file.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
+            self._file.flush()
 
     def release(self) -> None:
         """Let other runs have the directory.

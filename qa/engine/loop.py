@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -93,14 +94,14 @@ class TrainingRun:
 
         The state is complete at every yield: what `state_dict` returns there continues exactly.
         """
-        while self.global_step < self.total_steps:
+        while not self.is_finished:
             remaining = self.order(self.epoch)[self.position :]
             size = self.micro_batches_per_step  # the last step of an epoch may have fewer
             steps = [remaining[i : i + size] for i in range(0, len(remaining), size)]
             shares = [split_step(step, self.world, self.config.sharding) for step in steps]
             # One loader for the whole epoch: its workers start once, and go on preparing batches
             # from one step to the next.
-            batches = load_batches(
+            loading = load_batches(
                 self.dataset,
                 [indices for share in shares for indices in share.batches],
                 self.collate_fn,
@@ -108,16 +109,23 @@ class TrainingRun:
                 self.config.num_workers,
                 seed=self.config.seed + self.epoch,
             )
-            for step, share in zip(steps, shares, strict=True):
-                self.clock.start("data")
-                micro_batches = list(islice(batches, len(share.batches)))
-                out = self._step(micro_batches, share, len(step))
-                self.clock.stop()
-                yield out
-                if self.global_step == self.total_steps:
-                    return
+            # Closed even if an exception's traceback goes on holding it, and its workers with it.
+            with closing(loading) as batches:
+                for step, share in zip(steps, shares, strict=True):
+                    self.clock.start("data")
+                    micro_batches = list(islice(batches, len(share.batches)))
+                    out = self._step(micro_batches, share, len(step))
+                    self.clock.stop()
+                    yield out
+                    if self.is_finished:
+                        return
             self.epoch += 1
             self.position = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps are made."""
+        return self.global_step >= self.total_steps
 
     @property
     def epochs_consumed(self) -> float:

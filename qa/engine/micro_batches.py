@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from qa.engine.data_workers import iterate_batches
 from qa.engine.distributed import World
 from qa.engine.signals import ignore_stop_signals
 from qa.engine.step import Batch
@@ -55,7 +56,7 @@ def load_batches(
     device: torch.device,
     num_workers: int,
     seed: int,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batch of each list of indices, on the device.
 
     Args:
@@ -79,7 +80,7 @@ def load_batches(
         # uses, and a resumed run, having made one loader more, would differ.
         generator=torch.Generator().manual_seed(seed),
     )
-    for batch in loader:
+    for batch in iterate_batches(loader):
         yield move_to_device(batch, device)
 
 

@@ -13,8 +13,10 @@ def warmup_steps(total_steps: int, warmup_ratio: float) -> int:
 def lr_factor(step: int, *, kind: str, warmup: int, total: int) -> float:
     """Return the factor by which a step multiplies the peak learning rate.
 
-    It rises linearly from 0 to 1 during the warm-up and then follows `kind`. It is bit for bit that
-    of transformers' `get_cosine_schedule_with_warmup` and of the two like it.
+    It rises linearly to 1 at the first step after the warm-up and then follows `kind`. It is that
+    of transformers' `get_cosine_schedule_with_warmup` and its siblings, bit for bit, without their
+    first step, whose rate is 0: that step would change nothing, and a run of one step would end
+    with the model it began with. After the warm-up both are the same.
 
     Args:
         step: Number of the optimizer step, from 0.
@@ -24,7 +26,7 @@ def lr_factor(step: int, *, kind: str, warmup: int, total: int) -> float:
         total: Steps of the whole run.
     """
     if step < warmup:
-        return step / max(1, warmup)
+        return (step + 1) / (warmup + 1)
     if kind == "constant":
         return 1.0
     if kind == "linear":

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 
 STOP_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+    if hasattr(signal, name)
 )
-"""Termination, Ctrl-C, and the warning that Slurm sends before a job's time is over."""
+"""Termination, Ctrl-C, Slurm's warning before a job's time is over, a lost terminal."""
 
 
 def ignore_stop_signals(worker: int) -> None:
@@ -33,7 +35,8 @@ class StopSignals:
 
     A second one acts at once. The loop calls `agree` after each step; if a signal came, it saves
     the run and exits with 128 + the signal's number, as shells expect of a process that a signal
-    ended. Only the main thread may enter this context: Python sets signal handlers in no other.
+    ended. A signal that is ignored already, as SIGHUP is under nohup, stays ignored. Only the main
+    thread may enter this context: Python sets signal handlers in no other.
     """
 
     def __init__(self) -> None:
@@ -43,7 +46,8 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         for number in STOP_SIGNALS:
-            self._previous[number] = signal.signal(number, self._note)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -67,5 +71,5 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        for each in STOP_SIGNALS:
+        for each in self._previous:
             signal.signal(each, signal.SIG_DFL)  # the next one ends the process

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
+from qa.engine.atomic_files import naming
 from qa.engine.curve_lines import CurveLines
 
 SECONDS_TO_DIE = 1.0  # a thread that has failed only reports that and ends, so this is plenty
@@ -81,6 +82,7 @@ class TensorBoard:
     ) -> None:
         self._lines: CurveLines | None = None
         self._writer: SummaryWriter | None = None
+        self._directory = Path() if directory is None else directory
         self._opened = ExitStack()
         if directory is None:
             return
@@ -103,13 +105,15 @@ class TensorBoard:
         if self._lines:  # first and at once: what TensorBoard has after a kill is here too
             self._lines.write(values, step)
         if self._writer:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
+            with naming(self._directory):  # here and below: the thread's failure, if it had one
+                for name, value in values.items():
+                    self._writer.add_scalar(name, value, step)
 
     def text(self, name: str, text: str, step: int = 0) -> None:
         """Write a text in Markdown, which TensorBoard renders."""
         if self._writer:
-            self._writer.add_text(name, text, step)
+            with naming(self._directory):
+                self._writer.add_text(name, text, step)
 
     def pr_curve(self, name: str, labels: np.ndarray, scores: np.ndarray, step: int) -> None:
         """Write a precision-recall curve over all thresholds.
@@ -123,14 +127,16 @@ class TensorBoard:
         if self._writer:
             # TensorBoard wants scores from 0 to 1; ranks keep the order, which is all that counts.
             ranks = (np.argsort(np.argsort(scores)) + 1) / len(scores)
-            self._writer.add_pr_curve(name, labels, ranks, step)
+            with naming(self._directory):
+                self._writer.add_pr_curve(name, labels, ranks, step)
 
     def flush(self) -> None:
         """Write everything so far to disk, e.g. before a checkpoint that relies on it."""
         if self._lines:
             self._lines.flush()
         if self._writer:
-            self._writer.flush()
+            with naming(self._directory):
+                self._writer.flush()
 
     def close(self) -> None:
         """Flush and close; raise the exception that ended the writing thread, if one did."""

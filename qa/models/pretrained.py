@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError, out_of_memory, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -75,8 +76,16 @@ def saved_file(name: str, file_name: str, revision: str | None) -> Path | None:
             return None
 
 
-def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
-    """Load the tokenizer of a directory or hub id; UserError if it cannot be loaded."""
+def load_tokenizer(
+    name: str, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of a directory or hub id; UserError if it cannot be loaded.
+
+    Args:
+        name: A directory or hub id.
+        revision: Commit of a hub id; None for the newest, or for a directory.
+        trust_remote_code: Run the code that comes with the tokenizer.
+    """
     from transformers import AutoTokenizer
 
     check_directory(name)
@@ -87,7 +96,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
             f"{name}: no tokenizer in this model directory (none of {', '.join(TOKENIZER_FILES)})",
         )
     with user_errors(name):
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, revision=revision, trust_remote_code=trust_remote_code
+        )
         return cast("PreTrainedTokenizerFast", tokenizer)
 
 
@@ -96,10 +107,27 @@ def check_directory(name: str) -> None:
     # os.path calls a name that no file can have absent; pathlib raises.
     if os.path.isdir(name):
         present = set(os.listdir(name))
+        # train.py's output, whose config.json is that of the run.
+        is_run = "checkpoints" in present and "model_type" not in _config_keys(name)
+        best = os.path.join(name, "best")
+        require(
+            not is_run,
+            f"{name}: is the directory of a run; its model is in {best}: pass that"
+            if os.path.isdir(best)
+            else f"{name}: is the directory of a run that has no best/ with a model yet",
+        )
         require("config.json" in present, f"{name}: no config.json in this model directory")
     else:
         looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
         require(not looks_local and not os.path.exists(name), f"{name}: no such model directory")
+
+
+def _config_keys(name: str) -> set[str]:
+    """Return the names in a directory's config.json; none if it cannot be read."""
+    try:
+        return set(json.loads(Path(name, "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return set()
 
 
 @contextmanager
@@ -111,10 +139,23 @@ def user_errors(name: str) -> Iterator[None]:
         raise
     # Any Exception: there is no end to what transformers raises for a malformed directory.
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
+        if out_of_memory(error) is not None:
+            raise
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"{name}: comes with code of its own, which is run only if you trust it: read it,"
+                " then pass --trust-remote-code (in Python trust_remote_code=True)"
+            ) from error
+        reason = shorten(str(error))
         if os.path.isdir(name):
             raise UserError(f"{name}: cannot be loaded as a model ({reason})") from error
         raise UserError(
             f"{name}: is no local directory and cannot be had from the hub; check the id and the"
             f" network, or pass a local directory instead ({reason})"
         ) from error
+
+
+def shorten(text: str) -> str:
+    """Return what an exception says on one line of 160 letters, not cut inside a word."""
+    words = " ".join(text.split())
+    return words if len(words) <= 160 else words[:160].rsplit(" ", 1)[0] + " ..."

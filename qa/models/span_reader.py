@@ -15,13 +15,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from qa.models.boundary_head import BoundaryHead
+from qa.models.head_parts import head_parts, hidden_size
+from qa.models.loading import load_fitting
 from qa.models.model_io import SpanScores
+from qa.models.own_head import needs_own_head, own_head_class
+from qa.models.packing.alone import encode_alone
 from qa.models.packing.byte_dropout import use_byte_dropout
-from qa.models.packing.probe import exchange_attention, require_standard_forward, span_head
+from qa.models.packing.probe import exchange_attention, require_standard_forward, sees_padding
 from qa.models.packing.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
-from qa.models.pretrained import revision_of, saved_file, user_errors
+from qa.models.packing.trial import has_local_layers
+from qa.models.pretrained import revision_of, saved_file
 from qa.models.trained_part import checkpoint_layers
-from qa.models.weights import BOUNDARY_FILE, load_head, load_model, require_weights, save_weights
+from qa.models.weights import BOUNDARY_FILE, load_head, load_model, save_weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -33,7 +38,8 @@ class SpanReader(nn.Module):
     It holds transformers' own question-answering model and runs its encoder and its head, so the
     weights that it saves load with `AutoModelForQuestionAnswering`, and the other way round. The
     encoder sees the windows packed end to end, without padding, if `is_packed`: if its attention
-    can be exchanged.
+    can be exchanged. If `is_alone` it sees windows of one length at a time, since padding would
+    change their scores; otherwise padded ones.
 
     Args:
         model: transformers' question-answering model.
@@ -47,17 +53,24 @@ class SpanReader(nn.Module):
         self.boundary_head: BoundaryHead | None = None
         # Prefixes of the names of weights that `from_pretrained` drew anew.
         self.new_weights: list[str] = []
+        self.notes: list[str] = []  # lines for people on how the checkpoint was loaded
         self._scratch = Scratch()
-        head = span_head(model)
+        self._head = head_parts(model)
         # Four small forwards: two to see that this model is nothing but an encoder with a head, two
-        # to see whether its windows can be packed.
-        padded, packed = partial(self._logits, False), partial(self._logits, True)
+        # to see whether its windows can be packed. Two more if not: whether it sees padding.
+        padded, packed = partial(self._logits, False, False), partial(self._logits, True, False)
         require_standard_forward(model, padded, self.padding_id)
         self.is_packed = exchange_attention(model, padded, packed)
+        alone = partial(self._logits, False, True)
+        self.is_alone = not self.is_packed and sees_padding(model, padded, alone)
         use_byte_dropout(self.model)
         if boundaries:
-            embedding_size = model.get_input_embeddings().weight.shape[1]
-            self.boundary_head = BoundaryHead(head.in_features, embedding_size)
+            self.add_boundary_head()
+
+    def add_boundary_head(self) -> None:
+        """Add a new boundary head, drawn from torch's global generator."""
+        embedding_size = self.model.get_input_embeddings().weight.shape[1]
+        self.boundary_head = BoundaryHead(hidden_size(self.model), int(embedding_size))
 
     @property
     def padding_id(self) -> int:
@@ -102,7 +115,9 @@ class SpanReader(nn.Module):
         hidden = self.encode(input_ids, segments, token_type_ids)  # (N, F)
         # In fp32 even under autocast: bf16 has 8 bits, so scores near 10 would tie by the dozen.
         with torch.autocast(input_ids.device.type, enabled=False):
-            logits = self.model.qa_outputs(hidden.float())  # (N, 2)
+            logits = hidden.float()
+            for part in self._head:
+                logits = getattr(self.model, part)(logits)  # (N, 2) in the end
         # Copies, since FSDP2 asks that a module return no views.
         start_logits, end_logits = segments.to_rows(logits, float("-inf")).unbind(2)
         trims = None
@@ -120,7 +135,7 @@ class SpanReader(nn.Module):
         encoder = self.model.base_model
         # klue/roberta knows one token type only, but its tokenizer makes two.
         has_types = getattr(self.model.config, "type_vocab_size", 0) > 1
-        inputs = {"input_ids": input_ids}
+        inputs: dict[str, Any] = {"input_ids": input_ids}
         if token_type_ids is not None and has_types:
             inputs["token_type_ids"] = token_type_ids
         if self.is_packed:
@@ -131,8 +146,12 @@ class SpanReader(nn.Module):
             rounded = round_up(total, ROUND_TOTAL) if self.training else round_coarsely(total)
             extra = rounded - total
             inputs = {name: F.pad(x, (0, extra)).unsqueeze(0) for name, x in inputs.items()}
+            if has_local_layers(self.model.config):  # or masks of (N, N) are made for nothing
+                inputs["attention_mask"] = dict.fromkeys(self.model.config.layer_types)
             packed: torch.Tensor = encoder(**inputs, segments=segments)[0]
             return packed[0, :total]
+        if self.is_alone:
+            return encode_alone(encoder, inputs, segments.lengths)
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
         # The model's own id: some models do more with padding than not attend to it.
         inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
@@ -143,9 +162,9 @@ class SpanReader(nn.Module):
         checkpoint_layers(self.model)
         self._scratch.is_checkpointed = True
 
-    def _logits(self, packs: bool, **batch: Any) -> torch.Tensor:
-        """Return (2, B, T) start and end logits of windows that the encoder sees packed or not."""
-        self.is_packed = packs
+    def _logits(self, packs: bool, separates: bool, **batch: Any) -> torch.Tensor:
+        """Return (2, B, T) start and end logits of windows that the encoder sees in this way."""
+        self.is_packed, self.is_alone = packs, separates
         return torch.stack(self(**batch)[:2])
 
     def save_pretrained(
@@ -162,6 +181,8 @@ class SpanReader(nn.Module):
         """Make a model with new weights, drawn from torch's global generator."""
         from transformers import AutoModelForQuestionAnswering
 
+        if needs_own_head(config, False):
+            return cls(own_head_class(config, "", None, False)(config), boundaries)
         return cls(AutoModelForQuestionAnswering.from_config(config), boundaries)
 
     @classmethod
@@ -173,6 +194,7 @@ class SpanReader(nn.Module):
         require_head: bool = False,
         boundaries: bool | None = None,
         revision: str | None = None,
+        trust_remote_code: bool = False,
     ) -> SpanReader:
         """Load an encoder, or one with a trained head, fp32.
 
@@ -185,19 +207,23 @@ class SpanReader(nn.Module):
             boundaries: True: with a boundary head, the saved one or a new one. False: without.
                 None: with the saved one, if there is one.
             revision: Commit of a hub id, from `revision_of`, which is asked if None.
+            trust_remote_code: Run the code that comes with the model, if there is any.
 
         Raises:
             UserError: The model cannot be loaded, or other weights than a head's are missing.
         """
         revision = revision or revision_of(name)
-        with user_errors(name):
-            hf_model, missing = load_model(name, revision, attention_dropout, hidden_dropout)
-            saved = None if boundaries is False else saved_file(name, BOUNDARY_FILE, revision)
-            model = cls(hf_model, saved is not None if boundaries is None else boundaries)
-            if model.boundary_head is not None and saved is not None:
-                load_head(model.boundary_head, saved)
-        require_weights(name, missing, require_head)
-        model.new_weights = ["model.qa_outputs."] if missing else []
+        load = partial(
+            load_model, name, revision, attention_dropout, hidden_dropout, trust_remote_code
+        )
+        loading, model, notes = load_fitting(name, load, cls, require_head)
+        saved = None if boundaries is False else saved_file(name, BOUNDARY_FILE, revision)
+        if saved is not None if boundaries is None else boundaries:
+            model.add_boundary_head()
+        if model.boundary_head is not None and saved is not None:
+            load_head(model.boundary_head, saved)
+        model.new_weights = [f"model.{part}." for part in loading.new_parts]
         if model.boundary_head is not None and saved is None:
             model.new_weights.append("boundary_head.")
+        model.notes = notes
         return model

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from qa.engine.errors import UserError, require
+from qa.models.loading import base_renaming, check_loaded
+from qa.models.other_task import set_two_labels
+from qa.models.own_head import needs_own_head, own_head_class, was_saved_with_own_head
 from qa.models.pretrained import user_errors
+from qa.models.weights_report import Loading
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -24,48 +28,60 @@ HIDDEN_DROPOUT_NAMES = ("hidden_dropout_prob", "dropout")
 
 
 def load_model(
-    name: str, revision: str | None, attention_dropout: float | None, hidden_dropout: float | None
-) -> tuple[PreTrainedModel, list[str]]:
-    """Load transformers' question-answering model, fp32.
+    name: str,
+    revision: str | None,
+    attention_dropout: float | None,
+    hidden_dropout: float | None,
+    trust_remote_code: bool = False,
+    own_head: bool = False,
+) -> Loading:
+    """Load a question-answering model, fp32; what is not saved is drawn from torch's generator.
 
     Args:
         name: A directory or hub id.
         revision: Commit of a hub id; None for the newest, or for a directory.
         attention_dropout: Probability from 0 to below 1; None keeps the model's own.
         hidden_dropout: Probability from 0 to below 1; None keeps the model's own.
+        trust_remote_code: Run the code that comes with the model.
+        own_head: Put qa's own linear head behind the encoder even if transformers has another.
 
-    Returns:
-        The model, and the names of weights that were not saved, which are drawn from torch's global
-        generator.
+    Raises:
+        UserError: It cannot be loaded, or not all weights of its encoder are used as they are.
     """
     from transformers import AutoConfig, AutoModelForQuestionAnswering
 
     with user_errors(name):
-        config = AutoConfig.from_pretrained(name, revision=revision)
+        config = AutoConfig.from_pretrained(
+            name, revision=revision, trust_remote_code=trust_remote_code
+        )
         set_dropout(config, "attention_dropout", ATTENTION_DROPOUT_NAMES, attention_dropout)
         set_dropout(config, "hidden_dropout", HIDDEN_DROPOUT_NAMES, hidden_dropout)
+        labels = set_two_labels(config)
+        if getattr(config, "attention_type", None) == "block_sparse":
+            # BigBird turns to full attention for good at its first short window.
+            config.attention_type = "original_full"
+        saved_own = was_saved_with_own_head(config)
+        own_head = own_head or saved_own or needs_own_head(config, trust_remote_code)
+        options: dict[str, Any] = {
+            "revision": revision,
+            "config": config,
+            "dtype": torch.float32,
+            "output_loading_info": True,
+            "ignore_mismatched_sizes": True,  # they are refused below, with a reason
+        }
         with quiet_transformers():
-            model, loading = AutoModelForQuestionAnswering.from_pretrained(
-                name,
-                revision=revision,
-                config=config,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    return model, list(loading["missing_keys"])
-
-
-def require_weights(name: str, missing: Sequence[str], require_head: bool) -> None:
-    """Raise UserError if weights of the model `name` are missing, other than a head's.
-
-    `missing`: their names. `require_head`: the span head's must not be missing either.
-    """
-    absent = [key for key in missing if not key.startswith("qa_outputs.")]
-    require(not absent, f"{name}: weights are missing, e.g. {', '.join(sorted(absent)[:2])}")
-    require(
-        not (require_head and missing),
-        f"{name}: has no trained span head (qa_outputs); train it first with train.py --model",
-    )
+            if own_head:
+                model_class = own_head_class(config, name, revision, trust_remote_code)
+                model, info = model_class.from_pretrained(name, **options)
+            else:
+                renaming = base_renaming(config)
+                model, info = AutoModelForQuestionAnswering.from_pretrained(
+                    name, trust_remote_code=trust_remote_code, key_mapping=renaming, **options
+                )
+                if renaming:
+                    # Or it would be saved under the old names, which transformers does not load.
+                    model._weight_conversions = None
+    return check_loaded(name, model, info, labels, own_head, own_head and not saved_own)
 
 
 def load_head(head: nn.Module, file: Path) -> None:

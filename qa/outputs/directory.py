@@ -98,15 +98,15 @@ def make_output(directory: str | None, recipe: str) -> Path:
 
 @contextmanager
 def open_output(
-    directory: str | None, recipe: str, settings: dict[str, Any], overwrite: bool
+    directory: str | None, recipe: str, settings: dict[str, Any] | None, overwrite: bool
 ) -> Iterator[Path]:
     """Make and lock the directory of a run.
 
     Args:
         directory: The directory; None for a new one, named like the recipe with a number.
         recipe: The recipe's name.
-        settings: Written to config.json at once if there is none, so that a run that is killed at
-            any moment can be resumed.
+        settings: Written to config.json at once, so that the run can be resumed whenever it is
+            killed; None if it is resumed itself, and it is not known yet whether it may be.
         overwrite: Remove what an earlier run wrote there.
     """
     path = make_output(directory, recipe)
@@ -114,7 +114,7 @@ def open_output(
     try:
         if overwrite:
             clear_output(path)
-        if not (path / CONFIG_FILE).exists():
+        if settings is not None:
             write_json(path / CONFIG_FILE, settings)
         yield path
     finally:

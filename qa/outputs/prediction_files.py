@@ -6,10 +6,12 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from qa.answering.nbest import Answer, null_odds
+from qa.engine.atomic_files import naming
 from qa.engine.errors import require
 from qa.engine.json_files import kind_of, read_json
 
@@ -97,12 +99,14 @@ class _JsonObject:
     def add(self, key: str, value: Any) -> None:
         """Write one member on a line of its own."""
         member = f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
-        self._file.write(self._separator + member)
+        with naming(self._path):
+            self._file.write(self._separator + member)
         self._separator = ",\n"
 
     def replace(self, mask: Sequence[bool], value: Any) -> None:
         """Give `value` to the members of `mask`, in the order they were added."""
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
         old = self._temporary.rename(self._temporary.with_suffix(".old"))
         self._file = self._temporary.open("w", encoding="utf-8")
         self._separator = "{\n"
@@ -115,16 +119,18 @@ class _JsonObject:
 
     def commit(self) -> None:
         """Close the object, and rename the file once it is on disk."""
-        self._file.write("\n}\n" if self._separator == ",\n" else "{}\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        os.replace(self._temporary, self._path)
+        with naming(self._path):
+            self._file.write("\n}\n" if self._separator == ",\n" else "{}\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self._temporary, self._path)
 
     def discard(self) -> None:
         """Remove the file unless it was committed."""
         if self._file.closed:
             return
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which the write before has told
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
         self._temporary.with_suffix(".old").unlink(missing_ok=True)

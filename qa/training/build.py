@@ -82,6 +82,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     run = make_run(config, model, windows[TRAINING], collator, world)
     if world.rank > 0:  # all processes start with the same weights, but draw their own dropout
         seed_everything(config.train.seed + 1000 * world.rank)
+    for note in model.notes:
+        report(note)
     report(f"model: {described}, {run.precision.name} on {run.device.type}")
     batch_size = config.evaluation.per_device_eval_batch_size
     answerer = Answerer(model, collator, config.decoding, run.precision, batch_size)

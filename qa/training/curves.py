@@ -98,9 +98,12 @@ class TrainingCurves:
             "speed/peak_memory_gib": peak_memory_bytes(self.run.device) / 2**30,
         }
 
-    def write_settings(self, values: dict[str, Any]) -> None:
-        """Write a run's settings into TensorBoard, beside its curves."""
-        text = json.dumps(values, indent=2)
+    def begin(self, settings: dict[str, Any], state: dict[str, Any] | None) -> None:
+        """Show a new run's settings beside its curves, or go on from a resumed run's `state`."""
+        if state is not None:
+            self.load_state_dict(state)
+            return
+        text = json.dumps(settings, indent=2)
         self.tensorboard.text("config", f"```json\n{text}\n```")
 
     @contextmanager

@@ -18,6 +18,7 @@ from qa.engine.errors import require
 from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.small_bert import small_bert_config
 from qa.models.span_reader import SpanReader
+from qa.models.vocabulary import require_vocabulary
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -63,14 +64,17 @@ def load_model(
             small_bert_config(tokenizer), settings.character_boundaries
         )
     revision = revision_of(settings.model)
-    tokenizer = load_tokenizer(settings.model, revision)
+    trusts = {"trust_remote_code": True} if settings.trust_remote_code else {}
+    tokenizer = load_tokenizer(settings.model, revision, **trusts)
     model = SpanReader.from_pretrained(
         settings.model,
         settings.attention_dropout,
         settings.hidden_dropout,
         boundaries=settings.character_boundaries,
         revision=revision,
+        **trusts,
     )
+    require_vocabulary(settings.model, tokenizer, model)
     return tokenizer, model
 
 

@@ -61,6 +61,8 @@ def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:
 
 def describe_new_length(saved_total: int, run: TrainingRun) -> str | None:
     """Return a sentence on what another number of steps does to the schedule, if it is another."""
+    if run.is_finished:
+        return f"the run has made {run.global_step} steps: nothing is left to train"
     if saved_total == run.total_steps:
         return None
     rate = run.learning_rate(run.global_step)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,18 @@ import torch
 import qa
 from qa.engine.atomic_files import remove, restore_directory
 from qa.engine.best_tracker import BestTracker
-from qa.engine.checkpoint import list_checkpoints, load_newest_checkpoint, restore_checkpoints
+from qa.engine.checkpoint import (
+    checkpoint_path,
+    load_checkpoint,
+    load_newest_checkpoint,
+    restore_checkpoints,
+)
 from qa.engine.checkpoint_writer import CheckpointWriter
 from qa.engine.console import print_main
-from qa.engine.errors import RunStopped, require
-from qa.engine.loop import TrainingRun
+from qa.engine.errors import require
+from qa.engine.json_files import read_json
 from qa.engine.tensorboard import has_point
-from qa.outputs.directory import BEST, CHECKPOINTS, TENSORBOARD
+from qa.outputs.directory import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
 from qa.outputs.prediction_files import PREDICTIONS_FILE
 from qa.training.build import Job
 from qa.training.resume import describe_new_length, require_same_run, run_identity
@@ -30,8 +33,9 @@ class Resumed:
     """What a checkpoint holds besides the state of the loop and the best evaluation."""
 
     curves: dict[str, Any]  # the means in progress
-    evaluation_is_pending: bool  # a signal cut an evaluation short, so it is still to be made
+    evaluation_is_pending: bool  # it was cut short, or never begun though the run is finished
     evaluation_is_drawn: bool  # that evaluation's points are in TensorBoard already
+    lost_best: Path | None  # the checkpoint to make best/ of again; None if best/ is there
 
 
 class RunCheckpoints:
@@ -85,13 +89,16 @@ class RunCheckpoints:
         if self.world.is_main:
             self.writer.save(self.run.global_step, state, summary, keep_steps=best_step)
 
-    def load_newest(self) -> Resumed | None:
-        """Load the newest whole checkpoint; return None if the run was killed before there was any.
+    def load(self, which: Path | bool) -> Resumed | None:
+        """Load a checkpoint; return None if the run was killed before there was any.
 
         To be called before this run writes to TensorBoard, where it looks for points.
 
+        Args:
+            which: The checkpoint; True: the newest one that is whole.
+
         Raises:
-            UserError: The checkpoint is of another run, or the best model is missing.
+            UserError: The checkpoint is of another run, or best/ is lost and cannot be made again.
         """
         directory = self.directory / CHECKPOINTS
         with self.world.main_first():  # the main process may have to restore a checkpoint
@@ -101,48 +108,54 @@ class RunCheckpoints:
             if self.world.is_main:
                 remove(self.directory / TENSORBOARD)  # this run writes the same points again
             return None
-        path, state = load_newest_checkpoint(directory, report=print_main)
+        if isinstance(which, Path):
+            path, state = which, load_checkpoint(which)
+        else:
+            path, state = load_newest_checkpoint(directory, report=print_main)
         require("identity" in state, f"{path}: is not a checkpoint of train.py")
         require_same_run(state["identity"], self.identity)
         self.run.load_state_dict(state["run"])
         self.tracker.load_state_dict(state["tracker"])
-        if self.tracker.best is not None:
-            self._require_best(self.tracker.best)
         print_main(f"resuming from {path}")
         if sentence := describe_new_length(state["total_steps"], self.run):
             print_main(sentence)
-        is_pending, step = state["pending_evaluation"], self.run.global_step
+        step, history = self.run.global_step, self.tracker.history
+        is_unscored = not history or history[-1]["step"] != step
+        is_pending = state["pending_evaluation"] or (self.run.is_finished and is_unscored)
         is_drawn = is_pending and has_point(self.directory / TENSORBOARD, "eval/loss", step)
-        return Resumed(state["log"], is_pending, is_drawn)
+        lost_best = self._lost_best(goes_back=isinstance(which, Path))
+        return Resumed(state["log"], is_pending, is_drawn, lost_best)
 
-    def _require_best(self, best: dict[str, float]) -> None:
-        """Raise UserError unless the best model and its predictions are there."""
+    def _lost_best(self, goes_back: bool) -> Path | None:
+        """Return the checkpoint to make best/ of again; None if best/ is there or is not needed.
+
+        best/ is lost if somebody removed it, or if the run goes back to a checkpoint from before
+        it. A best/ that is newer after a kill is not: the same evaluation follows again.
+        """
+        best = self.tracker.best
+        if best is None:
+            return None
         with self.world.main_first():
             restore_directory(self.directory / BEST)
-        for name in (BEST, PREDICTIONS_FILE):
-            require(
-                (self.directory / name).exists(),
-                f"{self.directory / name}: is missing, though step {best['step']} was the best; put"
-                " it back, or start again with --overwrite",
-            )
+        place, step = self.directory / BEST, int(best["step"])
+        is_there = all((self.directory / name).exists() for name in (BEST, PREDICTIONS_FILE))
+        if is_there and not (goes_back and self._best_step_on_disk() != step):
+            return None
+        path = checkpoint_path(self.directory / CHECKPOINTS, step)
+        if path.is_dir() and self.job.config.train.sharding == "none":
+            print_main(f"{place}: is lost; making it again from {path}")
+            return path
+        require(
+            is_there,
+            f"{place}: is missing, though step {step} was the best, and so is the checkpoint"
+            " to make it of; put one of them back, or start again with --overwrite",
+        )
+        print_main(f"{place}: is of a later step; the next evaluation's model takes its place")
+        self.tracker.best = None
+        return None
 
-
-def run_failed(error: OSError, directory: Path) -> RunStopped:
-    """Return the exception that ends a run after an OSError: of a disk, a worker, the network."""
-    file = f": {os.fsdecode(error.filename)}" if error.filename else ""
-    reason = f"{error.strerror or error}{file}"
-    return RunStopped(f"error: the run failed ({reason}); {where_to_resume(directory)}", 1)
-
-
-def run_stopped(number: signal.Signals, run: TrainingRun, directory: Path) -> RunStopped:
-    """Return the exception that ends a run after a signal; only the main process prints a line."""
-    line = f"stopped by {number.name} after step {run.global_step}; {where_to_resume(directory)}"
-    return RunStopped(line if run.world.is_main else "", 128 + number)
-
-
-def where_to_resume(directory: Path) -> str:
-    """Return how to go on with a run that stopped, for the end of a message."""
-    checkpoints = list_checkpoints(directory / CHECKPOINTS)
-    if not checkpoints:
-        return "there is no checkpoint yet"
-    return f"the last checkpoint is {checkpoints[-1]}; go on with --resume --output-dir {directory}"
+    def _best_step_on_disk(self) -> int | None:
+        """Return the step whose model is in best/; None if it is not known."""
+        path = self.directory / METRICS_FILE
+        written = read_json(path, "scores").get("best") if path.exists() else None
+        return int(written["step"]) if written else None

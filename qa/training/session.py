@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from qa.engine.best_tracker import BestTracker
+from qa.engine.errors import out_of_memory
 from qa.engine.json_files import write_json
 from qa.engine.progress import progress_bar
 from qa.engine.signals import StopSignals
@@ -17,8 +18,9 @@ from qa.engine.tensorboard import TensorBoard
 from qa.outputs.directory import CONFIG_FILE, CURVES_FILE, TENSORBOARD, TRACE_FILE, open_output
 from qa.training.build import Job
 from qa.training.curves import TrainingCurves
+from qa.training.endings import ending_of, run_stopped
 from qa.training.final_report import final_report
-from qa.training.run_checkpoints import RunCheckpoints, run_failed, run_stopped
+from qa.training.run_checkpoints import RunCheckpoints
 from qa.training.validation import Validation
 
 
@@ -30,13 +32,13 @@ class Session:
     Args:
         job: The run, ready to start.
         signals: Notes the signals that end the run after the step in progress.
-        resume: Go on from the newest checkpoint in the output directory.
+        resume: Go on from the newest checkpoint in the output directory, or from this one.
         overwrite: Remove what an earlier run wrote into the output directory.
         started: `time.perf_counter()` at the program's start.
     """
 
     def __init__(
-        self, job: Job, signals: StopSignals, resume: bool, overwrite: bool, started: float
+        self, job: Job, signals: StopSignals, resume: bool | Path, overwrite: bool, started: float
     ) -> None:
         self.job, self.run, self.world = job, job.run, job.run.world
         self.signals, self.started = signals, started
@@ -46,21 +48,21 @@ class Session:
             self._open(opened, resume, overwrite)
             self._opened = opened.pop_all()
 
-    def _open(self, opened: ExitStack, resume: bool, overwrite: bool) -> None:
+    def _open(self, opened: ExitStack, resume: bool | Path, overwrite: bool) -> None:
         """Open the output directory and load what is to be resumed; closing `opened` undoes it."""
         output, settings = self.job.config.output, self.job.config.flat()
-        is_main, recipe = self.world.is_main, self.job.config.recipe
-        path = Path()
+        is_main, recipe, path = self.world.is_main, self.job.config.recipe, Path()
         if is_main:
-            path = opened.enter_context(open_output(output.output_dir, recipe, settings, overwrite))
+            early = None if resume else settings
+            path = opened.enter_context(open_output(output.output_dir, recipe, early, overwrite))
         self.directory = self.world.from_main(path)
         self.checkpoints = RunCheckpoints(self.job, self.directory, self.tracker)
         opened.callback(self.checkpoints.writer.close)
-        resumed = self.checkpoints.load_newest() if resume else None
-        if is_main:
+        resumed = self.checkpoints.load(resume) if resume else None
+        if is_main and not self.run.is_finished:  # else it was made with the settings of before
             write_json(self.directory / CONFIG_FILE, settings)
-        step = self.run.global_step
-        self.bar = progress_bar(self.run.total_steps, step, hidden=not is_main)
+        step, is_hidden = self.run.global_step, not is_main or self.run.is_finished
+        self.bar = progress_bar(self.run.total_steps, step, hidden=is_hidden)
         self.trace = StepTrace(self.directory / TRACE_FILE if output.profile and is_main else None)
         opened.callback(self.trace.close)
         folder, lines = self.directory / TENSORBOARD, self.directory / CURVES_FILE
@@ -70,13 +72,8 @@ class Session:
         should_abort = partial(self.signals.agree, self.world)
         parts = (self.job, self.directory, self.tensorboard, self.tracker)
         self.validation = Validation(*parts, self.print, should_abort, resumed)
-        if resumed is None:
-            self.curves.write_settings(settings)
-        else:
-            self.curves.load_state_dict(resumed.curves)
+        self.curves.begin(settings, None if resumed is None else resumed.curves)
         self.print(f"output: {self.directory}")
-        if not self.validation.is_wanted:
-            self.print("no --eval-data and no --holdout: best/ will be the last model, not scored")
 
     def __enter__(self) -> Session:
         return self
@@ -85,9 +82,11 @@ class Session:
         self.bar.close()
         # After a failed write the last ones to TensorBoard may fail too; the first one is reported.
         with suppress(OSError) if isinstance(error, OSError) else nullcontext():
+            if self.validation.is_pending and out_of_memory(error) and self.world.size == 1:
+                self.save()  # the model is as it was; many processes would have to save it together
             self._opened.close()
-        if isinstance(error, OSError):
-            raise run_failed(error, self.directory) from error
+        if ending := ending_of(error, self.run, self.directory, self.validation.is_pending):
+            raise ending from error
 
     @property
     def is_ending(self) -> bool:
@@ -100,7 +99,8 @@ class Session:
             self.bar.write(line)
 
     def finish_interrupted_evaluation(self) -> None:
-        """Do the evaluation that a signal cut short before this run was resumed."""
+        """Do the evaluation that the run which is resumed still owes, and restore a lost best/."""
+        self.validation.restore_best()
         if self.validation.is_pending:
             self.evaluate()
             self.save()  # so that another resume does not make the evaluation again
@@ -122,9 +122,8 @@ class Session:
 
     def evaluate(self) -> None:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
-        if self.validation.is_wanted:
-            with self.curves.paused():
-                self.validation.evaluate()
+        with self.curves.paused():
+            self.validation.evaluate()
 
     def save(self) -> None:
         """Write a checkpoint from which `--resume` continues exactly."""
@@ -135,8 +134,7 @@ class Session:
     def finish(self) -> None:
         """Write the last files and print the report; raise RunStopped if a signal ended the run."""
         self.checkpoints.writer.wait()
-        # No process may exit before the checkpoint is written: torchrun kills the rest as soon as
-        # one exits.
+        # No process may exit before the checkpoint is written, or torchrun kills the others.
         self.world.from_main(None)
         if self.signals.agreed is not None:
             self.world.leave()

@@ -11,6 +11,7 @@ from qa.data.examples import Example
 from qa.data.windows.cache import iterate_rows
 from qa.engine.atomic_files import replace_directory
 from qa.engine.best_tracker import BestTracker
+from qa.engine.checkpoint import load_checkpoint
 from qa.engine.json_files import write_json
 from qa.engine.tensorboard import TensorBoard
 from qa.evaluation.evaluate import Evaluation, evaluate
@@ -55,8 +56,12 @@ class Validation:
         self.should_abort = should_abort
         # Whether a signal cut an evaluation short, so that it is still to be made.
         self.is_pending = resumed is not None and resumed.evaluation_is_pending
+        self._lost_best = resumed.lost_best if resumed is not None else None
         # Whether the points of the next evaluation are in TensorBoard already.
         self.is_drawn = resumed is not None and resumed.evaluation_is_drawn
+
+        if not self.is_wanted:
+            report("no --eval-data and no --holdout: best/ will be the last model, not scored")
 
     @property
     def is_wanted(self) -> bool:
@@ -65,7 +70,10 @@ class Validation:
 
     def evaluate(self) -> None:
         """Score the held-out part; keep the model and its predictions if it is the best so far."""
+        if not self.is_wanted:
+            return
         with PredictionFiles(self.directory if self.job.run.world.is_main else None) as files:
+            self.is_pending = True
             result = self._answer(files)
             self.is_pending = result is None
             if result is None:
@@ -77,6 +85,24 @@ class Validation:
                 self.save_best(result.threshold)
                 files.commit()
         self._report(result, step, is_best)
+
+    def restore_best(self) -> None:
+        """Make best/ and its predictions again if they are lost, from the best step's checkpoint.
+
+        The model is put back afterwards, so that the training goes on as if nothing had happened.
+        """
+        if self._lost_best is None:
+            return
+        model = self.job.run.model
+        current = {name: value.clone() for name, value in model.state_dict().items()}
+        model.load_state_dict(load_checkpoint(self._lost_best)["run"]["model"])
+        with PredictionFiles(self.directory if self.job.run.world.is_main else None) as files:
+            result = self._answer(files)
+            if result is not None:
+                self.save_best(result.threshold)
+                files.commit()
+                self._lost_best = None
+        model.load_state_dict(current)
 
     def save_best(self, threshold: float | None) -> None:
         """Write best/; all processes must call this, since each may hold a part of the weights.

@@ -214,7 +214,8 @@ def test_a_full_disk_leaves_predictions_and_their_scores(
 
     monkeypatch.setattr(os, "fsync", fail)
     code, _, err = run(a, b, "--overwrite")
-    assert (code, err) == (1, "error: No space left on device\n")
+    expected = f"error: No space left on device: {output / 'predictions.json'}\n"
+    assert (code, err) == (1, expected)
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 

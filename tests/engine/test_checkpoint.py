@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from qa.engine import (
     prune_checkpoints,
     save_checkpoint,
 )
-from qa.engine.atomic_files import replace_directory
+from qa.engine.atomic_files import naming, replace_directory
 from qa.engine.json_files import write_json
 from qa.engine.rng import rng_state, set_rng_state
 
@@ -351,3 +352,14 @@ def test_replace_directory_after_a_crash_between_its_two_renames(tmp_path: Path)
         (directory / "new").touch()
     assert names(tmp_path) == ["best"]
     assert names(tmp_path / "best") == ["new"]
+
+
+def test_a_full_disk_names_the_file() -> None:
+    """A write tells no name itself; an error without a number would lose its text by one."""
+    found = pytest.raises(OSError, match="No space left on device: 'metrics.json'")
+    with found, naming(Path("metrics.json")):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="'other'"), naming(Path("metrics.json")):
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), "other")
+    with pytest.raises(OSError, match="no space"), naming(Path("metrics.json")):
+        raise OSError("no space")

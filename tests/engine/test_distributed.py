@@ -152,6 +152,7 @@ def alone(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(launcher, tmp_path_factory.mktemp("alone"), 1, 2)
 
 
+@pytest.mark.e2e
 def test_two_processes_are_one_process_that_accumulates(
     launcher: Launcher, alone: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ def test_two_processes_are_one_process_that_accumulates(
     assert rows_by_step(two, 1) == rows_by_step(alone, 2)[:8]
 
 
+@pytest.mark.e2e
 def test_two_processes_that_accumulate_over_a_ragged_step(
     launcher: Launcher, tmp_path: Path
 ) -> None:
@@ -177,6 +179,7 @@ def test_two_processes_that_accumulate_over_a_ragged_step(
     assert losses[0] == pytest.approx(losses[1], abs=1e-12)
 
 
+@pytest.mark.e2e
 def test_two_one_two_processes_are_an_uninterrupted_run(
     launcher: Launcher, alone: Path, tmp_path: Path
 ) -> None:
@@ -187,6 +190,7 @@ def test_two_one_two_processes_are_an_uninterrupted_run(
     assert_close(path, alone)
 
 
+@pytest.mark.e2e
 def test_two_processes_resume_bit_for_bit_with_dropout(launcher: Launcher, tmp_path: Path) -> None:
     """The random numbers of each process go on where they were."""
     whole = train(launcher, tmp_path / "whole", 2, 1, dropout=0.5)
@@ -205,6 +209,7 @@ def test_two_processes_resume_bit_for_bit_with_dropout(launcher: Launcher, tmp_p
     assert losses[0] == losses[1][5:]
 
 
+@pytest.mark.e2e
 def test_a_process_that_fails_ends_the_other(launcher: Launcher, tmp_path: Path) -> None:
     options: dict[str, Any] = {"accumulation": 1, "load": None, "save": str(tmp_path)}
     options |= {"until": 9, "total": 9}
@@ -267,12 +272,14 @@ def start_main_first(launcher: Launcher, seconds: float, fails: bool) -> list[Ru
     return [launcher.start([], as_rank(rank, 2, port) + script) for rank in range(2)]
 
 
+@pytest.mark.e2e
 def test_the_others_wait_longer_than_gloo_does(launcher: Launcher) -> None:
     runs = start_main_first(launcher, 5, fails=False)
     assert [run.wait() for run in runs] == [0, 0], [run.stderr for run in runs]
     assert float(runs[0].stdout) < float(runs[1].stdout)
 
 
+@pytest.mark.e2e
 def test_the_others_end_where_the_main_process_fails(launcher: Launcher) -> None:
     runs = start_main_first(launcher, 0, fails=True)
     assert [run.wait() for run in runs] == [1, 1], [run.stderr for run in runs]

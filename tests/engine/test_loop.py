@@ -25,6 +25,8 @@ from transformers import get_cosine_schedule_with_warmup
 
 from qa.engine import TrainConfig, TrainingRun, UserError, load_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -152,18 +154,23 @@ def test_each_epoch_trains_on_its_own_order() -> None:
 def test_learning_rates_are_those_of_transformers() -> None:
     run = make_run(learning_rate=0.1, warmup_ratio=0.3)  # 14 steps, 5 of them warm-up
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    schedule = get_cosine_schedule_with_warmup(optimizer, 5, 14)
-    before = weights(run)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 6, 15)
     for step, out in enumerate(run.steps()):
-        assert out.learning_rate == 0.1 * schedule.lr_lambdas[0](step)
-        if step == 0:
-            assert_same_weights(run, before)  # the first rate of a warm-up is 0
+        assert out.learning_rate == 0.1 * schedule.lr_lambdas[0](step + 1)  # not its rate of 0
+
+
+def test_a_run_of_one_step_trains() -> None:
+    run = make_run(learning_rate=0.1, warmup_ratio=0.1, max_steps=1)
+    before = weights(run)
+    (out,) = run.steps()
+    assert out.learning_rate == 0.05
+    assert all(not torch.equal(value, before[name]) for name, value in weights(run).items())
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 20])
 def test_warm_up_of_a_number_of_steps(steps: int) -> None:
     """Whatever the ratio; more steps than the run has are cut off."""
-    settings = {"learning_rate": 0.1, "lr_scheduler": "constant"}
+    settings: dict[str, Any] = {"learning_rate": 0.1, "lr_scheduler": "constant"}
     run = make_run(**settings, warmup_steps=steps, warmup_ratio=0.5)
     assert run.warmup_steps == steps
     rates = [run.learning_rate(step) for step in range(run.total_steps)]
@@ -172,10 +179,11 @@ def test_warm_up_of_a_number_of_steps(steps: int) -> None:
 
 def test_settings_of_adam_are_torchs() -> None:
     defaults = torch.optim.AdamW([torch.zeros(1)]).defaults
-    for settings, betas, epsilon in (
+    cases: tuple[tuple[dict[str, Any], tuple[float, float], float], ...] = (
         ({}, defaults["betas"], defaults["eps"]),
         ({"adam_beta1": 0.8, "adam_beta2": 0.98, "adam_epsilon": 1e-6}, (0.8, 0.98), 1e-6),
-    ):
+    )
+    for settings, betas, epsilon in cases:
         groups = make_run(**settings).optimizer.param_groups
         assert [(group["betas"], group["eps"]) for group in groups] == [(betas, epsilon)] * 2
 

@@ -1,4 +1,4 @@
-"""Schedules against transformers' own, which the module promises to equal bit for bit."""
+"""Schedules against transformers' own without the first step, whose rate is 0."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ KINDS = ["cosine", "linear", "constant"]
 
 
 def reference(kind: str, warmup: int, total: int) -> Callable[[int], float]:
-    """The factor of transformers as a function of the step."""
+    """Transformers' factor as a function of the step, with one step more at the front."""
+    warmup, total = warmup + 1, total + 1
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     if kind == "constant":
         schedule = get_constant_schedule_with_warmup(optimizer, warmup)
@@ -35,8 +36,10 @@ def reference(kind: str, warmup: int, total: int) -> Callable[[int], float]:
 
 def assert_equal_at_every_step(kind: str, warmup: int, total: int) -> None:
     expected = reference(kind, warmup, total)
+    assert expected(0) == 0.0
     for step in range(total + 1):
-        assert lr_factor(step, kind=kind, warmup=warmup, total=total) == expected(step), step
+        assert lr_factor(step, kind=kind, warmup=warmup, total=total) == expected(step + 1), step
+    assert lr_factor(0, kind=kind, warmup=warmup, total=total) > 0
 
 
 @pytest.mark.parametrize(
@@ -54,10 +57,10 @@ def test_equals_transformers_for_any_length(kind: str, total: int, data: st.Data
 
 
 def test_factors_step_by_step() -> None:
-    """Computed by hand: two steps up, then four down half a cosine, whose middle is 1/2."""
+    """By hand: two steps up to the peak, four down half a cosine, whose middle is one half."""
     factors = [lr_factor(step, kind="cosine", warmup=2, total=6) for step in range(7)]
     half = 2**-0.5
-    expected = [0, 0.5, 1, (1 + half) / 2, 0.5, (1 - half) / 2, 0]
+    expected = [1 / 3, 2 / 3, 1, (1 + half) / 2, 0.5, (1 - half) / 2, 0]
     assert factors == pytest.approx(expected, abs=1e-15)
 
 

@@ -24,7 +24,7 @@ from qa.engine.distributed import World
 from qa.engine.lock import LOCK_FILE, RunLock
 from qa.engine.signals import STOP_SIGNALS, StopSignals
 
-NAMES = ["SIGTERM", "SIGINT", "SIGUSR1"]
+NAMES = ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"]
 
 
 @contextmanager
@@ -71,6 +71,24 @@ def test_the_first_signal_is_only_noted_and_the_handlers_come_back(name: str) ->
     assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_signal_that_is_ignored_stays_ignored(name: str) -> None:
+    """As nohup has it for SIGHUP, and a shell's script for SIGINT of what runs behind it."""
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_IGN)
+    other = signal.SIGTERM if name != "SIGTERM" else signal.SIGINT
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), number)
+            assert signals.received is None
+            os.kill(os.getpid(), other)
+            assert signals.received is other
+            assert signal.getsignal(number) == signal.SIG_IGN  # also for a second signal
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
 def enter_and_fail(before: list[Any]) -> None:
     with StopSignals():
         assert [signal.getsignal(each) for each in STOP_SIGNALS] != before
@@ -97,6 +115,7 @@ with StopSignals() as signals:
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGUSR1", "SIGINT")])
 def test_a_second_signal_ends_the_process(first: str, second: str) -> None:
     with child(TAKE_TWO) as process:
@@ -223,11 +242,11 @@ from pathlib import Path
 from qa.engine.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 if os.fork() == 0:
+    print("ready", flush=True)  # what is registered for forks has run
     for number in range(3):
         os.close(number)
     time.sleep(5)
     os._exit(0)
-print("ready", flush=True)
 time.sleep(50)
 """
 

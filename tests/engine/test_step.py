@@ -14,6 +14,8 @@ from qa.engine import train_step
 from qa.engine.optim import make_optimizer
 from qa.engine.precision import Precision
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 ITEMS = 13
 Grads = list[list[torch.Tensor]]

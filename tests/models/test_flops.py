@@ -9,6 +9,8 @@ from support.tiny_models import PACKED_KINDS, PADDED_KINDS, make_model
 from qa.models.flops import ModelFlops, count_flops
 from qa.models.span_reader import SpanReader
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HIDDEN, INNER, LAYERS, EMBEDDING = 16, 32, 2, 8  # of `make_model`
 LAYER = 4 * HIDDEN**2 + 2 * HIDDEN * INNER  # query, key, value, output; up, down
 HEAD = 2 * HIDDEN

@@ -228,8 +228,8 @@ def test_model_that_is_more_than_encoder_and_head_is_refused(
     model = make_model("bert")
     encode = type(model).forward
 
-    def forward(self: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-        out = encode(self, input_ids=input_ids, attention_mask=attention_mask)
+    def forward(self: Any, **inputs: torch.Tensor) -> Any:
+        out = encode(self, **inputs)
         out.end_logits = out.end_logits * 1.001
         return out
 

@@ -86,7 +86,7 @@ def test_checkpointed_layers_train_the_same_model(encoder_dir: Path, squad_file:
         assert len(list(job.run.steps())) == 3
         states.append(job.run.state_dict())
         states[-1]["identity"] = run_identity(job)  # so that one goes on where the other stopped
-    assert list(state_differences(*states, "state")) == []
+    assert list(state_differences(states[0], states[1], "state")) == []
 
 
 @pytest.mark.parametrize("weight", [0.0, 4.0])

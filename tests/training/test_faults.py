@@ -24,7 +24,7 @@ from support.runs import ROOT, Launcher, Run, as_rank, environment, free_port, w
 
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
 # In a prelude: hook(session, step) is called after each step, before the session looks at it.
 HOOK = """
@@ -156,7 +156,9 @@ def test_the_whole_run_is_what_the_others_are_compared_with(whole: Path) -> None
 # Signals
 
 
-@pytest.mark.parametrize(("name", "workers"), [("SIGTERM", 2), ("SIGINT", 1), ("SIGUSR1", 0)])
+@pytest.mark.parametrize(
+    ("name", "workers"), [("SIGTERM", 2), ("SIGINT", 1), ("SIGUSR1", 0), ("SIGHUP", 1)]
+)
 def test_a_signal_ends_the_run_after_its_step(
     name: str, workers: int, launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
 ) -> None:
@@ -189,6 +191,24 @@ def hook(session, step):
     assert f"resuming from {newest}" in resumed.stdout
     assert_same_run(directory, whole)
     assert leftovers(directory) == []
+
+
+def test_a_lost_terminal_does_not_end_a_run_under_nohup(
+    launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "run"
+    prelude = (
+        HOOK
+        + """
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def hook(session, step):
+    if step in (5, 6):
+        os.kill(os.getpid(), signal.SIGHUP)
+"""
+    )
+    run = launcher.run([*flags, "--output-dir", str(directory)], prelude)
+    assert run.code == 0, run.stderr
+    assert_same_run(directory, whole)
 
 
 @pytest.mark.parametrize("step", [6, 12])
@@ -533,6 +553,180 @@ def test_a_learning_rate_that_blows_up(
     assert "learning rate" in line
 
 
+# Data workers and memory
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_data_worker(
+    workers: int, launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    """As the system kills one when memory is short."""
+    directory = tmp_path / "run"
+    prelude = (
+        HOOK
+        + """
+import multiprocessing
+def hook(session, step):
+    if step == 5:
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+"""
+    )
+    own = ["--num-workers", str(workers), "--max-steps", "12", "--output-dir", str(directory)]
+    run = launcher.run([*flags, *own], prelude, timeout=30)
+    assert run.code == 1, run.stderr
+    line = only(run.error_lines)
+    assert line.startswith("error: the run failed (DataLoader worker (pid")
+    assert f"go on with --resume --output-dir {directory}" in line
+    resume(launcher, directory)
+    assert_same_run(directory, whole)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_mistake_of_the_program_with_data_workers(
+    workers: int, launcher: Launcher, flags: list[str], tmp_path: Path
+) -> None:
+    """A traceback, which holds the workers, and the end."""
+    prelude = """
+import qa.training.build
+def broken(model, batch, r_drop):
+    raise IndexError("index out of range in self")
+qa.training.build.reader_loss = broken
+"""
+    own = ["--num-workers", str(workers), "--output-dir", str(tmp_path / "run")]
+    run = launcher.run([*flags, *own], prelude, timeout=30)
+    assert run.code == 1
+    assert run.error_lines[-1] == "IndexError: index out of range in self"
+
+
+# In a prelude: what a model asks for that does not fit.
+EXHAUST = "import torch; exhaust = lambda: torch.empty(2**50, dtype=torch.uint8)\n"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_out_of_memory_in_a_step(
+    workers: int, launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "run"
+    prelude = (
+        EXHAUST
+        + """
+import qa.engine.loop
+train_step, made = qa.engine.loop.train_step, []
+def step_or_exhaust(*arguments, **options):
+    made.append(1)
+    return exhaust() if len(made) == 6 else train_step(*arguments, **options)
+qa.engine.loop.train_step = step_or_exhaust
+"""
+    )
+    own = ["--num-workers", str(workers), "--output-dir", str(directory)]
+    run = launcher.run([*flags, *own], prelude, timeout=30)
+    assert run.code == 1, run.stderr
+    line = only(run.error_lines)
+    assert line.startswith("error: out of memory in step 6 (DefaultCPUAllocator: can't allocate")
+    assert "--per-device-train-batch-size" in line
+    assert "--gradient-accumulation-steps" in line
+    assert "--max-seq-length" in line
+    newest = directory / "checkpoints" / "step-00000004"
+    assert line.endswith(
+        f"the last checkpoint is {newest}; go on with --resume --output-dir {directory}"
+    )
+    resume(launcher, directory)
+    assert_same_run(directory, whole)
+
+
+@pytest.mark.parametrize("save", ["--no-async-save", "--async-save"])
+def test_out_of_memory_in_an_evaluation_loses_nothing(
+    save: str, launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    """The step before it is saved, and the evaluation is the first thing after --resume."""
+    directory = tmp_path / "run"
+    prelude = (
+        EXHAUST
+        + """
+from qa.answering.answerer import Answerer
+answer_block, made = Answerer.answer_block, []
+def answer_or_exhaust(*arguments, **options):
+    made.append(1)
+    return exhaust() if len(made) == 3 else answer_block(*arguments, **options)
+Answerer.answer_block = answer_or_exhaust
+"""
+    )
+    run = launcher.run([*flags, save, "--output-dir", str(directory)], prelude)
+    assert run.code == 1, run.stderr
+    line = only(run.error_lines)
+    start = "error: out of memory in the evaluation after step 9 (DefaultCPUAllocator: can't"
+    assert line.startswith(start)
+    assert "pass a lower --per-device-eval-batch-size; " in line
+    newest = directory / "checkpoints" / "step-00000009"
+    assert f"the last checkpoint is {newest}; go on with --resume" in line
+    # A lower batch size, as the line says; the scores are the same.
+    resume(launcher, directory, "--per-device-eval-batch-size", "16")
+    assert [e["step"] for e in read_json(directory / "metrics.json")["history"]] == [3, 6, 9, 12]
+    assert_same_run(directory, whole)
+
+
+# Output
+
+
+def train_process(arguments: list[str], settings: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "train.py", *arguments],
+        cwd=ROOT,
+        env={**environment(), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.parametrize("dead", ["stdout", "stdout and stderr"])
+def test_a_run_goes_on_when_nobody_reads_it_any_more(
+    dead: str, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    """As `train.py | head -1` has it, or a tee that was killed."""
+    directory = tmp_path / "run"
+    process = train_process([*flags, "--output-dir", str(directory)], {})
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    if dead == "stdout and stderr":
+        process.stderr.close()
+        process.stderr = None
+        errors = ""
+        process.wait(timeout=120)
+    else:
+        errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, errors
+    assert "rror" not in errors
+    assert_same_run(directory, whole)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {
+            "PYTHONIOENCODING": "",
+            "LC_ALL": "POSIX",
+            "PYTHONCOERCECLOCALE": "0",
+            "PYTHONUTF8": "0",
+        },
+    ],
+    ids=["ascii", "POSIX"],
+)
+def test_a_console_that_cannot_print_korean(
+    settings: dict[str, str], flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "run"
+    process = train_process([*flags, "--output-dir", str(directory)], settings)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "Q: \\u" in output  # the report's questions, escaped
+    assert f"output:  {directory}" in output
+    assert_same_run(directory, whole)
+
+
 # Disks
 
 
@@ -582,6 +776,8 @@ def hook(session, step):
     newest = directory / "checkpoints" / "step-00000006"
     assert line.startswith("error: the run failed (")
     assert str(newest) in line
+    reason = line[line.index("(") : line.index(")")]
+    assert str(directory) in reason, "the file that found no room"
     assert list_checkpoints(directory / "checkpoints")[-1] == newest
     assert load_checkpoint(newest)["run"]["global_step"] == 6
     ballast.unlink()
@@ -647,6 +843,8 @@ def hook(session, step):
     if step == 7:
         (session.directory / "checkpoints").chmod(0o555)
         if os.geteuid() == 0:
+            import atexit
+            atexit.register(os.seteuid, 0)  # coverage writes its file afterwards
             os.seteuid(65534)
 """
         )
@@ -804,6 +1002,14 @@ def test_two_processes_resumed_are_bit_identical(
             codes = [rank.wait() for rank in ranks]
         assert codes == [0, 0], [rank.stderr for rank in ranks]
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_wrong_flag_is_told_once(launcher: Launcher, flags: list[str]) -> None:
+    for wrong in (["--learning-rate", "-1"], ["--lerning-rate", "1"]):
+        ranks = start_two(launcher, [*flags, *wrong])
+        assert [rank.wait(30) for rank in ranks] == [2, 2]
+        assert only(ranks[0].error_lines).startswith("error: ")
+        assert ranks[1].stderr == ""
 
 
 def test_a_process_that_fails_ends_the_other(

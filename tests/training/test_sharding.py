@@ -39,6 +39,7 @@ def final_state(directory: Path) -> dict[str, Any]:
     return load_checkpoint(list_checkpoints(directory / "checkpoints")[-1])
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(("batch_size", "accumulation"), [(2, 1), (3, 2)])
 def test_two_sharded_processes_train_as_one(
     batch_size: int, accumulation: int, squad_file: Path, encoder_dir: Path, tmp_path: Path
@@ -67,6 +68,7 @@ def test_two_sharded_processes_train_as_one(
     assert files[0] == files[1]
 
 
+@pytest.mark.e2e
 def test_sharded_run_resumes_exactly(squad_file: Path, encoder_dir: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     common = [*flags(squad_file, encoder_dir, "0.1"), "--sharding", "fsdp"]

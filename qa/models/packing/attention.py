@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch.nn import functional as F
 
-from qa.models.packing.cpu_attention import attend_on_cpu
+from qa.models.packing.cpu_attention import attend_on_cpu, is_far
 from qa.models.packing.segments import Segments
 
 NAME = "qa_segments"
@@ -35,6 +35,7 @@ def segment_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     segments: Segments | None = None,
+    sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Compute attention: (1, H, N, D) each -> (1, N, H, D), and None for the probabilities.
@@ -51,6 +52,8 @@ def segment_attention(
         scaling: Factor of the scores; 1 / sqrt(D) if None.
         dropout: Probability of dropping an attention probability.
         segments: Where each window lies on the packed axis.
+        sliding_window: Tokens this far apart, or farther, do not see each other; None: all do.
+            Without `segments` the mask says so.
         kwargs: What else transformers passes; used without `segments` only.
     """
     if segments is None:
@@ -63,7 +66,7 @@ def segment_attention(
     if scaling is None:
         scaling = query.shape[-1] ** -0.5
     attend = attend_on_cpu if query.device.type == "cpu" else attend_padded
-    out = attend(query[0], key[0], value[0], segments, scaling, dropout)
+    out = attend(query[0], key[0], value[0], segments, scaling, dropout, sliding_window)
     return out.unsqueeze(0), None
 
 
@@ -74,6 +77,7 @@ def attend_padded(
     segments: Segments,
     scaling: float,
     dropout: float,
+    sliding_window: int | None = None,
 ) -> torch.Tensor:
     """Compute (H, N, D) each -> (N, H, D) by one padded SDPA call: for GPUs, where calls cost.
 
@@ -85,6 +89,10 @@ def attend_padded(
     packed = torch.stack((query, key, value)).permute(2, 0, 1, 3)[:num_tokens]
     q, k, v = segments.to_rows(packed, 0.0).permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
     mask = segments.mask[:, None, None, :]  # (B, 1, 1, T)
+    if sliding_window is not None:
+        far = is_far(segments.shape[1], sliding_window, mask.device)
+        # Behind a window's end a token sees all others: with none in sight it would be NaN.
+        mask = mask & ~(far & segments.mask[:, None, :, None])  # (B, 1, T, T)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
     out = segments.from_rows(out.transpose(1, 2))
     return F.pad(out, (0, 0, 0, 0, 0, query.shape[1] - num_tokens))

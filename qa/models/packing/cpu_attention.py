@@ -22,6 +22,7 @@ def attend_on_cpu(
     segments: Segments,
     scaling: float,
     dropout: float,
+    sliding_window: int | None = None,
 ) -> torch.Tensor:
     """Compute (H, N, D) each -> (N, H, D) by batched products, window by window.
 
@@ -32,6 +33,7 @@ def attend_on_cpu(
         segments: Where each window lies on the packed axis.
         scaling: Factor of the scores.
         dropout: Probability of dropping an attention probability; 0 or less: none.
+        sliding_window: Tokens this far apart, or farther, do not see each other; None: all do.
     """
     attend = cast("Callable[..., torch.Tensor]", _CpuAttention.apply)
     return attend(
@@ -41,6 +43,7 @@ def attend_on_cpu(
         segments.lengths,
         dropout if dropout > 0 else 0.0,
         segments.scratch,
+        sliding_window,
     )
 
 
@@ -66,6 +69,7 @@ class _CpuAttention(torch.autograd.Function):
         lengths: Sequence[int],
         dropout: float,
         scratch: Scratch,
+        sliding_window: int | None,
     ) -> torch.Tensor:
         num_heads, num_tokens, width = query.shape
         out = query.new_empty(num_tokens, num_heads, width)
@@ -83,7 +87,7 @@ class _CpuAttention(torch.autograd.Function):
         matrices = torch.split(kept, sizes) if is_kept else [kept[:size] for size in sizes]
         for matrix, window in zip(matrices, windows, strict=True):
             probabilities = matrix.view(num_heads, window.width, window.width)  # (H, t, t)
-            _fill_probabilities(probabilities, query, key, window)
+            _fill_probabilities(probabilities, query, key, window, sliding_window)
             if dropout:
                 _mark_dropped(probabilities, dropout)
             weights = probabilities.clamp_min(0) if dropout else probabilities
@@ -130,7 +134,7 @@ class _CpuAttention(torch.autograd.Function):
             window.write(grads[0], torch.bmm(scores, k))
             window.write(grads[1], torch.bmm(scores.transpose(1, 2), q))
         ctx.scratch.give(spare)
-        return (*grads, None, None, None)
+        return (*grads, None, None, None, None)
 
 
 class _Window(NamedTuple):
@@ -159,12 +163,27 @@ def _locate_windows(lengths: Sequence[int]) -> list[_Window]:
     return windows
 
 
+def is_far(width: int, sliding_window: int, device: torch.device | None = None) -> torch.Tensor:
+    """(T, T) bool, true for two tokens `sliding_window` or more apart."""
+    index = torch.arange(width, device=device)
+    return (index[:, None] - index).abs() >= sliding_window
+
+
 def _fill_probabilities(
-    probabilities: torch.Tensor, query: torch.Tensor, key: torch.Tensor, window: _Window
+    probabilities: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    window: _Window,
+    sliding_window: int | None,
 ) -> None:
     """Fill `probabilities` (H, t, t) with the softmax of a window's scaled scores."""
     torch.bmm(window.read(query), window.read(key).transpose(1, 2), out=probabilities)
     probabilities[:, :, window.length :] = float("-inf")
+    if sliding_window is not None and sliding_window < window.length:
+        far = is_far(window.width, sliding_window)
+        # A row behind the window's end with nothing in sight would be NaN, and so all gradients.
+        far[window.length :] = False
+        probabilities.masked_fill_(far, float("-inf"))
     torch.softmax(probabilities, -1, out=probabilities)
 
 

@@ -12,35 +12,39 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from qa.engine.errors import UserError, require
+from qa.models.head_parts import UnfitModelError
 from qa.models.packing import attention
 from qa.models.packing.segments import Scratch, Segments
+from qa.models.packing.trial import (
+    PACKED_TOLERANCE,
+    SHORT_WINDOWS,
+    are_close,
+    telling_lengths,
+    uneven_lengths,
+)
+from qa.models.pretrained import shorten
 from qa.models.weights import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Share of the largest score. Rounding makes up to 4e-6 (BERT-large); seeing another window's tokens
-# makes 5e-4 and more.
-PACKED_TOLERANCE = 5e-5
+RULED_OUT = -1e5  # a logit below is no score
 
-
-def span_head(model: PreTrainedModel) -> nn.Linear:
-    """Return the linear layer that scores starts and ends; UserError if the model has none."""
-    head = getattr(model, "qa_outputs", None)
-    if not isinstance(head, nn.Linear) or head.out_features != 2:
-        raise UserError(
-            f"{type(model).__name__} has no linear span head (qa_outputs with 2 outputs); use"
-            " an encoder such as BERT, RoBERTa, ELECTRA or DistilBERT",
-        )
-    return head
+__all__ = [
+    "PACKED_TOLERANCE",
+    "evaluating",
+    "exchange_attention",
+    "require_standard_forward",
+    "sees_padding",
+    "two_windows",
+]
 
 
 @torch.no_grad()
 def require_standard_forward(
     model: PreTrainedModel, score: Callable[..., torch.Tensor], padding_id: int
 ) -> None:
-    """Raise UserError unless transformers' own forward gives the same scores as qa's.
+    """Raise UnfitModelError unless transformers' own forward gives the same scores as qa's.
 
     Some models compute more than encoder and head (Longformer adds global attention on the
     question). Trained here, it would be saved as another model than the one that was scored.
@@ -54,17 +58,37 @@ def require_standard_forward(
     batch = two_windows(model)
     segments = Segments(batch["lengths"], batch["slots"], batch["shape"], Scratch())
     ids = segments.to_rows(batch["input_ids"], padding_id)
-    mask = segments.mask.long()
-    with evaluating(model):
-        theirs = model(input_ids=ids, attention_mask=mask)
-        ours = score(**batch)
-    real = mask == 1
-    require(
-        torch.equal(ours[0][real], theirs.start_logits[real])
-        and torch.equal(ours[1][real], theirs.end_logits[real]),
-        f"{type(model).__name__} is more than an encoder with a span head, which is all that qa can"
-        " train",
-    )
+    inputs = [{"input_ids": ids, "attention_mask": segments.mask.long()}]
+    if getattr(model.config, "type_vocab_size", 0) > 1:
+        # BigBird's own forward makes up types where none are passed; qa's encoder sees zeros then.
+        inputs.append({**inputs[0], "token_type_ids": torch.zeros_like(ids)})
+    name = type(model).__name__
+    try:
+        with evaluating(model), quiet_transformers():
+            ours = score(**batch)
+            is_standard = any(_are_equal(ours, model(**each), segments.mask) for each in inputs)
+    # Whatever a model raises: wrong shapes, inputs it lacks, separators it looks for.
+    except Exception as error:
+        raise UnfitModelError(
+            f"{name} is loaded, but two short windows cannot be run through it"
+            f" ({shorten(str(error))})"
+        ) from error
+    if not is_standard:
+        raise UnfitModelError(
+            f"{name} is more than an encoder with a span head, which is all that qa can train"
+        )
+
+
+def _are_equal(ours: torch.Tensor, theirs: Any, is_token: torch.Tensor) -> bool:
+    """Return whether qa's (2, B, T) logits are those that transformers' model returned.
+
+    Tokens that the model rules out count as equal: BigBird's own forward does so with the question,
+    which qa does not search for answers either.
+    """
+    is_token = is_token & (theirs.start_logits > RULED_OUT)
+    starts, ends = theirs.start_logits[is_token], theirs.end_logits[is_token]
+    is_same = torch.equal(ours[0][is_token], starts) and torch.equal(ours[1][is_token], ends)
+    return bool(is_token.any()) and is_same
 
 
 @torch.no_grad()
@@ -84,7 +108,10 @@ def exchange_attention(
             padded windows.
         score_packed: Returns the same of windows packed end to end.
     """
-    batch = two_windows(model)
+    lengths = telling_lengths(model.config)
+    if lengths is None:
+        return False
+    batch = two_windows(model, lengths)
     ordinary = model.config._attn_implementation
     attention.register()
     with evaluating(model), quiet_transformers():
@@ -99,25 +126,53 @@ def exchange_attention(
         # queries.
         except (TypeError, RuntimeError):
             packed = torch.full_like(padded, float("nan"))
-        finite = padded.isfinite()
-        difference = (packed - padded)[finite].abs().max()
-        if difference < PACKED_TOLERANCE * padded[finite].abs().max():
+        if are_close(packed, padded):
             return True
         model.set_attn_implementation(ordinary)
     return False
 
 
-def two_windows(model: PreTrainedModel) -> dict[str, Any]:
-    """Return a batch of two windows of different lengths, on the model's device, to try it on."""
+@torch.no_grad()
+def sees_padding(
+    model: PreTrainedModel,
+    score_padded: Callable[..., torch.Tensor],
+    score_alone: Callable[..., torch.Tensor],
+) -> bool:
+    """Return whether a window's scores change with the padding behind it.
+
+    Convolutions and Fourier transforms reach into padding, which no mask keeps from them. UserError
+    if the model cannot be run without padding either.
+
+    Args:
+        model: transformers' question-answering model.
+        score_padded: Takes the batch of `two_windows` and returns (2, B, T) start and end logits of
+            padded windows.
+        score_alone: Returns the same of windows that the encoder sees without padding.
+    """
+    batch = two_windows(model, uneven_lengths(model.config))
+    with evaluating(model):
+        try:
+            return not are_close(score_padded(**batch), score_alone(**batch))
+        except Exception as error:
+            raise UnfitModelError(
+                f"{type(model).__name__} cannot be run without padding, so that it cannot be told"
+                f" whether it sees padding ({shorten(str(error))})"
+            ) from error
+
+
+def two_windows(model: PreTrainedModel, lengths: tuple[int, int] = SHORT_WINDOWS) -> dict[str, Any]:
+    """Return a batch of two windows, the longer one first, on the model's device, to try it on."""
     config, device = model.config, model.device
     # Without the padding token: RoBERTa's own forward gives it no position.
     ids = [i for i in range(min(getattr(config, "vocab_size", 9), 9)) if i != config.pad_token_id]
+    total, longest = sum(lengths), lengths[0]
+    index = torch.arange(total, device=device)
     return {
-        "input_ids": torch.tensor((ids * 8)[:8], device=device),
-        "slots": torch.arange(8, device=device),
-        "lengths": [5, 3],
-        "shape": (2, 5),
-        "num_characters": torch.ones(8, dtype=torch.long, device=device),
+        "input_ids": torch.tensor((ids * total)[:total], device=device),
+        "slots": index,  # the first row is full
+        "lengths": list(lengths),
+        "shape": (2, longest),
+        "num_characters": torch.ones(total, dtype=torch.long, device=device),
     }
 
 

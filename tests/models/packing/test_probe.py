@@ -113,15 +113,31 @@ def test_models_with_an_attention_of_their_own_stay_padded_and_equal(kind: str) 
             torch.testing.assert_close(gradient, expected.gradients[name], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["convbert", "mbart"])
-def test_padding_that_is_seen_is_the_models_own(kind: str) -> None:
-    """ConvBERT's convolutions reach into it, and mBART's decoder looks for where it begins."""
-    model, reader = make_pair(kind)
+def test_padding_that_is_looked_for_is_the_models_own() -> None:
+    """MBART's decoder looks for where it begins."""
+    model, reader = make_pair("mbart")
     assert model.config.pad_token_id == 1
     assert not reader.is_packed
+    assert not reader.is_alone
     windows = make_windows(LENGTHS)
     with torch.no_grad():
         assert torch.equal(logits_of(reader, windows), logits_of(model, windows))
+
+
+def test_windows_of_a_model_that_sees_padding_are_never_padded() -> None:
+    """ConvBERT's convolutions reach into it."""
+    model, reader = make_pair("convbert")
+    assert reader.is_alone
+    windows = make_windows([40, 7, 7, 1, 33, 7])
+    with torch.no_grad():
+        together = logits_of(reader, windows)
+        for i, window in enumerate(windows):
+            length = len(window["input_ids"])
+            alone = logits_of(reader, [window])[:, 0]
+            torch.testing.assert_close(together[:, i, :length], alone, **FP32)
+            torch.testing.assert_close(alone, logits_of(model, [window])[:, 0], **FP32)
+        padded_logits = logits_of(model, windows)[:, 1, :7]
+    assert not torch.allclose(padded_logits, together[:, 1, :7], rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +257,7 @@ def test_dropout_is_seeded_and_reaches_the_attention(
     seen = []
 
     def spy(*args: Any) -> torch.Tensor:
-        seen.append(args[-1])
+        seen.append(args[5])
         return attend_on_cpu(*args)
 
     monkeypatch.setattr(attention, "attend_on_cpu", spy)

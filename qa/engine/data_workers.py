@@ -1,0 +1,70 @@
+"""Data workers: they end with the process that started them, and their deaths are told as such."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+from collections.abc import Iterator
+from multiprocessing import active_children, connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+from weakref import WeakSet
+
+from torch.utils.data import DataLoader
+
+WORKERS: WeakSet[BaseProcess] = WeakSet()  # of this process; those that ended fall out
+SECONDS_TO_DIE = 1.0  # from the moment when a worker's connections close
+
+
+def iterate_batches(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Iterate over a loader; torch's RuntimeError, `is_worker_death`, if a worker was killed.
+
+    Workers that are left when this process exits are killed. There multiprocessing sends SIGTERM,
+    which they ignore (`ignore_stop_signals`), and waits for them: for ever after an exception,
+    whose traceback holds the loader.
+    """
+    before = set(active_children())
+    try:
+        batches = iter(loader)
+    finally:  # also if only some of them could be started
+        own = set(active_children()) - before
+        WORKERS.update(own)
+        # What is registered last is called first, so before multiprocessing's own.
+        atexit.unregister(kill_workers)
+        atexit.register(kill_workers)
+    try:
+        yield from batches
+    # A worker killed while it sends a batch is told as "Connection reset by peer" and the like.
+    except (OSError, EOFError) as error:
+        dying = connection.wait([worker.sentinel for worker in own], SECONDS_TO_DIE)
+        for worker in own:
+            if worker.sentinel in dying:
+                worker.join(SECONDS_TO_DIE)
+            if worker.exitcode:
+                raise RuntimeError(
+                    f"DataLoader worker (pid {worker.pid}) died with exit code {worker.exitcode}"
+                ) from error
+        raise
+
+
+def is_worker_death(error: BaseException | None) -> bool:
+    """Whether an error tells that a data worker died; torch has no class for it.
+
+    Its signal handler raises it, so it may come out of any line of the main thread.
+    """
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+
+
+def kill_workers() -> None:
+    """Kill the workers that are left; only for the end of this process."""
+    left = [worker for worker in WORKERS if worker.is_alive()]
+    if left and hasattr(signal, "SIGCHLD"):
+        # torch's handler raises an error for a killed worker, but this one is no news.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for worker in left:
+        worker.kill()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=WORKERS.clear)  # they are not the child's to kill

@@ -1,0 +1,254 @@
+"""Every run can be finished, and a reader can be had from every checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.files import as_flags, read_json, write_squad
+from support.runs import Launcher, Run
+
+from qa import Reader
+from qa.__main__ import main
+from qa.engine.checkpoint import list_checkpoints, load_checkpoint
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ALL = ("predictions.json", "nbest_predictions.json", "null_odds.json", "metrics.json", "best")
+
+
+@pytest.fixture(scope="module")
+def flags(encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """8 steps; an evaluation after 3 and 6 and at the end, a checkpoint after each."""
+    values = {
+        "model": encoder_dir,
+        "train-data": write_squad(tmp_path_factory.mktemp("data") / "squad.json"),
+        "holdout": 0.33,
+        "max-seq-length": 32,
+        "window-overlap": 6,
+        "max-question-length": 16,
+        "per-device-train-batch-size": 4,
+        "max-steps": 8,
+        "learning-rate": 0.003,
+        "eval-steps": 3,
+        "save-steps": 1,
+        "save-total-limit": "none",
+        "precision": "fp32",
+        "device": "cpu",
+    }
+    return as_flags(values)
+
+
+@pytest.fixture(scope="module")
+def whole(launcher: Launcher, flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output directory of an uninterrupted run; not to be changed."""
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    run = launcher.run([*flags, "--output-dir", str(directory)])
+    assert run.code == 0, run.stderr
+    return directory
+
+
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Path:
+    """A copy of that directory."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+def stopped_after(step: int, launcher: Launcher, flags: list[str], directory: Path) -> Path:
+    """The directory of a run that SIGTERM stopped after a step."""
+    prelude = f"""
+import os, signal
+from qa.training.session import Session
+record = Session.record
+def record_with_signal(session, out):
+    if out.global_step == {step}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    record(session, out)
+Session.record = record_with_signal
+"""
+    run = launcher.run([*flags, "--output-dir", str(directory)], prelude)
+    assert run.code == 128 + signal.SIGTERM, run.stderr
+    return directory
+
+
+def resume(launcher: Launcher, directory: Path, *extra: str) -> Run:
+    """Resume until the end, which must be a good one."""
+    run = launcher.run(["--resume", "--output-dir", str(directory), *extra])
+    assert (run.code, run.error_lines) == (0, []), run.stderr
+    return run
+
+
+def steps(directory: Path) -> list[int]:
+    """The steps that were evaluated."""
+    return [record["step"] for record in read_json(directory / "metrics.json")["history"]]
+
+
+# Resuming a run that has nothing left to train
+
+
+@pytest.mark.parametrize("length", [2, 1])
+def test_a_run_that_is_cut_short_before_its_first_evaluation_is_scored(
+    length: int, launcher: Launcher, flags: list[str], tmp_path: Path
+) -> None:
+    """At the checkpoint, and behind it."""
+    directory = stopped_after(2, launcher, flags, tmp_path / "run")
+    settings = read_json(directory / "config.json")
+    run = resume(launcher, directory, "--max-steps", str(length))
+    assert "the run has made 2 steps: nothing is left to train" in run.stdout
+    assert steps(directory) == [2]
+    assert all((directory / name).exists() for name in ALL)
+    weights = load_checkpoint(list_checkpoints(directory / "checkpoints")[-1])["run"]["model"]
+    best = load_file(directory / "best" / "model.safetensors")
+    assert all(torch.equal(weights[f"model.{name}"], value) for name, value in best.items())
+    # What was done is what config.json told before, and the run can be gone on with as planned.
+    assert read_json(directory / "config.json") == settings
+    resume(launcher, directory, "--max-steps", str(length))
+    assert steps(directory) == [2]  # not once more
+    resume(launcher, directory)
+    assert steps(directory) == [2, 3, 6, 8]
+
+
+def test_a_last_step_that_was_not_scored_is(
+    launcher: Launcher, flags: list[str], tmp_path: Path
+) -> None:
+    directory = stopped_after(4, launcher, flags, tmp_path / "run")
+    resume(launcher, directory, "--max-steps", "4")
+    assert steps(directory) == [3, 4]
+
+
+def test_finishing_a_finished_run_changes_nothing(copied: Path, launcher: Launcher) -> None:
+    before = {name: (copied / name).read_bytes() for name in (*ALL[:-1], "config.json")}
+    run = resume(launcher, copied, "--max-steps", "5")
+    assert "8 steps: nothing is left to train" in run.stdout
+    assert "?step/s" not in run.stderr  # no bar for nothing
+    assert {name: (copied / name).read_bytes() for name in before} == before
+
+
+# best/ that was lost
+
+
+@pytest.mark.parametrize("lost", ["best", "predictions.json"])
+def test_a_lost_best_is_made_again_from_its_checkpoint(
+    lost: str, copied: Path, whole: Path, launcher: Launcher
+) -> None:
+    target = copied / lost
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    run = resume(launcher, copied)
+    assert f"{copied}/best: is lost; making it again from" in run.stdout
+    for name in ("predictions.json", "nbest_predictions.json", "null_odds.json", "metrics.json"):
+        assert (copied / name).read_bytes() == (whole / name).read_bytes(), name
+    for path in (whole / "best").iterdir():
+        assert (copied / "best" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_training_goes_on_after_that_as_if_nothing_had_happened(
+    launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    directory = stopped_after(5, launcher, flags, tmp_path / "run")
+    shutil.rmtree(directory / "best")
+    resume(launcher, directory)
+    states = [load_checkpoint(run / "checkpoints" / "step-00000008") for run in (directory, whole)]
+    for name, value in states[0]["run"]["model"].items():
+        assert torch.equal(value, states[1]["run"]["model"][name]), name
+    assert read_json(directory / "metrics.json") == read_json(whole / "metrics.json")
+
+
+def test_a_best_that_cannot_be_made_again_is_one_line(
+    launcher: Launcher, flags: list[str], tmp_path: Path
+) -> None:
+    directory = stopped_after(5, launcher, flags, tmp_path / "run")
+    shutil.rmtree(directory / "best")
+    shutil.rmtree(directory / "checkpoints" / "step-00000003")  # the only one that was scored
+    run = launcher.run(["--resume", "--output-dir", str(directory)])
+    assert run.code == 2
+    assert run.error_lines == [
+        f"error: {directory}/best: is missing, though step 3 was the best, and so is the checkpoint"
+        " to make it of; put one of them back, or start again with --overwrite"
+    ]
+
+
+# A chosen checkpoint
+
+
+def test_resuming_from_a_chosen_checkpoint_gives_the_same_run(
+    copied: Path, whole: Path, launcher: Launcher
+) -> None:
+    chosen = copied / "checkpoints" / "step-00000004"
+    run = launcher.run(["--resume", str(chosen)])
+    assert (run.code, run.error_lines) == (0, []), run.stderr
+    assert f"resuming from {chosen}" in run.stdout
+    assert read_json(copied / "metrics.json") == read_json(whole / "metrics.json")
+    for name in ("model.safetensors", "boundary_head.safetensors", "reader.json"):
+        assert (copied / "best" / name).read_bytes() == (whole / "best" / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["absent", "elsewhere", "other run", "directory"])
+def test_a_checkpoint_that_cannot_be_chosen_is_one_line(
+    kind: str, whole: Path, tmp_path: Path, launcher: Launcher
+) -> None:
+    paths = {
+        "absent": whole / "checkpoints" / "step-00000099",
+        "elsewhere": tmp_path,
+        "other run": whole / "checkpoints" / "step-00000004",
+        "directory": whole,
+    }
+    flags = ["--output-dir", str(tmp_path)] if kind == "other run" else []
+    run = launcher.run(["--resume", str(paths[kind]), *flags])
+    assert run.code == 2
+    assert len(run.error_lines) == 1
+    assert "checkpoint" in run.error_lines[0]
+    assert str(paths[kind]) in run.error_lines[0]
+
+
+# A reader from any checkpoint
+
+
+@pytest.mark.parametrize("has_best", [True, False])
+def test_every_checkpoint_gives_a_reader(
+    has_best: bool, copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = Reader.from_pretrained(copied / "best", device="cpu")
+    if not has_best:
+        shutil.rmtree(copied / "best")
+    question, context = "강나루가 태어난 해는?", "강나루는 1921년 푸른골에서 난 화가이다."
+    for path in list_checkpoints(copied / "checkpoints"):
+        output = tmp_path / f"reader-{path.name}"
+        assert main(["extract", str(path), "--output-dir", str(output)]) == 0
+        assert f"output: {output}" in capsys.readouterr().out
+        reader = Reader.from_pretrained(output, device="cpu")
+        weights = load_checkpoint(path)["run"]["model"]
+        assert reader.model.state_dict().keys() == weights.keys()
+        assert all(torch.equal(v, weights[n]) for n, v in reader.model.state_dict().items())
+        assert reader.windows == best.windows
+        assert reader.answerer.options == best.answerer.options
+        assert reader.answer(question=question, context=context)
+
+
+def test_the_best_checkpoint_gives_best(copied: Path, tmp_path: Path) -> None:
+    step = read_json(copied / "metrics.json")["best"]["step"]
+    path = copied / "checkpoints" / f"step-{step:08d}"
+    assert main(["extract", str(path), "--output-dir", str(tmp_path / "reader")]) == 0
+    for file in (copied / "best").iterdir():
+        assert (tmp_path / "reader" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize("kind", ["no checkpoint", "exists", "damaged"])
+def test_what_gives_no_reader_is_one_line(
+    kind: str, copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, output = copied / "checkpoints" / "step-00000003", tmp_path / "reader"
+    if kind == "no checkpoint":
+        path = copied / "best"
+    elif kind == "exists":
+        output.mkdir()
+    else:
+        (path / "state.pt").write_bytes(b"nonsense")
+    assert main(["extract", str(path), "--output-dir", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(output if kind == "exists" else path) in error
+    assert kind == "exists" or not output.exists()
