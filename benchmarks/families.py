@@ -27,7 +27,7 @@ from qa.models.loss import reader_loss
 from qa.models.span_reader import SpanReader
 
 STEPS = 3
-# Of the largest score: fp32 in another order makes 1e-6 of it, padding in sight 5e-5 and more.
+# Share of the largest score: fp32 in another order makes 1e-6 of it, padding in sight 5e-5.
 CLOSE = 2e-5
 Batch = dict[str, Any]
 

@@ -6,6 +6,7 @@ reader.answer(question="...", context="...")[0].text
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -91,6 +92,8 @@ class Reader:
         revision = revision_of(name)
         trusts = {"trust_remote_code": True} if trust_remote_code else {}
         model = SpanReader.from_pretrained(name, require_head=True, revision=revision, **trusts)
+        for note in model.notes:
+            print(f"note: {note}", file=sys.stderr)
         tokenizer = load_tokenizer(name, revision, **trusts)
         require_vocabulary(name, tokenizer, model)
         settings_file = saved_file(name, SETTINGS_FILE, revision)

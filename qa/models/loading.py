@@ -11,6 +11,7 @@ from qa.models.other_task import draw_last_layer, is_of_another_task
 from qa.models.weights_report import (
     Loading,
     describe,
+    has_strange_weights,
     require_shapes,
     require_weights,
     require_whole_encoder,
@@ -55,7 +56,9 @@ def load_fitting(
             second = str(error).removeprefix(f"{name}: ")
             raise UserError(f"{name}: {unfit}; nor can its encoder alone ({second})") from error
         notes.append(f"{name}: {unfit}")
-    note = describe(name, loading)
+    # Of a trained reader only what is odd: most are saved with a pooler.
+    is_told = not require_head or has_strange_weights(loading.unused)
+    note = describe(name, loading) if is_told else None
     return loading, reader, [*notes, *([note] if note else [])]
 
 

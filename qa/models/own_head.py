@@ -46,7 +46,9 @@ def own_head_class(
         trust_remote_code: Run that code.
     """
     encoder_class = find_encoder_class(config, name, revision, trust_remote_code)
-    family = cast("type[Any]", encoder_class.__bases__[0])
+    # The class that the encoder's other models are made from, whatever people derived theirs from.
+    bases = (base for base in encoder_class.__mro__ if base.__name__.endswith("PreTrainedModel"))
+    family = cast("type[Any]", next(bases))
     part = getattr(encoder_class, "base_model_prefix", "") or "encoder"
     takes_pooler = "add_pooling_layer" in inspect.signature(encoder_class.__init__).parameters
 

@@ -136,6 +136,11 @@ def describe_unused(unused: Sequence[str]) -> str:
     return ", ".join(told)
 
 
+def has_strange_weights(unused: Sequence[str]) -> bool:
+    """Return whether there are weights that belong to no part that models usually have."""
+    return any(kind_of(weight) is None and not BUFFERS.search(weight) for weight in unused)
+
+
 def describe(name: str, loading: Loading) -> str | None:
     """Return a line on a checkpoint's weights; None if all of them are used and none is new."""
     told = []

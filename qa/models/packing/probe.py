@@ -150,12 +150,24 @@ def sees_padding(
         score_alone: Returns the same of windows that the encoder sees without padding.
     """
     batch = two_windows(model, uneven_lengths(model.config))
+    name = type(model).__name__
+    was_training = model.training
+    # Reformer takes every length but in training. What dropout draws here is put back.
+    with torch.random.fork_rng(devices=[]):
+        try:
+            score_padded(**two_windows(model.train()))
+        except Exception as error:
+            raise UnfitModelError(
+                f"{name} runs, but not in training ({shorten(str(error))})"
+            ) from error
+        finally:
+            model.train(was_training)
     with evaluating(model):
         try:
             return not are_close(score_padded(**batch), score_alone(**batch))
         except Exception as error:
             raise UnfitModelError(
-                f"{type(model).__name__} cannot be run without padding, so that it cannot be told"
+                f"{name} cannot be run without padding, so that it cannot be told"
                 f" whether it sees padding ({shorten(str(error))})"
             ) from error
 
