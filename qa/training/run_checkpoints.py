@@ -120,7 +120,7 @@ class RunCheckpoints:
         print_main(f"resuming from {path}")
         if sentence := describe_new_length(state["total_steps"], self.run):
             print_main(sentence)
-        best_weights = self._lost_best()
+        best_weights = self._lost_best(goes_back=isinstance(which, Path))
         if isinstance(which, Path) and self.world.is_main:
             # At once: a kill before the next save must not lead back to the course given up.
             remove_later(directory, self.run.global_step)
@@ -139,12 +139,12 @@ class RunCheckpoints:
             return True
         return history[-1]["step"] != step
 
-    def _lost_best(self) -> dict[str, torch.Tensor] | None:
+    def _lost_best(self, goes_back: bool) -> dict[str, torch.Tensor] | None:
         """Return the weights to make best/ of again; None if best/ is there or is not needed.
 
-        best/ is lost if it was removed, or is of another step, be it that the run goes back to a
-        checkpoint or on from one. One of a step that is still to come is not lost: a kill came
-        before the next checkpoint, and the same evaluation follows again.
+        best/ is lost if it was removed, or is of another step, since the run goes back to a
+        checkpoint or went back to one before. Otherwise one of a step that is still to come is not
+        lost: a kill came before the next checkpoint, and the same evaluation follows again.
         """
         best = self.tracker.best
         if best is None:
@@ -154,8 +154,8 @@ class RunCheckpoints:
         place, step = self.directory / BEST, int(best["step"])
         is_there = all((self.directory / name).exists() for name in (BEST, PREDICTIONS_FILE))
         on_disk = self._best_step_on_disk()
-        comes_again = on_disk is not None and self.run.global_step < on_disk <= self.run.total_steps
-        if is_there and (on_disk in (None, step) or comes_again):
+        is_ahead = on_disk is not None and self.run.global_step < on_disk <= self.run.total_steps
+        if is_there and (on_disk in (None, step) or (is_ahead and not goes_back)):
             return None
         path = checkpoint_path(self.directory / CHECKPOINTS, step)
         if self.job.config.train.sharding == "none" and path.is_dir():
