@@ -27,6 +27,7 @@ SETTINGS = [
     "max-question-length",
     "negative-window-ratio", "max-train-examples", "max-eval-examples",
     "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
+    "trust-remote-code",
     "r-drop",
     "learning-rate", "weight-decay", "num-train-epochs", "max-steps", "warmup-ratio",
     "lr-scheduler", "max-grad-norm",
