@@ -58,10 +58,11 @@ class SpanReader(nn.Module):
         self._head = head_parts(model)
         # Four small forwards: two to see that this model is nothing but an encoder with a head, two
         # to see whether its windows can be packed. Two more if not: whether it sees padding.
-        padded, packed = partial(self._logits, False, False), partial(self._logits, True, False)
+        padded, packed, alone = (
+            partial(self._logits, *how) for how in ((False, False), (True, False), (False, True))
+        )
         require_standard_forward(model, padded, self.padding_id)
         self.is_packed = exchange_attention(model, padded, packed)
-        alone = partial(self._logits, False, True)
         self.is_alone = not self.is_packed and sees_padding(model, padded, alone)
         use_byte_dropout(self.model)
         if boundaries:

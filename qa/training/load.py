@@ -74,6 +74,11 @@ def load_model(
         revision=revision,
         **trusts,
     )
+    require(
+        not (model.is_alone and config.train.sharding == "fsdp"),
+        f"{settings.model}: its scores change with padding, so that windows of one length run"
+        " together; processes that share weights would wait for each other: --sharding none",
+    )
     require_vocabulary(settings.model, tokenizer, model)
     return tokenizer, model
 
