@@ -78,9 +78,7 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--do-eval": Answer(NO_NEED + "--eval-data FILE or --holdout 0.2 says what is evaluated"),
     "--do-predict": Answer("after the training run `qa evaluate RUN/best --data FILE`"),
     "--overwrite-output-dir": Switch("--overwrite"),
-    "--resume-from-checkpoint": Answer(
-        "use --resume CHECKPOINT, or --resume --output-dir RUN: from its newest"
-    ),
+    "--resume-from-checkpoint": Same("--resume"),
     # steps of the optimizer
     "--lr": Same("--learning-rate"),
     "--lr-scheduler-type": Choice(

@@ -28,8 +28,7 @@ SETTINGS = [
     "max-question-length",
     "negative-window-ratio", "max-train-examples", "max-eval-examples",
     "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
-    "trust-remote-code",
-    "r-drop", "gradient-checkpointing", "freeze",
+    "trust-remote-code", "r-drop", "gradient-checkpointing", "freeze",
     "learning-rate", "weight-decay", "adam-beta1", "adam-beta2", "adam-epsilon",
     "num-train-epochs", "max-steps", "warmup-ratio", "warmup-steps",
     "lr-scheduler", "max-grad-norm",
@@ -145,6 +144,14 @@ def test_flags_of_transformers_are_taken_and_said_in_a_line(
     given = [text.partition("=")[0].replace("_", "-") for text in theirs.split()]
     assert [line.split()[0] for line in lines] == [flag for flag in given if flag in KNOWN_FLAGS]
     assert all(line.endswith("here") for line in lines)
+
+
+def test_a_checkpoint_to_resume_from_by_the_name_of_transformers(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoints" / "step-00000005"
+    checkpoint.mkdir(parents=True)
+    command = parse_command("--resume_from_checkpoint", str(checkpoint), *OWN_DATA)
+    assert command.resume == checkpoint
+    assert command.config.output.output_dir == str(tmp_path)
 
 
 def test_flags_of_transformers_that_have_no_equal_say_what_to_do() -> None:
