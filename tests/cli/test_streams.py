@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support.runs import ROOT
 
+pytestmark = pytest.mark.e2e
+
 COMMAND = """
 import sys
 from qa.cli.parser import run_command

@@ -14,6 +14,8 @@ from qa.__main__ import main
 from qa.cli.run_differences import differences
 from qa.engine.checkpoint import STATE_FILE, SUMMARY_FILE, fingerprint, list_checkpoints
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def flags(encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:

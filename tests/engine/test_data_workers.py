@@ -9,6 +9,8 @@ from support.runs import Launcher, as_rank, free_port
 
 from benchmarks.hangs import LIMIT, MESSAGES, failing_script
 
+pytestmark = pytest.mark.e2e
+
 SECONDS = 10.0  # from the failure to the end, on a machine that does much else
 
 

@@ -16,7 +16,7 @@ from qa import Reader
 from qa.__main__ import main
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
 ALL = ("predictions.json", "nbest_predictions.json", "null_odds.json", "metrics.json", "best")
 
