@@ -25,9 +25,7 @@ from qa.training.validation import Validation
 
 
 class Session:
-    """One run of train.py in one output directory, as a context.
-
-    With many processes every one has a Session and calls the same methods; the main one writes.
+    """One run in one output directory, a context: all processes have one, the main one writes.
 
     Args:
         job: The run, ready to start.
