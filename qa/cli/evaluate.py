@@ -63,6 +63,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run code that comes with the model; read it first",
+    )
     return parser
 
 
@@ -120,7 +125,11 @@ def load(options: argparse.Namespace) -> tuple[list[Example], Reader]:
 
     examples = read_questions(options)
     reader = Reader.from_pretrained(
-        options.model, options.device, options.precision, batch_size=options.batch_size
+        options.model,
+        options.device,
+        options.precision,
+        batch_size=options.batch_size,
+        trust_remote_code=options.trust_remote_code,
     )
     return examples, reader
 

@@ -36,6 +36,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON, one line per question")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run code that comes with the model; read it first",
+    )
     return parser
 
 
@@ -56,7 +61,12 @@ def predict(options: argparse.Namespace) -> None:
     with no_collection():
         from qa.answering.reader import Reader
 
-        reader = Reader.from_pretrained(options.model, options.device, options.precision)
+        reader = Reader.from_pretrained(
+            options.model,
+            options.device,
+            options.precision,
+            trust_remote_code=options.trust_remote_code,
+        )
     answered = reader.iterate_answers(examples, top_k=options.top_k, nfc=options.nfc)
     for example, answers in zip(examples, answered, strict=True):
         if options.json:

@@ -1,4 +1,4 @@
-"""Which modules of a question-answering model are its head, and when it is none that qa can run."""
+"""What a question-answering model is made of, and when it is none that qa can run."""
 
 from __future__ import annotations
 
@@ -46,3 +46,12 @@ def hidden_size(model: PreTrainedModel) -> int:
     """Return the width of the encoder's last hidden states."""
     head = getattr(model, "qa_outputs", None)
     return int(head.in_features if isinstance(head, nn.Linear) else model.config.hidden_size)
+
+
+def first_position(model: PreTrainedModel) -> int:
+    """Return the position id of a window's first token."""
+    # RoBERTa and its kin number positions from pad_token_id + 1.
+    embeddings = getattr(model.base_model, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    is_shifted = getattr(table, "padding_idx", None) is not None
+    return int(model.config.pad_token_id) + 1 if is_shifted else 0

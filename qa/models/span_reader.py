@@ -15,15 +15,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from qa.models.boundary_head import BoundaryHead
-from qa.models.head_parts import head_parts, hidden_size
+from qa.models.head_parts import first_position, head_parts, hidden_size
 from qa.models.loading import load_fitting
 from qa.models.model_io import SpanScores
 from qa.models.own_head import needs_own_head, own_head_class
 from qa.models.packing.alone import encode_alone
 from qa.models.packing.byte_dropout import use_byte_dropout
+from qa.models.packing.end_to_end import encode_packed
 from qa.models.packing.probe import exchange_attention, require_standard_forward, sees_padding
-from qa.models.packing.segments import ROUND_TOTAL, Scratch, Segments, round_coarsely, round_up
-from qa.models.packing.trial import has_local_layers
+from qa.models.packing.segments import Scratch, Segments
 from qa.models.pretrained import revision_of, saved_file
 from qa.models.trained_part import checkpoint_layers
 from qa.models.weights import BOUNDARY_FILE, load_head, load_model, save_weights
@@ -66,12 +66,8 @@ class SpanReader(nn.Module):
         self.is_alone = not self.is_packed and sees_padding(model, padded, alone)
         use_byte_dropout(self.model)
         if boundaries:
-            self.add_boundary_head()
-
-    def add_boundary_head(self) -> None:
-        """Add a new boundary head, drawn from torch's global generator."""
-        embedding_size = self.model.get_input_embeddings().weight.shape[1]
-        self.boundary_head = BoundaryHead(hidden_size(self.model), int(embedding_size))
+            embedding_size = model.get_input_embeddings().weight.shape[1]
+            self.boundary_head = BoundaryHead(hidden_size(model), embedding_size)
 
     @property
     def padding_id(self) -> int:
@@ -81,11 +77,7 @@ class SpanReader(nn.Module):
     @property
     def first_position(self) -> int:
         """The position id of a window's first token."""
-        # RoBERTa and its kin number positions from pad_token_id + 1.
-        embeddings = getattr(self.model.base_model, "embeddings", None)
-        table = getattr(embeddings, "position_embeddings", None)
-        is_shifted = getattr(table, "padding_idx", None) is not None
-        return self.model.config.pad_token_id + 1 if is_shifted else 0
+        return first_position(self.model)
 
     @property
     def max_length(self) -> int | None:
@@ -136,21 +128,12 @@ class SpanReader(nn.Module):
         encoder = self.model.base_model
         # klue/roberta knows one token type only, but its tokenizer makes two.
         has_types = getattr(self.model.config, "type_vocab_size", 0) > 1
-        inputs: dict[str, Any] = {"input_ids": input_ids}
+        inputs = {"input_ids": input_ids}
         if token_type_ids is not None and has_types:
             inputs["token_type_ids"] = token_type_ids
         if self.is_packed:
             inputs["position_ids"] = segments.positions + self.first_position
-            # Some extra tokens, which no window holds, so that fewer shapes occur. Training cannot
-            # choose what a batch holds; evaluation fills its batches.
-            total = len(input_ids)
-            rounded = round_up(total, ROUND_TOTAL) if self.training else round_coarsely(total)
-            extra = rounded - total
-            inputs = {name: F.pad(x, (0, extra)).unsqueeze(0) for name, x in inputs.items()}
-            if has_local_layers(self.model.config):  # or masks of (N, N) are made for nothing
-                inputs["attention_mask"] = dict.fromkeys(self.model.config.layer_types)
-            packed: torch.Tensor = encoder(**inputs, segments=segments)[0]
-            return packed[0, :total]
+            return encode_packed(encoder, inputs, segments)
         if self.is_alone:
             return encode_alone(encoder, inputs, segments.lengths)
         inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
@@ -217,14 +200,13 @@ class SpanReader(nn.Module):
         load = partial(
             load_model, name, revision, attention_dropout, hidden_dropout, trust_remote_code
         )
-        loading, model, notes = load_fitting(name, load, cls, require_head)
         saved = None if boundaries is False else saved_file(name, BOUNDARY_FILE, revision)
-        if saved is not None if boundaries is None else boundaries:
-            model.add_boundary_head()
+        make = partial(cls, boundaries=saved is not None if boundaries is None else boundaries)
+        loading, model, notes = load_fitting(name, load, make, require_head)
+        model.notes = notes
         if model.boundary_head is not None and saved is not None:
             load_head(model.boundary_head, saved)
         model.new_weights = [f"model.{part}." for part in loading.new_parts]
         if model.boundary_head is not None and saved is None:
             model.new_weights.append("boundary_head.")
-        model.notes = notes
         return model

@@ -130,7 +130,7 @@ def describe_unused(unused: Sequence[str]) -> str:
             others.append(weight)
         else:
             counts[kind] = counts.get(kind, 0) + 1
-    told = [f"{kind} ({count} weights)" for kind, count in counts.items()]
+    told = [f"{kind} ({count} weight{'s' * (count > 1)})" for kind, count in counts.items()]
     if others:
         told.append(f"{len(others)} weights that belong to nothing here ({first_few(others)})")
     return ", ".join(told)

@@ -182,10 +182,10 @@ def test_a_head_under_another_name_is_told(tmp_path: Path) -> None:
     [
         (
             ["cls.predictions.bias", "bert.pooler.dense.bias"],
-            "the pooler (1 weights), the language-",
+            "the pooler (1 weight), the language-",
         ),
-        (["lm_head.weight"], "the language-model head (1 weights)"),
-        (["discriminator_predictions.dense.bias"], "the discriminator head (1 weights)"),
+        (["lm_head.weight"], "the language-model head (1 weight)"),
+        (["discriminator_predictions.dense.bias"], "the discriminator head (1 weight)"),
         (["bert.embeddings.position_ids"], ""),
         (["adapters.x"], "1 weights that belong to nothing here (adapters.x)"),
     ],
