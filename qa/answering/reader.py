@@ -6,7 +6,6 @@ reader.answer(question="...", context="...")[0].text
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions, require_fits
 from qa.data.windows.tokens import example_blocks
 from qa.engine.device import resolve_device
-from qa.engine.errors import require
+from qa.engine.errors import notice, require
 from qa.engine.json_files import write_json
 from qa.engine.precision import Precision
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
@@ -93,7 +92,7 @@ class Reader:
         trusts = {"trust_remote_code": True} if trust_remote_code else {}
         model = SpanReader.from_pretrained(name, require_head=True, revision=revision, **trusts)
         for note in model.notes:
-            print(f"note: {note}", file=sys.stderr)
+            notice(note)
         tokenizer = load_tokenizer(name, revision, **trusts)
         require_vocabulary(name, tokenizer, model)
         settings_file = saved_file(name, SETTINGS_FILE, revision)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from qa.cli.known_flags import Known
 from qa.cli.streams import own_streams
 from qa.cli.translate import translate
-from qa.engine.errors import RunStopped, UserError, out_of_memory
+from qa.engine.console import is_main_process
+from qa.engine.errors import Notice, RunStopped, UserError, out_of_memory
 
 MAX_SUGGESTIONS = 3
 CLOSE = 0.8  # share of the letters; below it difflib takes --freeze for --resume
@@ -27,7 +30,7 @@ def run_command(
         needs_output: False if it goes on, and ends well, though nobody reads its stdout any more.
         memory_advice: What to do if it runs out of memory.
     """
-    with own_streams(needs_output):
+    with own_streams(needs_output), printed_notices():
         try:
             command()
             if sys.stdout is not None:  # None: closed from the start
@@ -53,6 +56,23 @@ def run_command(
             print(f"error: out of memory ({reason}){advice}", file=sys.stderr)
             return 1
     return 0
+
+
+@contextmanager
+def printed_notices() -> Iterator[None]:
+    """In here every `Notice` becomes a line on stderr, of the first process only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        show_other = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if not issubclass(category, Notice):
+                show_other(message, category, *place)
+            elif is_main_process():
+                print(f"note: {message}", file=sys.stderr)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def with_dashes(argument: str) -> str:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 
 from qa.cli.parser import Parser, run_command
 from qa.cli.startup import no_collection, prepare_hub
 from qa.data.examples import Example, check_text
 from qa.data.nfc import count_decomposed
-from qa.engine.errors import require
+from qa.engine.errors import notice, require
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -57,7 +56,7 @@ def predict(options: argparse.Namespace) -> None:
     prepare_hub(options.model, options.data)
     examples = _examples(options)
     if not options.nfc and count_decomposed(examples):
-        print("note: there is decomposed Hangul (NFD), --nfc composes it", file=sys.stderr)
+        notice("there is decomposed Hangul (NFD), --nfc composes it")
     with no_collection():
         from qa.answering.reader import Reader
 

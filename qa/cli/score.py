@@ -7,7 +7,6 @@ python -m qa score a.json b.json --data FILE.json
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from qa.cli.parser import Parser, run_command
 from qa.cli.scored_data import add_flags, read_questions
 from qa.cli.scored_file import ScoredFile, score_file
 from qa.cli.startup import prepare_hub
-from qa.engine.errors import first_few, require
+from qa.engine.errors import first_few, notice, require
 from qa.metrics import DEFAULT_METRICS
 from qa.metrics.compare import Difference, compare
 from qa.metrics.score import missing_note
@@ -127,7 +126,7 @@ def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
 def check_ids(
     path: str, predictions: Mapping[str, str], examples: Sequence[Example], names: Sequence[str]
 ) -> None:
-    """Note on stderr which questions have no prediction; UserError if no question has one.
+    """Give a `Notice` which questions have no prediction; UserError if no question has one.
 
     Args:
         path: The prediction file, for messages.
@@ -142,7 +141,7 @@ def check_ids(
         f" {first_few(list(predictions))}; the data's: {first_few(missing)})",
     )
     if missing:
-        print(f"{path}: {missing_note(missing, len(examples), names)}", file=sys.stderr)
+        notice(f"{path}: {missing_note(missing, len(examples), names)}")
 
 
 def check_na_probs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 
@@ -22,6 +23,18 @@ class RunStopped(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Notice(UserWarning):
+    """Something that the person at the keyboard should know, and that stops nothing.
+
+    Command lines print it as a line that begins with "note: "; a library caller sees a warning.
+    """
+
+
+def notice(text: str) -> None:
+    """Give a `Notice`: one line that says what, how often, and where."""
+    warnings.warn(text, Notice, stacklevel=3)
 
 
 def shown(name: str) -> str:

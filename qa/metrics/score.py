@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from qa.engine.errors import first_few
+from qa.engine.errors import first_few, notice
 from qa.metrics.official import METRICS, score_question
 from qa.metrics.resample import bootstrap_interval
 
@@ -97,14 +96,14 @@ def score_predictions(
 ) -> dict[str, float]:
     """Score {id: prediction} against {id: gold answers} as the official script of `name` does.
 
-    A note on stderr names questions that have no prediction.
+    A `Notice` names questions that have no prediction.
     """
     score = Score(name)
     for example_id, answers in golds.items():
         score.add(predictions.get(example_id), answers)
     missing = [example_id for example_id in golds if example_id not in predictions]
     if missing:
-        print(missing_note(missing, len(golds), [name]), file=sys.stderr)
+        notice(missing_note(missing, len(golds), [name]))
     return score.compute()
 
 
@@ -120,6 +119,6 @@ def missing_note(missing: Sequence[str], total: int, names: Sequence[str]) -> st
     out = [name for name in names if not METRICS[name].counts_missing]
     rules = [f"as 0 in {', '.join(zero)}"] * bool(zero) + [f"not in {', '.join(out)}"] * bool(out)
     return (
-        f"note: {len(missing)} of {total} questions have no prediction ({first_few(missing)});"
+        f"{len(missing)} of {total} questions have no prediction ({first_few(missing)});"
         f" they count {' and '.join(rules)}"
     )

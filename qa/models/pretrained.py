@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from qa.engine.errors import UserError, out_of_memory, require
+from qa.engine.errors import UserError, notice, out_of_memory, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -45,7 +44,7 @@ def saved_file(name: str, file_name: str, revision: str | None) -> Path | None:
     """Return the path of a file beside the weights of a model; None if there is no such file.
 
     Without a network only what the hub's cache holds is found. Where the cache does not show
-    whether there is such a file, a note on stderr says so, and None is returned: transformers
+    whether there is such a file, a `Notice` says so, and None is returned: transformers
     caches a model without this file.
 
     Args:
@@ -65,11 +64,9 @@ def saved_file(name: str, file_name: str, revision: str | None) -> Path | None:
         except LocalEntryNotFoundError:  # whatever kept the hub from answering
             # None: nothing is known of the file. Otherwise it is known that there is none.
             if try_to_load_from_cache(name, file_name, revision=revision) is None:
-                print(
-                    f"note: {name}: the hub did not answer, and its cache does not say whether"
-                    f" there is a {file_name}: going on without; `hf download {name}` fetches all"
-                    " there is",
-                    file=sys.stderr,
+                notice(
+                    f"{name}: the hub did not answer, and its cache does not say whether there is a"
+                    f" {file_name}: going on without; `hf download {name}` fetches all there is"
                 )
             return None
         except EntryNotFoundError:  # the base class of LocalEntryNotFoundError, so it comes second

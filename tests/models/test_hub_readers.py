@@ -17,6 +17,7 @@ from qa.answering.nbest import Answer
 from qa.answering.reader import Reader
 from qa.cli.predict import main
 from qa.config import config_from_flat
+from qa.engine.errors import Notice
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
 from qa.models.weights import BOUNDARY_FILE
@@ -189,8 +190,8 @@ def test_a_file_that_the_hub_is_known_not_to_have_is_not_named(
 def test_what_is_known_needs_no_private_name_of_the_hub(
     reader_dir: Path,
     publish: Callable[[Path, str], Path],
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
 ) -> None:
     import huggingface_hub
 
@@ -201,13 +202,13 @@ def test_what_is_known_needs_no_private_name_of_the_hub(
     (absent / "absent.json").touch()
     monkeypatch.setattr(huggingface_hub, "_CACHED_NO_EXIST", "another", raising=False)
     assert saved_file(NAME, "absent.json", NEW) is None
-    assert capsys.readouterr().err == ""
-    assert saved_file(NAME, "unknown.json", NEW) is None
-    assert "whether there is a unknown.json" in capsys.readouterr().err
+    assert not recwarn.list
+    with pytest.warns(Notice, match="whether there is a unknown.json"):
+        assert saved_file(NAME, "unknown.json", NEW) is None
 
 
 def test_what_the_hub_says(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     """The hub's "not found" is an answer; its failure to answer is not."""
     import huggingface_hub
@@ -221,10 +222,10 @@ def test_what_the_hub_says(
 
     answers(EntryNotFoundError("404"))
     assert saved_file(NAME, BOUNDARY_FILE, NEW) is None
-    assert capsys.readouterr().err == ""
+    assert not recwarn.list
     answers(LocalEntryNotFoundError("An error happened while trying to locate the file"))
-    assert saved_file(NAME, BOUNDARY_FILE, NEW) is None
-    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.warns(Notice, match=BOUNDARY_FILE):
+        assert saved_file(NAME, BOUNDARY_FILE, NEW) is None
 
 
 def test_training_takes_all_files_of_one_commit(
