@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from qa.data.characters import whole_characters
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -15,7 +17,9 @@ class Answer:
     text: str
     start: int
     end: int
-    score: float  # start logit + end logit - the null score of its window
+    # Start logit + end logit - the null score of its window; of several spans that are the same whole
+    # characters, the logarithm of the sum of exp(score).
+    score: float
     probability: float  # softmax over the candidates of this question
 
 
@@ -61,11 +65,12 @@ def rank_answers(context: str, merged: CharacterScores, n_best_size: int) -> lis
     """Return the best answers of one example, best first; equal scores in the order of the text.
 
     Args:
-        context: The example's context, of which answers are pieces.
+        context: The example's context, of which answers are pieces of whole characters.
         merged: The spans of all its windows.
         n_best_size: How many answers at most; their probabilities sum to 1.
     """
-    best = sorted(merged.items(), key=lambda item: (-item[1], item[0]))[:n_best_size]
+    pieces = whole_pieces(context, merged)
+    best = sorted(pieces.items(), key=lambda item: (-item[1], item[0]))[:n_best_size]
     if not best:
         return []
     top = best[0][1]  # subtracted before exp, so that exp cannot overflow
@@ -75,6 +80,23 @@ def rank_answers(context: str, merged: CharacterScores, n_best_size: int) -> lis
         Answer(context[start:end], start, end, score, weight / total)
         for ((start, end), score), weight in zip(best, weights, strict=True)
     ]
+
+
+def whole_pieces(context: str, merged: CharacterScores) -> CharacterScores:
+    """Return the spans as pieces of whole characters that are seen; see `whole_characters`.
+
+    The probabilities of spans that become the same piece add up; one that becomes empty is no
+    answer.
+    """
+    pieces: CharacterScores = {}
+    for span, score in merged.items():
+        piece = whole_characters(context, *span)
+        if piece in pieces:
+            low, high = sorted((score, pieces[piece]))
+            score = high + math.log1p(math.exp(low - high))
+        if piece[0] < piece[1]:
+            pieces[piece] = score
+    return pieces
 
 
 def null_odds(answers: Sequence[Answer]) -> float:
