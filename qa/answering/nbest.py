@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from qa.data.characters import whole_characters
+from qa.data.nfc import original_spans
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Answer:
     text: str
     start: int
     end: int
-    # Start logit + end logit - the null score of its window; of several spans that are the same whole
-    # characters, the logarithm of the sum of exp(score).
+    # Start logit + end logit - the null score of its window; the logarithm of the sum of exp(score)
+    # for several spans that are the same whole characters.
     score: float
     probability: float  # softmax over the candidates of this question
 
@@ -97,6 +98,17 @@ def whole_pieces(context: str, merged: CharacterScores) -> CharacterScores:
         if piece[0] < piece[1]:
             pieces[piece] = score
     return pieces
+
+
+def in_original(answers: Sequence[Answer], context: str) -> list[Answer]:
+    """Turn answers from the composed context into pieces of `context` itself."""
+    spans = original_spans(context, [(answer.start, answer.end) for answer in answers])
+    # A mark may have been composed with something before it that is not seen.
+    pieces = [whole_characters(context, *span) for span in spans]
+    return [
+        replace(answer, text=context[start:end], start=start, end=end)
+        for answer, (start, end) in zip(answers, pieces, strict=True)
+    ]
 
 
 def null_odds(answers: Sequence[Answer]) -> float:

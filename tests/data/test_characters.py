@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.characters import cuts, is_unseen, is_whole
 
 from qa.data.characters import whole_characters
+from qa.data.nfc import compose, original_spans
 
 NFD = unicodedata.normalize("NFD", "서준")  # two jamo and three
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -87,3 +88,18 @@ def test_any_piece_of_any_text(context: str, data: st.DataObject) -> None:
         assert is_whole(context, first, last)
         assert first >= max(cut for cut in cuts(context) if cut <= start)
         assert last <= min(cut for cut in cuts(context) if cut >= end)
+
+
+@settings(max_examples=300, deadline=None)
+@given(context=TEXTS)
+def test_whole_pieces_of_composed_text_are_whole_in_the_original(context: str) -> None:
+    context = f"\u200b{unicodedata.normalize('NFD', context)}"
+    composed, _ = compose(context)
+    ends = range(1, len(composed) + 1)
+    spans = {whole_characters(composed, start, end) for end in ends for start in range(end)}
+    pieces = sorted(span for span in spans if span[0] < span[1])
+    originals = [whole_characters(context, *span) for span in original_spans(context, pieces)]
+    assert len(set(originals)) == len(pieces)
+    for (start, end), (first, last) in zip(pieces, originals, strict=True):
+        assert is_whole(context, first, last)
+        assert unicodedata.normalize("NFC", context[first:last]) == composed[start:end]
