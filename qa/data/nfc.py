@@ -18,11 +18,19 @@ from qa.engine.errors import notice
 UNKNOWN = -1  # no offset: check_examples refuses it
 # A consonant and a vowel that NFC would join. Old Hangul has other jamo, which stay apart in NFC.
 _DECOMPOSED = re.compile("[\u1100-\u1112][\u1161-\u1175]")
+_SYLLABLE = re.compile("[\uac00-\ud7a3]")
 
 
 def is_decomposed(text: str) -> bool:
     """Return whether `text` has Hangul that NFC composes."""
     return _DECOMPOSED.search(text) is not None
+
+
+def hangul_form(text: str) -> str | None:
+    """Return "NFD" for text with Hangul that NFC composes, "NFC" for other Hangul, None without."""
+    if is_decomposed(text):
+        return "NFD"
+    return "NFC" if _SYLLABLE.search(text) else None
 
 
 def count_decomposed(examples: Iterable[Example]) -> int:
