@@ -78,17 +78,28 @@ def _entries(path: str, expected: str, keys: tuple[str, ...]) -> Iterator[Entry]
     files = list(open_files(Path(path)))
     require(len(files) == 1, f"{path}: holds {len(files)} files; pass one of them")
     rows = prediction_rows(files[0])
-    if isinstance(rows, dict) and rows.keys() & {*ID_KEYS} and rows.keys() & {*TEXT_KEYS}:
-        rows = iter([(path, rows)])  # JSON lines of one line
+    if isinstance(rows, dict) and _is_row(rows):  # JSON lines of one line
+        rows = iter([(path, rows)])
     if isinstance(rows, dict):
         for key, value in rows.items():
             yield f"{path}: expected {expected}, but {shown(key)!r}", key, value
         return
     for where, row in rows:
-        names = {str(name).strip().lower(): value for name, value in row.items()}
+        names = _in_lower_case(row)
         key = _named(names, ID_KEYS, where)
         require(type(key) in (str, int), f"{where}: the id is {kind_of(key)}, not a text")
         yield f"{where}: {shown(str(key))!r}", str(key), _named(names, keys, where)
+
+
+def _in_lower_case(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its names as the tables above have them."""
+    return {name.strip().lower(): value for name, value in row.items()}
+
+
+def _is_row(content: Mapping[str, Any]) -> bool:
+    """Return whether an object is one row, and not {id: text}."""
+    names = _in_lower_case(content).keys()
+    return bool(names & {*ID_KEYS}) and bool(names & {*TEXT_KEYS})
 
 
 def _named(row: Mapping[str, Any], keys: tuple[str, ...], where: str) -> Any:
