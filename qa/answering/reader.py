@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -149,15 +149,15 @@ class Reader:
 
     def answer_many(
         self,
-        pairs: Iterable[tuple[str, str] | Mapping[str, str]],
+        pairs: Iterable[tuple[str, str] | Mapping[str, Any] | Example],
         *,
         top_k: int = 1,
         nfc: bool = False,
     ) -> list[list[Answer]]:
         """Return the best answers of each pair, batched.
 
-        `pairs`: (question, context) or {"question": ..., "context": ...} each; other keys are
-        ignored. For `top_k` and `nfc` see `answer`.
+        `pairs`: (question, context) or {"question": ..., "context": ...} each, other keys are
+        ignored; or examples. For `top_k` and `nfc` see `answer`.
         """
         return list(self.iterate_answers(to_examples(pairs), top_k=top_k, nfc=nfc))
 
