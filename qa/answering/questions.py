@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 from qa.data.examples import Example, check_text
 from qa.engine.errors import UserError, require, shown
 
+Pair: TypeAlias = tuple[str, str] | Mapping[str, Any] | Example
 PAIR = '(question, context) or {"question": ..., "context": ...}'
 
 
-def to_examples(pairs: Iterable[Any]) -> list[Example]:
+def to_examples(pairs: Iterable[Pair]) -> list[Example]:
     """Return the pairs as examples whose ids count from 0.
 
     Args:
@@ -57,7 +58,7 @@ def check_examples(examples: Iterable[Any]) -> list[Example]:
     return examples
 
 
-def check_how_many(top_k: Any, nfc: Any) -> None:
+def check_top_k(top_k: Any, nfc: Any) -> None:
     """Raise UserError unless `top_k` is a whole number of at least 1, and `nfc` True or False."""
     is_whole = isinstance(top_k, Integral) and not isinstance(top_k, bool)
     require(is_whole, f"top_k must be a whole number, not {kind(top_k)}")

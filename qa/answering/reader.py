@@ -6,16 +6,16 @@ reader.answer(question="...", context="...")[0].text
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from qa.answering.answerer import Answerer, blocks
 from qa.answering.nbest import Answer, in_original, null_odds
-from qa.answering.questions import check_examples, check_how_many, make_example, to_examples
+from qa.answering.questions import Pair, check_examples, check_top_k, make_example, to_examples
 from qa.answering.reader_settings import (
     SETTINGS_FILE,
     THRESHOLD,
@@ -148,11 +148,7 @@ class Reader:
         return next(self.iterate_answers([example], top_k=top_k, nfc=nfc))
 
     def answer_many(
-        self,
-        pairs: Iterable[tuple[str, str] | Mapping[str, Any] | Example],
-        *,
-        top_k: int = 1,
-        nfc: bool = False,
+        self, pairs: Iterable[Pair], *, top_k: int = 1, nfc: bool = False
     ) -> list[list[Answer]]:
         """Return the best answers of each pair, batched.
 
@@ -168,7 +164,7 @@ class Reader:
 
         For `top_k` and `nfc` see `answer`. What is wrong with the arguments is raised at once.
         """
-        check_how_many(top_k, nfc)
+        check_top_k(top_k, nfc)
         examples = check_examples(examples)
         if not nfc:
             notice_decomposed(examples)
