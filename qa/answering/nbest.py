@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+from qa.data.characters import whole_characters
+from qa.data.nfc import original_spans
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,9 @@ class Answer:
     text: str
     start: int
     end: int
-    score: float  # start logit + end logit - the null score of its window
+    # Start logit + end logit - the null score of its window; the logarithm of the sum of exp(score)
+    # for several spans that are the same whole characters.
+    score: float
     probability: float  # softmax over the candidates of this question
 
 
@@ -61,11 +66,12 @@ def rank_answers(context: str, merged: CharacterScores, n_best_size: int) -> lis
     """Return the best answers of one example, best first; equal scores in the order of the text.
 
     Args:
-        context: The example's context, of which answers are pieces.
+        context: The example's context, of which answers are pieces of whole characters.
         merged: The spans of all its windows.
         n_best_size: How many answers at most; their probabilities sum to 1.
     """
-    best = sorted(merged.items(), key=lambda item: (-item[1], item[0]))[:n_best_size]
+    pieces = whole_pieces(context, merged)
+    best = sorted(pieces.items(), key=lambda item: (-item[1], item[0]))[:n_best_size]
     if not best:
         return []
     top = best[0][1]  # subtracted before exp, so that exp cannot overflow
@@ -74,6 +80,34 @@ def rank_answers(context: str, merged: CharacterScores, n_best_size: int) -> lis
     return [
         Answer(context[start:end], start, end, score, weight / total)
         for ((start, end), score), weight in zip(best, weights, strict=True)
+    ]
+
+
+def whole_pieces(context: str, merged: CharacterScores) -> CharacterScores:
+    """Return the spans as pieces of whole characters that are seen; see `whole_characters`.
+
+    The probabilities of spans that become the same piece add up; one that becomes empty is no
+    answer.
+    """
+    pieces: CharacterScores = {}
+    for span, score in merged.items():
+        piece = whole_characters(context, *span)
+        if piece in pieces:
+            low, high = sorted((score, pieces[piece]))
+            score = high + math.log1p(math.exp(low - high))
+        if piece[0] < piece[1]:
+            pieces[piece] = score
+    return pieces
+
+
+def in_original(answers: Sequence[Answer], context: str) -> list[Answer]:
+    """Turn answers from the composed context into pieces of `context` itself."""
+    spans = original_spans(context, [(answer.start, answer.end) for answer in answers])
+    # A mark may have been composed with something before it that is not seen.
+    pieces = [whole_characters(context, *span) for span in spans]
+    return [
+        replace(answer, text=context[start:end], start=start, end=end)
+        for answer, (start, end) in zip(answers, pieces, strict=True)
     ]
 
 

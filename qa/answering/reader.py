@@ -6,30 +6,32 @@ reader.answer(question="...", context="...")[0].text
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from qa.answering.answerer import Answerer, blocks
-from qa.answering.nbest import Answer, null_odds
+from qa.answering.nbest import Answer, in_original, null_odds
+from qa.answering.questions import Pair, check_examples, check_top_k, make_example, to_examples
 from qa.answering.reader_settings import (
     SETTINGS_FILE,
     THRESHOLD,
     fitting_settings,
     make_options,
     read_settings,
+    require_types,
 )
 from qa.data.batches.collate import Collator
-from qa.data.examples import Example, check_text
-from qa.data.nfc import compose_example, original_spans
+from qa.data.examples import Example
+from qa.data.nfc import compose_example, notice_decomposed
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions, require_fits
 from qa.data.windows.tokens import example_blocks
 from qa.engine.device import resolve_device
-from qa.engine.errors import notice, require
+from qa.engine.errors import notice
 from qa.engine.json_files import write_json
 from qa.engine.precision import Precision
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
@@ -87,6 +89,7 @@ class Reader:
         Raises:
             UserError: The model cannot be loaded, or a setting does not fit it.
         """
+        require_types(directory, device, precision, batch_size)
         name = str(directory)
         revision = revision_of(name)
         trusts = {"trust_remote_code": True} if trust_remote_code else {}
@@ -141,42 +144,48 @@ class Reader:
         Returns:
             [] if the reader was trained to leave questions unanswered, and leaves this one so.
         """
-        return self.answer_many([(question, context)], top_k=top_k, nfc=nfc)[0]
+        example = make_example(question, context)
+        return next(self.iterate_answers([example], top_k=top_k, nfc=nfc))
 
     def answer_many(
-        self, pairs: Iterable[tuple[str, str]], *, top_k: int = 1, nfc: bool = False
+        self, pairs: Iterable[Pair], *, top_k: int = 1, nfc: bool = False
     ) -> list[list[Answer]]:
-        """Return the best answers of each (question, context), batched; see `answer`."""
-        examples = [
-            Example(id=str(number), question=question.strip(), context=context)
-            for number, (question, context) in enumerate(pairs)
-        ]
-        for example in examples:
-            check_text(example.question, f"pair {example.id}: the question")
-            check_text(example.context, f"pair {example.id}: the context")
-        return list(self.iterate_answers(examples, top_k=top_k, nfc=nfc))
+        """Return the best answers of each pair, batched.
+
+        `pairs`: (question, context) or {"question": ..., "context": ...} each, other keys are
+        ignored; or examples. For `top_k` and `nfc` see `answer`.
+        """
+        return list(self.iterate_answers(to_examples(pairs), top_k=top_k, nfc=nfc))
 
     def iterate_answers(
-        self, examples: list[Example], *, top_k: int = 1, nfc: bool = False
+        self, examples: Iterable[Example], *, top_k: int = 1, nfc: bool = False
     ) -> Iterator[list[Answer]]:
-        """Yield the best answers of each example in turn, holding only a block of windows.
+        """Return an iterator over the best answers of each example, in blocks of windows.
 
-        For `top_k` and `nfc` see `answer`.
+        For `top_k` and `nfc` see `answer`. What is wrong with the arguments is raised at once.
         """
-        require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
+        check_top_k(top_k, nfc)
+        examples = check_examples(examples)
         if not nfc:
-            for answers in self._iterate_candidates(examples, top_k):
-                yield answers[:top_k]
+            notice_decomposed(examples)
+        return self._iterate_answers(examples, top_k, nfc)
+
+    def _iterate_answers(
+        self, examples: list[Example], top_k: int, nfc: bool
+    ) -> Iterator[list[Answer]]:
+        """Yield the best answers of each example in turn, holding only a block of windows."""
+        if not nfc:
+            yield from self._answer_composed(examples, top_k)
             return
         for first, end in example_blocks(examples):
             block = examples[first:end]
             composed = [compose_example(example) for example in block]
-            found = self._iterate_candidates(composed, top_k)
+            found = self._answer_composed(composed, top_k)
             for example, answers in zip(block, found, strict=True):
-                yield in_original(answers, example.context)[:top_k]
+                yield in_original(answers, example.context)
 
-    def _iterate_candidates(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
-        """Yield all candidates of each example, `top_k` or more; [] if it is left unanswered."""
+    def _answer_composed(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
+        """Yield the best answers of each example as it is; [] if it is left unanswered."""
         n_best_size = max(top_k, self.answerer.options.n_best_size)
         for block in blocks(iterate_windows(examples, self.tokenizer, self.windows)):
             first, last = block[0]["example_index"], block[-1]["example_index"]
@@ -187,21 +196,4 @@ class Reader:
                     self.null_score_diff_threshold is not None
                     and null_odds(answers) > self.null_score_diff_threshold
                 )
-                yield [] if is_left else answers
-
-
-def in_original(answers: Sequence[Answer], context: str) -> list[Answer]:
-    """Turn answers from the composed context into pieces of `context` itself, best first.
-
-    Answers that are widened to the same piece count once, with the sum of their probabilities.
-    """
-    spans = original_spans(context, [(answer.start, answer.end) for answer in answers])
-    merged: dict[tuple[int, int], Answer] = {}
-    for answer, (start, end) in zip(answers, spans, strict=True):
-        better = merged.setdefault(
-            (start, end),
-            replace(answer, text=context[start:end], start=start, end=end, probability=0.0),
-        )
-        total = better.probability + answer.probability
-        merged[start, end] = replace(better, probability=total)
-    return sorted(merged.values(), key=lambda answer: -answer.probability)
+                yield [] if is_left else answers[:top_k]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from qa.answering.options import DecodeOptions
+from qa.answering.questions import kind
 from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.windows.options import WindowOptions
 from qa.engine.config import from_values
@@ -31,8 +33,14 @@ def fitting_settings(model_limit: int | None) -> dict[str, float]:
 
 def make_options(values: dict[str, float]) -> tuple[WindowOptions, DecodeOptions, int]:
     """Turn settings into how contexts are cut, how answers are chosen, and the batch size."""
-    unknown = sorted(values.keys() - setting_names() - {"batch_size"})
-    require(not unknown, f"unknown settings of a reader: {', '.join(unknown)}")
+    known = setting_names() | {"batch_size"}
+    unknown = sorted(values.keys() - known)
+    require(
+        not unknown,
+        f"unknown settings of a reader: {', '.join(unknown)}; there are {', '.join(sorted(known))}",
+    )
+    for name, value in values.items():
+        require_number(name, value)
     return (
         from_values(WindowOptions, values),
         from_values(DecodeOptions, values),
@@ -59,3 +67,26 @@ def read_settings(path: Path | None) -> dict[str, float]:
     unknown = sorted(values.keys() - setting_names() - {"batch_size"})
     require(not unknown, f"{path}: unknown settings: {', '.join(unknown)}")
     return values
+
+
+def require_number(name: str, value: Any) -> None:
+    """Raise UserError unless a setting is a whole number; the threshold any number, or None."""
+    if name == THRESHOLD and (value is None or type(value) is float):
+        return
+    what = "a number or None" if name == THRESHOLD else "a whole number"
+    require(type(value) is int, f"{name} must be {what}, not {kind(value)}")
+
+
+def require_types(directory: Any, device: Any, precision: Any, batch_size: Any) -> None:
+    """Raise UserError, naming it, if an argument of `Reader.from_pretrained` is of another type."""
+    require(
+        isinstance(directory, str | Path),
+        f"pass the directory of a reader or an id of the hub, not {kind(directory)}",
+    )
+    require(str(directory), "the directory of the reader is empty")
+    for name, value in (("device", device), ("precision", precision)):
+        require(
+            isinstance(value, str), f"{name} must be a string such as 'auto', not {kind(value)}"
+        )
+    if batch_size is not None:
+        require_number("batch_size", batch_size)

@@ -1,19 +1,28 @@
 """Answer questions with a trained reader.
 
 python -m qa predict runs/korquad/best --context "..." --question "..."
+python -m qa predict runs/korquad/best --data FILE.json --output predictions.json
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qa.cli.parser import Parser, run_command
 from qa.cli.startup import no_collection, prepare_hub
 from qa.data.examples import Example, check_text
-from qa.data.nfc import count_decomposed
-from qa.engine.errors import notice, require
+from qa.engine.errors import require
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from qa.answering.nbest import Answer
+
+T = TypeVar("T")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -24,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
     parser.add_argument("--context", help="the text to read")
     parser.add_argument("--question", help="the question about it")
-    parser.add_argument("--data", help="instead: a JSON or JSONL file of questions and contexts")
+    parser.add_argument("--data", help="instead: a file of questions and contexts")
     parser.add_argument(
         "--nfc",
         action="store_true",
@@ -33,6 +42,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--top-k", type=int, default=1, help="answers per question (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON, one line per question")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write the answers instead of printing them: .json {id: text}, as leaderboards take"
+        " it; .jsonl the lines of --json; .csv id and prediction",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --output")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
     parser.add_argument(
@@ -52,11 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Answer the question, or the file's questions, and print the answers."""
+    """Answer the question, or the file's questions, and print or write the answers."""
+    check_output(options)
     prepare_hub(options.model, options.data)
     examples = _examples(options)
-    if not options.nfc and count_decomposed(examples):
-        notice("there is decomposed Hangul (NFD), --nfc composes it")
     with no_collection():
         from qa.answering.reader import Reader
 
@@ -66,12 +81,23 @@ def predict(options: argparse.Namespace) -> None:
             options.precision,
             trust_remote_code=options.trust_remote_code,
         )
-    answered = reader.iterate_answers(examples, top_k=options.top_k, nfc=options.nfc)
-    for example, answers in zip(examples, answered, strict=True):
+    found = reader.iterate_answers(examples, top_k=options.top_k, nfc=options.nfc)
+    answered = zip(examples, found, strict=True)
+    if options.output is None:
+        print_answers(answered, options)
+    else:
+        write_file(Path(options.output), answered, len(examples))
+
+
+def print_answers(
+    answered: Iterable[tuple[Example, list[Answer]]], options: argparse.Namespace
+) -> None:
+    """Print each question's answers, as JSON if --json asks for it."""
+    from qa.outputs.answers_file import answer_line
+
+    for example, answers in answered:
         if options.json:
-            found = [asdict(answer) for answer in answers]
-            row = {"id": example.id, "question": example.question, "answers": found}
-            print(json.dumps(row, ensure_ascii=False))
+            print(answer_line(example, answers))
             continue
         if options.data:
             print(f"{example.id}\t{example.question}")
@@ -80,6 +106,55 @@ def predict(options: argparse.Namespace) -> None:
             print(f"{answer.text}\t{answer.probability:.3f}\t{span}")
         if not answers:
             print("(no answer)")
+
+
+def write_file(path: Path, answered: Iterable[tuple[Example, list[Answer]]], total: int) -> None:
+    """Write the answers to `total` questions to a file, with progress on stderr."""
+    from qa.engine.progress import progress_bar
+    from qa.outputs.answers_file import write_answers
+
+    with progress_bar(total, unit="question") as bar:
+        unanswered = write_answers(path, with_progress(answered, bar))
+    print(f"{total} questions, {unanswered} left unanswered")
+    print(f"output: {path}")
+
+
+def with_progress(answered: Iterable[T], bar: tqdm[Any]) -> Iterator[T]:
+    """Yield the items, and count each on the bar."""
+    for each in answered:
+        yield each
+        bar.update()
+
+
+def check_output(options: argparse.Namespace) -> None:
+    """Raise UserError unless --output can be written, before anything is loaded."""
+    from qa.outputs.answers_file import WRITERS
+
+    if options.output is None:
+        require(not options.overwrite, "--overwrite replaces the file of --output; pass one")
+        return
+    path = Path(options.output)
+    suffix = path.suffix.lower()
+    require(
+        suffix in WRITERS, f"{path}: --output takes {', '.join(WRITERS)}; see --help for what is in"
+    )
+    require(not options.json, "--json prints; --output FILE.jsonl writes the same lines")
+    require(
+        options.top_k == 1 or suffix == ".jsonl",
+        f"{path}: holds one answer a question; --top-k needs --output FILE.jsonl",
+    )
+    require(
+        path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK),
+        f"{path.parent}: is not a directory that can be written to; pass another --output",
+    )
+    require(not path.is_dir(), f"{path}: is a directory; pass the name of a file")
+    inputs = (options.data or "").split(",")
+    is_input = path.exists() and any(os.path.exists(i) and path.samefile(i) for i in inputs)
+    require(not is_input, f"{path}: is the --data; pass another --output")
+    require(
+        options.overwrite or not path.exists(),
+        f"{path}: is there already; pass --overwrite to replace it, or another --output",
+    )
 
 
 def _examples(options: argparse.Namespace) -> list[Example]:

@@ -15,16 +15,16 @@ from unicodedata import normalize
 from qa.cli.parser import Parser, run_command
 from qa.cli.scored_data import add_flags, read_questions
 from qa.cli.scored_file import ScoredFile, score_file
+from qa.cli.scored_predictions import check_na_probs, check_predictions
 from qa.cli.startup import prepare_hub
-from qa.engine.errors import first_few, notice, require
+from qa.engine.errors import require
 from qa.metrics import DEFAULT_METRICS
 from qa.metrics.compare import Difference, compare
-from qa.metrics.score import missing_note
 from qa.metrics.table import difference_table, ranking_note, score_table
-from qa.outputs.prediction_files import read_na_probs, read_prediction_file
+from qa.outputs.read_predictions import read_na_probs, read_prediction_file
 
 if TYPE_CHECKING:
-    from qa.data.examples import Example
+    pass
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,7 +35,11 @@ def make_parser() -> argparse.ArgumentParser:
         " compared by a paired test.",
     )
     parser.add_argument(
-        "predictions", nargs="+", metavar="FILE", help="{id: text} as predictions.json; one or two"
+        "predictions",
+        nargs="+",
+        metavar="FILE",
+        help="one or two: {id: text} as predictions.json, or rows with id and prediction (JSON,"
+        " JSON lines, CSV)",
     )
     add_flags(parser, nfc_help="and the predictions", default_metrics="")
     parser.add_argument(
@@ -72,7 +76,7 @@ def score_files(options: argparse.Namespace) -> None:
     prepare_hub(None, options.data)
     examples = read_questions(options)
     for path, texts in zip(options.predictions, predictions, strict=True):
-        check_ids(path, texts, examples, names)
+        check_predictions(path, texts, examples, names, is_part=options.holdout is not None)
     for path, probs, texts in zip(options.na_probs or (), na_probs, predictions, strict=False):
         check_na_probs(path, probs, texts, examples)
 
@@ -121,49 +125,6 @@ def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
     if options.output_dir is not None:
         check_output(options.output_dir, resume=False, overwrite=options.overwrite)
         check_not_a_run(options.output_dir)
-
-
-def check_ids(
-    path: str, predictions: Mapping[str, str], examples: Sequence[Example], names: Sequence[str]
-) -> None:
-    """Give a `Notice` which questions have no prediction; UserError if no question has one.
-
-    Args:
-        path: The prediction file, for messages.
-        predictions: Its {id: text}.
-        examples: The questions.
-        names: The official scores, which count missing predictions in different ways.
-    """
-    missing = [example.id for example in examples if example.id not in predictions]
-    require(
-        len(missing) < len(examples),
-        f"{path}: has no prediction for any of the {len(examples)} questions (its ids:"
-        f" {first_few(list(predictions))}; the data's: {first_few(missing)})",
-    )
-    if missing:
-        notice(f"{path}: {missing_note(missing, len(examples), names)}")
-
-
-def check_na_probs(
-    path: str,
-    na_probs: Mapping[str, float],
-    predictions: Mapping[str, str],
-    examples: Sequence[Example],
-) -> None:
-    """Raise UserError if a question that has a prediction has no no-answer probability.
-
-    Args:
-        path: The file of probabilities, for the message.
-        na_probs: Its {id: number}.
-        predictions: The {id: text} of the prediction file.
-        examples: The questions.
-    """
-    without = [e.id for e in examples if e.id in predictions and e.id not in na_probs]
-    require(
-        not without,
-        f"{path}: has no number for {len(without)} questions that have a prediction"
-        f" ({first_few(without)})",
-    )
 
 
 def as_json(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from qa.answering.nbest import Answer, null_odds
 from qa.cli.parser import Parser, run_command
-from qa.engine.errors import require
+from qa.data.nfc import hangul_form
+from qa.engine.errors import first_few, notice, require
 from qa.outputs.directory import METRICS_FILE, check_not_a_run, check_output, make_output
 from qa.outputs.nbest_file import NbestFile, nbest_path, open_nbest
 from qa.outputs.prediction_files import NBEST_FILE, PredictionFiles
@@ -115,13 +116,22 @@ def write_merged(
         How many questions have the same best answer in all inputs, and for each question whether it
         was left unanswered.
     """
-    agreed, unanswered = 0, []
+    agreed, unanswered, unlike = 0, list[bool](), list[str]()
     for example_id in inputs[0].line_starts:
         candidates = [file.answers(example_id) for file in inputs]
         merged = merge_answers(candidates)
         files.write(example_id, merged)
         agreed += len({answers[0].text if answers else "" for answers in candidates}) == 1
         unanswered.append(null_odds(merged) > threshold)
+        forms = {hangul_form(answers[0].text) for answers in candidates if answers} - {None}
+        if len(forms) > 1:
+            unlike.append(example_id)
+    if unlike:
+        notice(
+            f"to {len(unlike)} questions some answers are decomposed Hangul (NFD) and others are"
+            f" composed ({first_few(unlike)}), so they do not vote together; make them with"
+            " `qa evaluate --nfc`"
+        )
     if any(unanswered):
         files.blank(unanswered)
     return agreed, unanswered

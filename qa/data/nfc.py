@@ -13,10 +13,12 @@ from unicodedata import combining, is_normalized, normalize
 
 from qa.data.examples import Example
 from qa.data.offsets import stands_at
+from qa.engine.errors import notice
 
 UNKNOWN = -1  # no offset: check_examples refuses it
 # A consonant and a vowel that NFC would join. Old Hangul has other jamo, which stay apart in NFC.
 _DECOMPOSED = re.compile("[\u1100-\u1112][\u1161-\u1175]")
+_SYLLABLE = re.compile("[\uac00-\ud7a3]")
 
 
 def is_decomposed(text: str) -> bool:
@@ -24,9 +26,26 @@ def is_decomposed(text: str) -> bool:
     return _DECOMPOSED.search(text) is not None
 
 
+def hangul_form(text: str) -> str | None:
+    """Return "NFD" for text with Hangul that NFC composes, "NFC" for other Hangul, None without."""
+    if is_decomposed(text):
+        return "NFD"
+    return "NFC" if _SYLLABLE.search(text) else None
+
+
 def count_decomposed(examples: Iterable[Example]) -> int:
     """Count the distinct questions and contexts that have Hangul that NFC composes."""
     return sum(map(is_decomposed, {text for e in examples for text in (e.question, e.context)}))
+
+
+def notice_decomposed(examples: Iterable[Example]) -> None:
+    """Give a `Notice` if there are texts with Hangul that NFC composes: how many."""
+    count = count_decomposed(examples)
+    if count:
+        notice(
+            f"decomposed Hangul (NFD) in {count} questions or contexts; nfc=True or --nfc composes"
+            " it"
+        )
 
 
 def compose_example(example: Example) -> Example:

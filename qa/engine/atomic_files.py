@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 @contextmanager
@@ -39,6 +40,24 @@ def replace_directory(path: Path) -> Iterator[Path]:
             raise
         flush(path.parent)
         remove(old)
+    finally:
+        remove(temporary)
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[TextIO]:
+    """Yield a text file (UTF-8) to fill; on success it takes the place of `path`.
+
+    After an exception `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with naming(path):
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                yield file
+            flush(temporary)
+            os.replace(temporary, path)
+            flush(path.parent)
     finally:
         remove(temporary)
 

@@ -1,9 +1,8 @@
-"""Prediction files: written while an evaluation streams, read to be scored."""
+"""Prediction files, written while an evaluation streams."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,35 +11,10 @@ from typing import Any
 
 from qa.answering.nbest import Answer, null_odds
 from qa.engine.atomic_files import naming
-from qa.engine.errors import require
-from qa.engine.json_files import kind_of, read_json
 
 PREDICTIONS_FILE = "predictions.json"
 NBEST_FILE = "nbest_predictions.json"
 NULL_ODDS_FILE = "null_odds.json"
-
-
-def read_prediction_file(path: str) -> dict[str, str]:
-    """Read the {id: text} of a predictions.json; UserError, naming file and id, if it is none."""
-    predictions = read_json(path, "{id: text}")
-    for key, value in predictions.items():
-        require(
-            isinstance(value, str),
-            f"{path}: expected {{id: text}}, but {key!r} has {kind_of(value)}"
-            + (f"; pass {PREDICTIONS_FILE}" if isinstance(value, list) else ""),
-        )
-    return predictions
-
-
-def read_na_probs(path: str) -> dict[str, float]:
-    """Read the {id: number} of no-answer probabilities or odds; UserError if it is none."""
-    numbers = read_json(path, "{id: number}")
-    for key, value in numbers.items():
-        require(
-            type(value) in (int, float) and math.isfinite(value),
-            f"{path}: expected {{id: number}}, but {key!r} has {kind_of(value)}",
-        )
-    return numbers
 
 
 class PredictionFiles:

@@ -11,7 +11,8 @@ from qa.engine.best_tracker import BestTracker
 from qa.metrics import METRICS
 from qa.metrics.table import score_table
 from qa.outputs.directory import BEST
-from qa.outputs.prediction_files import PREDICTIONS_FILE, read_prediction_file
+from qa.outputs.prediction_files import PREDICTIONS_FILE
+from qa.outputs.read_predictions import read_prediction_file
 
 SAMPLES = 5  # questions that are shown with their answers
 

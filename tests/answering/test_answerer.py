@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.articles import ARTICLES
+from support.characters import is_whole
 from support.tokenizers import train_byte_bpe, word_tokenizer
 
 import qa.cli.predict
@@ -271,10 +272,11 @@ def any_reader(any_tokenizer: Any) -> Reader:
 
 
 def assert_pieces(answers: list[Answer], context: str) -> None:
-    """Each is a piece of the context, with a character at least, and none comes twice."""
+    """Each is a piece of the context, of whole characters that are seen, and none comes twice."""
     for answer in answers:
         assert 0 <= answer.start < answer.end <= len(context), answer
         assert answer.text == context[answer.start : answer.end]
+        assert is_whole(context, answer.start, answer.end), ascii(answer.text)
     assert len({(answer.start, answer.end) for answer in answers}) == len(answers)
 
 
@@ -312,24 +314,41 @@ def test_answers_in_decomposed_syllables() -> None:
     answerer = make_answerer(make_reader(tokenizer), windows, longest=12)
     reader = Reader(answerer, tokenizer, windows)
     answers = reader.answer(question="누구?", context=context, top_k=500)
-    assert len(answers) > 50
     assert_pieces(answers, context)
+    # Every piece of nine syllables, but those longer than 12 tokens.
+    assert 40 < len(answers) <= 9 * 10 // 2
 
 
 @pytest.mark.parametrize("boundaries", [True, False])
-def test_short_context_gives_all_that_is_in_it(boundaries: bool, any_tokenizer: Any) -> None:
-    """As many answers as there are spans, if that many are asked for; bytes add no further ones."""
+@pytest.mark.parametrize("middle", ["é", "e\u0301"])
+def test_short_context_gives_all_that_is_in_it(
+    middle: str, boundaries: bool, any_tokenizer: Any
+) -> None:
+    """As many answers as there are spans, if that many are asked for; bytes add no further ones.
+
+    Spans with a part of a character are those with all of it, and their probabilities add up.
+    """
     windows = WindowOptions(max_seq_length=60, window_overlap=6, max_question_length=12)
     model = make_reader(any_tokenizer, boundaries)
     answerer = make_answerer(model, windows, longest=12)
     reader = Reader(answerer, any_tokenizer, windows)
-    context = "뷁쫑은 (1921) 년에 e\u0301ﬁ㎏ - 다"
+    context = f"뷁쫑은 (1921) 년에 {middle}ﬁ㎏ - 다"
     example = Example("0", "누구?", context)
     cut = list(iterate_windows([example], any_tokenizer, windows))
-    expected = answers_one_by_one(model, cut, longest=12)
+    spans = answers_one_by_one(model, cut, longest=12)
+    expected: dict[tuple[int, int], float] = {}
+    for (start, end), score in spans.items():
+        start -= context[start] == "\u0301"
+        end += context[end - 1 : end + 1] == "e\u0301"
+        expected[start, end] = expected.get((start, end), 0.0) + math.exp(score)
     assert len(expected) > 20
-    for top_k in (len(expected) - 5, len(expected), 10_000):
+    for top_k in (len(spans) - 5, len(spans), 10_000):
         answers = reader.answer(question="누구?", context=context, top_k=top_k)
-        assert len(answers) == min(top_k, len(expected))
         assert_pieces(answers, context)
         assert {(answer.start, answer.end) for answer in answers} <= expected.keys()
+        if middle == "é" or top_k == 10_000:
+            assert len(answers) == min(top_k, len(expected))
+    for answer in answers:
+        share = expected[answer.start, answer.end] / sum(expected.values())
+        assert answer.probability == pytest.approx(share, rel=1e-3)
+    assert answers == sorted(answers, key=lambda answer: -answer.probability)

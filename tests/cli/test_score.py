@@ -148,6 +148,55 @@ def test_missing_predictions_are_noted(run: Run, write: Callable[..., str]) -> N
     assert "of 10" in out
 
 
+def test_what_does_not_fit_the_questions_is_noted(
+    run: Run, write: Callable[..., str], squad_file: Path
+) -> None:
+    fits = write("fits.json", GOLDS)
+    assert run(fits)[2] == ""
+    extra = write("extra.json", {**GOLDS, "x": "강", "y": ""})
+    assert run(extra)[2] == (
+        f"note: {extra}: 2 predictions belong to no question of the data (x, y); they do not"
+        " count\n"
+    )
+    assert run(extra, "--holdout", "0.2")[2] == ""  # predictions on all of the data
+    empty = write("empty.json", dict.fromkeys(GOLDS, " "))
+    assert run(empty)[2] == f"note: {empty}: all 12 predictions are empty\n"
+
+
+def test_decomposed_hangul_beside_composed_is_noted(
+    run: Run, write: Callable[..., str], squad_file: Path
+) -> None:
+    decomposed = {i: unicodedata.normalize("NFD", text) for i, text in GOLDS.items()}
+    nfd = write("nfd.json", decomposed)
+    rows = []
+    for example in read_examples(str(squad_file)):
+        context = unicodedata.normalize("NFD", example.context)
+        text = decomposed[example.id]
+        answer = {"text": text, "answer_start": context.index(text)}
+        rows.append({"id": example.id, "question": "?", "context": context, "answers": [answer]})
+    nfd_data = write("d.json", rows)
+    note = f"note: {nfd}: of 12 predictions and their gold answers one side is decomposed Hangul"
+    code, out, err = run(nfd, "--metric", "korquad1")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith(f"{note} (NFD) (0-0, 0-1, 1-0, ...)")
+    assert err.endswith("--nfc composes both\n")
+    assert "exact_match   0.00" in out  # as the official script
+    nfc = write("nfc.json", GOLDS)
+    assert "one side is decomposed Hangul" in run(nfc, data=nfd_data)[2]
+    for path, data in ((nfd, nfd_data), (nfc, str(squad_file))):
+        assert run(path, data=data)[2] == ""
+    assert run(nfd, "--nfc")[2] == ""
+    one = write("one.json", {**GOLDS, "0-0": decomposed["0-0"], "0-1": "1921"})
+    assert f"{one}: of 1 predictions" in run(one)[2]
+
+
+def test_other_programs_rows_are_scored(run: Run, write: Callable[..., str]) -> None:
+    rows = [{"id": key, "prediction_text": text} for key, text in GOLDS.items()]
+    code, out, err = run(write("p.json", rows), "--metric", "korquad1")
+    assert (code, err) == (0, "")
+    assert "exact_match 100.00" in out
+
+
 def test_squad2_with_no_answer_probabilities(
     run: Run, write: Callable[..., str], unanswerable_file: str, tmp_path: Path
 ) -> None:
@@ -192,12 +241,12 @@ def test_a_file_with_a_byte_order_mark(run: Run, write: Callable[..., str]) -> N
         (None, "no such file"),
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ([], "expected {id: text}, a JSON object, but it is a list"),
-        ("null", "but it is null"),
+        ([], "has no prediction for any of the 12 questions (its ids: none;"),
+        ("null", "expected an object {id: text} or a list of rows, but it is null"),
         ({"0-0": 3}, "expected {id: text}, but '0-0' has the number 3"),
         ({"0-0": None}, "'0-0' has null"),
         ({"0-0": True}, "'0-0' has true or false"),
-        ({"0-0": [{"text": "강"}]}, "'0-0' has a list; pass predictions.json"),
+        ({"0-0": ["강", "나루"]}, "'0-0' has a list of texts"),
         ({}, "has no prediction for any of the 12 questions (its ids: none;"),
         ({"x": "강"}, "has no prediction for any of the 12 questions (its ids: x; the data's: 0-0"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -170,6 +171,26 @@ def test_questions_are_left_unanswered_above_a_threshold(
     assert f"left unanswered: {unanswered}, " in out
     assert list(read_json(tmp_path / "out" / PREDICTIONS_FILE).values()).count("") == unanswered
     assert all(read_json(tmp_path / "out" / NBEST_FILE).values())
+
+
+def test_readers_in_unlike_forms_are_noted(run: Run, tmp_path: Path) -> None:
+    """A decomposed text never equals a composed one, so the two do not vote together."""
+    paths = []
+    for form in ("NFC", "NFD"):
+        paths.append(tmp_path / form)
+        paths[-1].mkdir()
+        with PredictionFiles(paths[-1]) as files:
+            text = unicodedata.normalize(form, "강나루")
+            files.write("q1", [Answer(text, 0, len(text), 1.0, 1.0)])
+            files.write("q2", [Answer("1921", 0, 4, 1.0, 1.0)])
+            files.commit()
+    code, out, err = run(*paths)
+    assert code == 0
+    assert "all agreed on 1\n" in out
+    assert err == (
+        "note: to 1 questions some answers are decomposed Hangul (NFD) and others are composed"
+        " (q1), so they do not vote together; make them with `qa evaluate --nfc`\n"
+    )
 
 
 def test_questions_without_candidates(run: Run, tmp_path: Path) -> None:
