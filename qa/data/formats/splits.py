@@ -81,11 +81,11 @@ def choose(names: Sequence[str], where: str, split: str, is_named: bool = False)
         + (f"; {where}:{told[-1]} reads one" if told else ""),
     )
     chosen = splits[read] if read else list(names)
-    left = [name for name in names if split_of(name) not in {split_of(c) for c in chosen}]
+    left = sorted(set(names) - set(chosen), key=list(names).index)
     if left:
         notice(
-            f"{where}: the {len(chosen):,} files of the split {read} are read"
-            f" ({first_few(chosen)}), {len(left):,} others are not ({first_few(left)})"
+            f"{where}: {len(chosen):,} of {len(names):,} files are read, the split {read}"
+            f" ({first_few(chosen)}), and these are not: {first_few(left)}"
         )
     missing = missing_parts(chosen)
     if missing:

@@ -91,6 +91,49 @@ def test_offsets_that_are_right_by_chance() -> None:
     assert mended.examples == [*GOOD, alone, other]
 
 
+contexts = st.text(st.sampled_from("가나다 .\n"), min_size=8, max_size=40)
+
+
+@given(
+    contexts=st.lists(contexts, min_size=1, max_size=3),
+    first=st.integers(-9, 9).filter(bool),
+    data=st.data(),
+)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_a_file_that_counts_from_another_number(
+    contexts: list[str], first: int, data: st.DataObject
+) -> None:
+    """Three answers that stand once tell the unit; others may stand anywhere, and often."""
+    examples = [
+        Example(f"s{i}", "?", "하나 두울 세엣", (t,), (s,))
+        for i, (t, s) in enumerate([("하나", 0), ("두울", 3), ("세엣", 6)])
+    ]
+    for number, context in enumerate(contexts):
+        start = data.draw(st.integers(0, len(context) - 1))
+        text = context[start : data.draw(st.integers(start + 1, len(context)))]
+        if text.strip():
+            examples.append(Example(str(number), "?", context, (text,), (start,)))
+    wrong = [replace(e, answer_starts=(e.answer_starts[0] + first,)) for e in examples]
+    mended = mend_examples(wrong)
+    assert mended.unit == f"characters from {first}"
+    assert mended.examples == examples
+
+
+def test_a_constant_moves_only_what_is_wrong() -> None:
+    """The first means 0. The others stand right, the second by chance if all counted from 1."""
+    examples = [
+        Example("a", "?", "나, 나", ("나",), (1,)),
+        Example("b", "?", "가나나", ("나",), (2,)),
+        Example("c", "?", "가나다", ("다",), (2,)),
+    ]
+    shifted = [replace(e, answer_starts=(e.answer_starts[0] + 1,)) for e in GOOD]
+    mended = mend_examples([*shifted, *examples])
+    assert mended.unit == "characters from 1"
+    assert mended.examples == [*GOOD, replace(examples[0], answer_starts=(0,)), *examples[1:]]
+    mended = mend_examples([*shifted, *examples[:2]])
+    assert [e.answer_starts for e in mended.examples[-2:]] == [(0,), (1,)]
+
+
 @pytest.mark.parametrize("nfc_offsets", [False, True])
 def test_decomposed_files(nfc_offsets: bool) -> None:
     examples = [decomposed(example) for example in GOOD]
