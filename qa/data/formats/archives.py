@@ -62,21 +62,20 @@ def open_archive(path: Path) -> Iterator[Members]:
     kind = suffix_of(path.name)[1:]
     try:
         with open(path, "rb") as file:
-            told_suffix(str(path), f".{kind}", file.read(256))  # before the mark of .tar
+            told_suffix(str(path), f".{kind}", file.read(512))
         if kind == "zip":
             with zipfile.ZipFile(path) as archive:
                 files = [name for name in archive.namelist() if not name.endswith("/")]
                 yield list(dict.fromkeys(files)), archive.read
         else:
             with tarfile.open(path) as tar:
-                members = {m.name.removeprefix("./"): m for m in tar.getmembers() if m.isreg()}
+                members = {m.name.removeprefix("./"): m for m in _whole(tar) if m.isreg()}
                 yield list(members), lambda name: _content(tar, members[name])
     except UserError:
         raise
     except UNPACKING_ERRORS as error:
-        raise UserError(
-            f"{path}: is not a {kind} file that can be read ({reason_of(error)})"
-        ) from error
+        reason = reason_of(error).partition(": -")[0]  # tarfile lists all that it tried
+        raise UserError(f"{path}: is not a {kind} file that can be read ({reason})") from error
 
 
 def unpacked(name: str, content: bytes) -> bytes:
@@ -98,6 +97,19 @@ def unpacked(name: str, content: bytes) -> bytes:
 def reason_of(error: BaseException) -> str:
     """Return the start of an error's message on one line, or its type if it has none."""
     return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _whole(tar: tarfile.TarFile) -> list[tarfile.TarInfo]:
+    """Return the members; EOFError unless the block of zeros that ends an archive is behind them.
+
+    tarfile itself takes whatever it cannot read there for the end.
+    """
+    members = tar.getmembers()
+    assert tar.fileobj is not None  # of an open archive it never is
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise EOFError("its end is missing")
+    return members
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

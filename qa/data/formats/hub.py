@@ -82,7 +82,8 @@ def _explanation(error: Exception, name: str) -> str:
     if isinstance(error, datasets.exceptions.DatasetGenerationError):
         cause = error.__cause__ or error
         return f"its files cannot be read ({short_reason(str(cause)) or type(cause).__name__})"
+    what = ": ".join(filter(None, (type(error).__name__, short_reason(text))))
     return (
-        f"the data set cannot be loaded from the hub ({type(error).__name__}:"
-        f" {short_reason(text)}); check the name and the network, {AS_FILES}"
+        f"the data set cannot be loaded from the hub ({what}); check the name and the network,"
+        f" {AS_FILES}"
     )

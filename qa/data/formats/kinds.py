@@ -61,9 +61,9 @@ def _refused(content: bytes, suffix: str) -> tuple[str, str] | None:
     for magic, found in REFUSED.items():
         if content.startswith(magic):
             return found
-    if content[:1] == b"\x80" and content[1:2] in b"\2\3\4\5" and content.endswith(b"."):
+    if content[:1] == b"\x80" and content[1:2] in b"\2\3\4\5":
         return "a pickle, which may run any code when it is opened", AS_TABLE
-    if content[257:262] == b"ustar":
+    if content[257:262] == b"ustar" and suffix != ".tar":
         return "a tar archive", "name it .tar, or .tar.gz if it is compressed"
     if content.startswith(b"PK\3\4") and suffix not in (".zip", ".xlsx"):
         return _archived(content)

@@ -19,7 +19,8 @@ from qa.data.formats.saved import is_saved
 from qa.data.formats.splits import split_of
 from qa.data.formats.tables import csv_rows, parquet_rows
 from qa.data.nfc import compose_example
-from qa.engine.errors import UserError, require
+from qa.data.overlap import find_overlap
+from qa.engine.errors import UserError, first_few, notice, require
 
 MOST_REPEATS = 100
 
@@ -116,6 +117,12 @@ def _read_all(
     for number, source in enumerate(sources, 1):
         read = read_unchecked(source.name, split, labelled, nfc)
         check_examples(read, source.name)
+        again = find_overlap(examples, read).questions
+        if again:
+            notice(
+                f"{source.name}: {len(again):,} of {len(read):,} questions stand in a source before"
+                f" it, too, context and all ({first_few(again)})"
+            )
         # Ids as 1, 2, 3 are common: question 7 of the second source becomes 2:7.
         read = [replace(e, id=f"{number}:{e.id}") if e.id in seen else e for e in read]
         seen.update(example.id for example in read)

@@ -134,6 +134,39 @@ def test_a_constant_moves_only_what_is_wrong() -> None:
     assert [e.answer_starts for e in mended.examples[-2:]] == [(0,), (1,)]
 
 
+def stripped(context: str, blanks: int, answers: list[tuple[str, int]]) -> list[Example]:
+    """A context that lost its first blanks after its answers were found; offsets as they were."""
+    return [
+        Example(f"{context[:2]}{n}", "?", context, (text,), (start + blanks,))
+        for n, (text, start) in enumerate(answers)
+    ]
+
+
+def test_contexts_that_lost_their_first_blanks() -> None:
+    """As in SQuAD 2.0 on the hub for a while: each context has its own constant, or none."""
+    context = "나루와 강나루, 푸른골과 나루터"
+    places = [("나루", 5), ("나루", 14), ("푸른골", 9)]
+    one = stripped(context, 1, places[:2])
+    two = stripped(f"둘 {context}", 3, [(text, start + 2) for text, start in places])
+    mended = mend_examples([*GOOD, *one, *two])
+    assert mended.unit == "characters from 3"  # 3 of 5
+    assert mended.examples[:12] == GOOD
+    assert [e.answer_starts for e in mended.examples[12:]] == [(5,), (14,), (7,), (16,), (11,)]
+    assert mended.answers == {
+        "moved: answer_start counted characters from 1": 2,
+        "moved: answer_start counted characters from 3": 3,
+    }
+
+
+def test_a_constant_of_one_context_must_explain_all_of_it() -> None:
+    """One answer alone, or one that does not fit, leaves it open which 나루 is meant."""
+    context = "나루와 강나루, 푸른골과 나루터"
+    for answers in ([("나루", 5)], [("나루", 5), ("나루", 14), ("없다", 0)]):
+        mended = mend_examples([*GOOD, *stripped(context, 2, answers)])
+        assert mended.examples == GOOD
+        assert mended.answers[SEVERAL_PLACES] == sum(text == "나루" for text, _ in answers)
+
+
 @pytest.mark.parametrize("nfc_offsets", [False, True])
 def test_decomposed_files(nfc_offsets: bool) -> None:
     examples = [decomposed(example) for example in GOOD]
