@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.articles import article_examples
 from support.offsets import measured
@@ -22,7 +23,7 @@ from qa.data.doctor.mend import (
     to_squad,
 )
 from qa.data.examples import Example
-from qa.data.formats import check_examples
+from qa.data.formats import check_examples, read_examples
 from qa.data.formats.files import DataFile
 from qa.data.formats.json_rows import json_rows
 from qa.data.formats.row_to_example import to_example
@@ -299,3 +300,46 @@ def test_squad_files_hold_the_same(rows: list[tuple[str, str, bool]]) -> None:
     assert found == examples
     titles = [article["title"] for article in to_squad(examples)["data"]]
     assert all(a != b for a, b in zip(titles, titles[1:], strict=False))
+
+
+characters = st.text(st.sampled_from('가나 \n\r\t😀\u200b\u2028"\\{<éA'), min_size=1, max_size=12)
+words = characters.filter(lambda text: bool(text.strip()))
+
+
+@st.composite
+def whole_examples(draw: st.DrawFn) -> Example:
+    """Any example that a file can hold: its answers stand in its context, or there are none."""
+    context = draw(words)
+    spans = draw(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 12)), max_size=3))
+    found = [(context[start:][:length], start) for start, length in spans]
+    found = [(text, start) for text, start in found if text.strip()]
+    return Example(
+        id=draw(words),
+        question=draw(words).strip(),
+        context=context,
+        answers=tuple(text for text, _ in found),
+        answer_starts=tuple(start for _, start in found),
+        title=draw(st.just("") | characters),
+        reference_answers=tuple(draw(st.just([]) | st.lists(words, max_size=2))),
+    )
+
+
+@given(examples=st.lists(whole_examples(), min_size=1, max_size=6))
+@settings(
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_the_mended_file_reads_back_as_the_same(examples: list[Example], tmp_path: Path) -> None:
+    mended = mend_examples(examples)
+    assert {e.id for e in examples} <= {e.id for e in mended.examples}
+    path = tmp_path / "mended.json"
+    path.write_text(json.dumps(to_squad(mended.examples)), encoding="utf-8")
+    found = read_examples(str(path))
+    assert [e.gold_answers for e in found if set(e.gold_answers) != set(e.answers)] == [
+        e.gold_answers for e in mended.examples if set(e.gold_answers) != set(e.answers)
+    ]
+    assert [replace(e, reference_answers=()) for e in found] == [
+        replace(e, reference_answers=()) for e in mended.examples
+    ]

@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import json
 import lzma
 import pickle
 import sqlite3
-import tarfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.articles import article_examples, squad_json
-from support.data_files import csv_bytes, flat_rows, parquet_bytes, zip_bytes
+from support.data_files import csv_bytes, flat_rows, parquet_bytes, tar_bytes, zip_bytes
 
 from qa.data.formats import read_examples
 from qa.engine.errors import UserError
 
 SQUAD = json.dumps(squad_json()).encode()
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 38527475\n"
-
-
-def tar_bytes(members: dict[str, bytes], compression: str = "") -> bytes:
-    sink = io.BytesIO()
-    with tarfile.open(fileobj=sink, mode=f"w:{compression}") as archive:  # type: ignore[call-overload]
-        folder = tarfile.TarInfo("data")
-        folder.type = tarfile.DIRTYPE
-        archive.addfile(folder)
-        link = tarfile.TarInfo("data/z.json")
-        link.type, link.linkname = tarfile.SYMTYPE, "../../../etc/passwd"
-        archive.addfile(link)
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return sink.getvalue()
 
 
 def sqlite_bytes(folder: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.articles import article_examples
-from support.data_files import flat_rows, zip_bytes
+from support.data_files import arrow_bytes, flat_rows, zip_bytes
 
 from qa.data.formats import read_examples
 from qa.engine.errors import Notice, UserError
@@ -30,17 +29,6 @@ def hub_rows() -> list[dict[str, Any]]:
         }
         for row in flat_rows()
     ]
-
-
-def arrow_bytes(is_file: bool, batch: int = 5) -> bytes:
-    import pyarrow
-    from pyarrow import ipc
-
-    table = pyarrow.Table.from_pylist(hub_rows())
-    sink = io.BytesIO()
-    with (ipc.new_file if is_file else ipc.new_stream)(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=batch)
-    return sink.getvalue()
 
 
 @pytest.fixture
@@ -141,7 +129,7 @@ def test_a_state_of_another_program_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.arrow", "a.feather", "a.json", "a"])
 @pytest.mark.parametrize("is_file", [True, False])
 def test_both_forms_of_arrow_under_any_name(is_file: bool, name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(arrow_bytes(is_file))
+    (tmp_path / name).write_bytes(arrow_bytes(hub_rows(), is_file))
     assert read_examples(str(tmp_path / name)) == GOOD
 
 
@@ -153,7 +141,7 @@ def test_columns_that_are_missing_are_named(tmp_path: Path) -> None:
         read_examples(str(tmp_path / "a"))
 
 
-STREAM, FILE = arrow_bytes(is_file=False), arrow_bytes(is_file=True)
+STREAM, FILE = arrow_bytes(hub_rows()), arrow_bytes(hub_rows(), is_file=True)
 
 
 @pytest.mark.parametrize("whole", [STREAM, FILE], ids=["stream", "file"])
