@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--holdout", type=float, help="report both parts of train.py --holdout with this value"
     )
+    parser.add_argument(
+        "--eval-data",
+        metavar="FILE",
+        help="report train.py --eval-data FILE, too, and what of it stands in the training data",
+    )
     for field in fields(WindowOptions):
         add_option(parser, field)
     parser.add_argument("--write-fixed", metavar="OUT", help="write the mended data, SQuAD-style")
@@ -53,14 +58,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def examine(options: argparse.Namespace) -> None:
     """Read and mend the data, count what it holds, print the report and write mended data."""
-    from qa.data.doctor.mend import mend_examples, to_squad
-    from qa.data.formats import read_unchecked
+    from qa.data.doctor.mend import to_squad
     from qa.engine.json_files import finite, write_json
 
     out = None if options.write_fixed is None else Path(options.write_fixed)
     if out is not None:
         check_output_file(out)
-    prepare_hub(options.model, options.file)
+    require(
+        options.holdout is None or options.eval_data is None,
+        "pass --eval-data or --holdout, not both",
+    )
+    prepare_hub(options.model, options.file, options.eval_data)
     tokenizer = None
     if options.model is not None:
         from qa.models.pretrained import (
@@ -68,9 +76,11 @@ def examine(options: argparse.Namespace) -> None:
         )  # here, since qa.data does not import qa.models
 
         tokenizer = load_tokenizer(options.model)
-    mended = mend_examples(read_unchecked(options.file))
-    require(mended.examples, f"{options.file}: no question has an answer that could be mended")
-    report = make_report(options, mended, tokenizer)
+    mended = read_mended(options.file, "train")
+    evaluation = None
+    if options.eval_data is not None:
+        evaluation = read_mended(options.eval_data, "validation")
+    report = make_report(options, mended, evaluation, tokenizer)
     if out is not None:
         write_json(out, to_squad(mended.examples))
     if options.json:
@@ -81,6 +91,16 @@ def examine(options: argparse.Namespace) -> None:
         print(f"\n{len(mended.examples):,} questions written to {out}")
 
 
+def read_mended(source: str, split: str) -> Mended:
+    """Read and mend a data set; `split` is the one that is read where a source has several."""
+    from qa.data.doctor.mend import mend_examples
+    from qa.data.formats import read_unchecked
+
+    mended = mend_examples(read_unchecked(source, split))
+    require(mended.examples, f"{source}: no question has an answer that could be mended")
+    return mended
+
+
 def check_output_file(out: Path) -> None:
     """Raise UserError unless `out` can be written as a new JSON file."""
     require(out.suffix == ".json", f"{out}: the mended data is JSON; name it so (.json)")
@@ -89,30 +109,44 @@ def check_output_file(out: Path) -> None:
 
 
 def make_report(
-    options: argparse.Namespace, mended: Mended, tokenizer: PreTrainedTokenizerFast | None
+    options: argparse.Namespace,
+    mended: Mended,
+    evaluation: Mended | None,
+    tokenizer: PreTrainedTokenizerFast | None,
 ) -> dict[str, Any]:
     """Return all that was found, as JSON values.
 
     Args:
         options: The command line.
         mended: The data; lengths, ceilings and windows are those of its mended examples.
+        evaluation: The data of --eval-data, mended; None without it.
         tokenizer: None leaves out what needs one.
     """
     from qa.data.doctor.profile import profile_texts, profile_tokens
     from qa.data.holdout import split_holdout
+    from qa.data.overlap import find_overlap
 
+    report = {"file": options.file, "model": options.model, **mending(mended)}
     parts = {"all questions": mended.examples}
-    if options.holdout is not None:
+    if evaluation is not None:
+        report["eval_data"] = {"file": options.eval_data, **mending(evaluation)}
+        parts = {"training": mended.examples, "evaluation": evaluation.examples}
+    elif options.holdout is not None:
         training, held_out = split_holdout(mended.examples, options.holdout)
         parts = {"training": training, "held out": held_out}
+    if len(parts) == 2:
+        report["overlap"] = asdict(find_overlap(*parts.values()))
     windows = from_values(WindowOptions, vars(options))
     profiles = {name: profile_texts(examples) for name, examples in parts.items()}
     if tokenizer is not None:
         for name, examples in parts.items():
             profiles[name].update(profile_tokens(examples, tokenizer, windows))
+    return {**report, "parts": profiles}
+
+
+def mending(mended: Mended) -> dict[str, Any]:
+    """Return what was wrong with a data set and what was done about it, as JSON values."""
     return {
-        "file": options.file,
-        "model": options.model,
         "answers": mended.num_answers,
         "misplaced_answers": mended.num_misplaced,
         "answer_start_counts": mended.unit if mended.num_misplaced else "characters",
@@ -122,5 +156,4 @@ def make_report(
         "questions_left_out": mended.questions_left_out,
         "ids_renamed": mended.ids_renamed,
         "same_question_twice": mended.same_question_twice,
-        "parts": profiles,
     }

@@ -33,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
     parser.add_argument("--context", help="the text to read")
     parser.add_argument("--question", help="the question about it")
-    parser.add_argument("--data", help="instead: a file of questions and contexts")
+    parser.add_argument("--data", help="instead: questions and contexts, as train.py --eval-data")
     parser.add_argument(
         "--nfc",
         action="store_true",

@@ -19,11 +19,16 @@ class DataConfig:
     # A resumed run may name other files, but texts, gold answers and windows must be the same.
     train_data: str | None = option(
         None,
-        "JSON, JSONL, CSV or Parquet file, folder or .zip of them, hub:NAME[:[CONFIG:]SPLIT], or"
-        " 'embedded'; several: a.json,b.csv@2 (@2: an epoch shows b twice); docs/data.md says more",
+        "JSON, JSONL, CSV, Parquet or Arrow file, folder or archive of them (if it has splits, the"
+        " train files; FOLDER:SPLIT), hub:NAME[:[CONFIG:]SPLIT], or 'embedded'; several:"
+        " a.json,b.csv@2 (@2: an epoch shows b twice); docs/data.md says more",
         resume="free",
     )
-    eval_data: str | None = option(None, "data to evaluate on, in the same forms", resume="free")
+    eval_data: str | None = option(
+        None,
+        "data to evaluate on, in the same forms; of a folder with splits the validation files",
+        resume="free",
+    )
     holdout: float | None = option(
         None,
         "instead of eval_data: share of the articles to hold out; 0.2 is every 5th",

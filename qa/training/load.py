@@ -12,9 +12,10 @@ from qa.data.examples import Example
 from qa.data.formats import read_examples, read_training, require_answers
 from qa.data.holdout import split_holdout
 from qa.data.nfc import count_decomposed
+from qa.data.overlap import find_overlap, overlap_lines
 from qa.data.quickstart.passages import make_quickstart
 from qa.data.quickstart.tokenizer import train_tokenizer
-from qa.engine.errors import require
+from qa.engine.errors import notice, require
 from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.small_bert import small_bert_config
 from qa.models.span_reader import SpanReader
@@ -47,6 +48,8 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
     require_answers(training, data.train_data)
     if evaluation:
         require_answers(evaluation, data.eval_data or data.train_data)
+    for line in overlap_lines(find_overlap(training, evaluation), len(evaluation)):
+        notice(line)
     # Held-out questions are not repeated: a score counts each of them once.
     training = [e for e in training for _ in range(repeats.get(e.id, 1))]
     return training, evaluation

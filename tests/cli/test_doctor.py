@@ -193,6 +193,51 @@ def test_tables_for_people(
     assert found["parts"]["held out"]["questions"] == len(held_out)
 
 
+def test_training_and_evaluation_data_together(
+    tmp_path: Path, squad_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All but the first question, whose answer is lost, stand in both."""
+    broken = broken_file(tmp_path / "broken.json")
+    found = report(capsys, squad_file, "--eval-data", broken)
+    ids = [e.id for e in read_examples(str(squad_file))]
+    assert found["overlap"] == {"questions": ids[1:], "contexts": []}
+    assert {name: part["questions"] for name, part in found["parts"].items()} == {
+        "training": 12,
+        "evaluation": 11,
+    }
+    assert (found["misplaced_answers"], found["answer_start_counts"]) == (0, "characters")
+    assert found["eval_data"]["file"] == str(broken)
+    assert found["eval_data"]["answer_start_counts"] == "UTF-8 bytes"
+    assert found["eval_data"]["questions_left_out"] == 1
+    assert main([str(squad_file), "--eval-data", str(broken)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [str(squad_file), "12 answers, all at their answer_start", str(broken)]
+    assert "the figures below are those of the mended data" in lines
+    assert (
+        "11 of 11 questions to evaluate on stand in the training data, context and all (0-1, 1-0,"
+        " 1-1, ...); scores will be too good"
+    ) in lines
+
+
+def test_two_parts_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One folder is the source of both; its notices go to stderr."""
+    data = squad_json()["data"]
+    for name, part in (("train", data[:4]), ("dev", data[4:])):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"data": part}))
+    assert main([str(tmp_path), "--eval-data", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "no question to evaluate on stands in the training data" in out.splitlines()
+    assert err.splitlines() == [
+        f"note: {tmp_path}: 1 of 2 files are read, the split train (train.json), and these are"
+        " not: dev.json",
+        f"note: {tmp_path}: 1 of 2 files are read, the split validation (dev.json), and these are"
+        " not: train.json",
+    ]
+    found = report(capsys, tmp_path, "--eval-data", tmp_path)
+    assert found["overlap"] == {"questions": [], "contexts": []}
+    assert [part["questions"] for part in found["parts"].values()] == [8, 4]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -206,6 +251,12 @@ def test_tables_for_people(
             ["squad.json", "--model", "model", "--max-seq-length", "60"],
             "window_overlap 128 must be",
         ),
+        (["squad.json", "--eval-data", "no.json"], "no.json: no such file"),
+        (
+            ["squad.json", "--eval-data", "squad.json", "--holdout", "0.2"],
+            "pass --eval-data or --h",
+        ),
+        (["squad.json", "--eval-data", "lost.json"], "lost.json: no question has an answer that c"),
         (["squad.json", "--holdout", "0.9"], "holdout must be above 0 and at most 0.5, not 0.9"),
         (["lost.json"], "lost.json: no question has an answer that could be mended"),
         (["broken.json"], "broken.json: is not JSON"),

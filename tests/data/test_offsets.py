@@ -121,3 +121,58 @@ def test_a_message_says_how_many_count_another_unit(tmp_path: Path) -> None:
     path.write_text(json.dumps(rows))
     with pytest.raises(UserError, match="counts UTF-8 bytes in 2 of them, not characters: mend"):
         read_examples(str(path))
+
+
+def shifted(answers: list[tuple[str, int]], first: int) -> list[tuple[str, str, int]]:
+    """Answers of PLAIN as a program has them that calls the first character `first`."""
+    return [(PLAIN, text, start + first) for text, start in answers]
+
+
+PLAIN = "강나루는 1921년에 푸른골에서 났다."
+PLACES = [("강나루", 0), ("1921년", PLAIN.index("1921년")), ("푸른골", PLAIN.index("푸른골"))]
+
+
+@pytest.mark.parametrize("first", [1, -1, 2, -7, 100, -100])
+def test_a_constant_is_a_unit(first: int) -> None:
+    unit = f"characters from {first}"
+    assert unit_of_most(shifted(PLACES, first)) == (unit, 3)
+    assert in_unit(PLAIN, "1921년", PLACES[1][1] + first, unit) == PLACES[1][1]
+    # At two offsets only what programs really do is believed: counting from 1, or one too few.
+    found = (unit, 2) if abs(first) == 1 else (None, 0)
+    assert unit_of_most(shifted(PLACES[1:], first)) == found
+    assert unit_of_most(shifted([PLACES[1]] * 9, first)) == (None, 0)
+
+
+def test_what_is_no_constant() -> None:
+    assert unit_of_most(shifted(PLACES, 101)) == (None, 0)
+    half = [*shifted(PLACES, 3), *[(PLAIN, "없다", start) for start in (1, 2, 3)]]
+    assert unit_of_most(half) == ("characters from 3", 3)
+    assert unit_of_most([*half, (CONTEXT, "없다", 4)]) == (None, 0)
+    # One offset for all, as -1 for "unknown": where the texts stand says nothing.
+    unknown = [(f"{i} 나루", "나루", start) for i in range(9) for start in (-1, 0)]
+    assert unit_of_most(unknown[::2]) == unit_of_most(unknown[1::2]) == (None, 0)
+    # Each stands twice, 5 apart: these are 2 too many or 3 too few, and nobody knows which.
+    twice = "가나다라 가나다라"
+    two = [(twice, text, start + 2) for start, text in enumerate("가나다")]
+    assert unit_of_most(two) == (None, 0)
+    # These may be 4 too few as well, but counting from 1 is what programs do.
+    one = [(twice, text, start + 1) for start, text in enumerate("가나다")]
+    assert unit_of_most(one) == ("characters from 1", 3)
+
+
+def test_bytes_explain_as_much_as_a_constant() -> None:
+    """One emoji before everything: each offset is one too many, and counts UTF-16 units."""
+    answers = [("😀강나루와 푸른골", text, start) for text, start in (("강나루", 2), ("푸른골", 7))]
+    assert unit_of_most(answers) == ("UTF-16 units", 2)
+    assert unit_of_most([*answers, ("강나루와 푸른골", "푸른골", 6)]) == ("characters from 1", 3)
+
+
+def test_the_message_names_a_constant(tmp_path: Path) -> None:
+    rows = [
+        {"id": i, "context": context, "question": "?", "answers": text, "answer_start": start}
+        for i, (context, text, start) in enumerate([*shifted(PLACES, 1), (CONTEXT, "없다", 0)])
+    ]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(UserError, match="counts characters from 1 in 3 of them, not from 0: mend"):
+        read_examples(str(path))

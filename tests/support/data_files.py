@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import lzma
+import tarfile
 import zipfile
 from typing import Any
 
@@ -42,6 +44,34 @@ def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
 
     sink = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
+def arrow_bytes(rows: list[dict[str, Any]], is_file: bool = False, batch: int = 5) -> bytes:
+    """The rows as an Arrow stream, which `save_to_disk` writes, or in the form of an Arrow file."""
+    import pyarrow
+    from pyarrow import ipc
+
+    table = pyarrow.Table.from_pylist(rows)
+    sink = io.BytesIO()
+    with (ipc.new_file if is_file else ipc.new_stream)(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=batch)
+    return sink.getvalue()
+
+
+def tar_bytes(members: dict[str, bytes], compression: str = "") -> bytes:
+    """The members in a .tar, beside a folder and a link, which are no files."""
+    sink = io.BytesIO()
+    mode: Any = f"w:{compression}"
+    with tarfile.open(fileobj=sink, mode=mode) as archive:
+        for name, kind in (("data", tarfile.DIRTYPE), ("data/z.json", tarfile.SYMTYPE)):
+            other = tarfile.TarInfo(name)
+            other.type, other.linkname = kind, "../../../etc/passwd"
+            archive.addfile(other)
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     return sink.getvalue()
 
 
@@ -110,5 +140,8 @@ ALL_FORMATS: dict[str, bytes] = {
     "flat.csv": csv_bytes(flat_rows()),
     "flat.csv.gz": gzip.compress(csv_bytes(flat_rows())),
     "flat.parquet": parquet_bytes(flat_rows()),
+    "flat.arrow": arrow_bytes(flat_rows()),
+    "squad.tar.gz": tar_bytes({"a.json": json.dumps(squad_json()).encode()}, "gz"),
+    "squad.json.xz": lzma.compress(json.dumps(squad_json()).encode()),
 }
 """Every format as a file name and its content."""

@@ -1,8 +1,8 @@
 """Mending what can be mended exactly in a data set; what cannot is left out and counted.
 
 An answer is moved only where its new offset is certain: by the unit in which most of the wrong
-offsets are right, by composing decomposed Hangul, or to the one place in the context where its text
-stands.
+offsets are right, by the constant that all answers of its context are off, by composing decomposed
+Hangul, or to the one place in the context where its text stands.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qa.data.doctor.units import context_units, explains_all, meant_start
 from qa.data.examples import Example
 from qa.data.formats.checks import misplaced
 from qa.data.nfc import UNKNOWN, compose_example, is_decomposed
-from qa.data.offsets import in_unit, stands_at, unit_of_most
+from qa.data.offsets import stands_at, unit_of_most
 
 COMPOSED = "moved with the composed text"
 ONLY_PLACE = "moved to the only place of its text"
@@ -52,17 +53,19 @@ def mend_examples(examples: list[Example]) -> Mended:
     mended.num_answers = sum(len(e.answers) for e in examples)
     mended.num_misplaced = len(wrong)
     mended.unit, _ = unit_of_most(wrong)
-    # If every answer of the file fits the unit, those that seem right are so by chance: their text
-    # stands a second time where the offset, taken for characters, points.
-    everywhere = mended.unit is not None and all(
-        in_unit(e.context, text, start, mended.unit) is not None
-        for e in examples
-        for text, start in zip(e.answers, e.answer_starts, strict=True)
-    )
+    everywhere = explains_all(examples, mended.unit)
+    units = context_units(examples, mended.unit)
     flags = [is_decomposed("".join((e.question, e.context, *e.answers))) for e in examples]
     mended.decomposed = sum(flags)
     for example in unique_ids(examples, mended):
-        mend_answers(example, mended, everywhere, nfc=mended.decomposed > 0)
+        unit = units.get(example.context)
+        mend_answers(
+            example,
+            mended,
+            unit or mended.unit,
+            everywhere=everywhere or unit is not None,
+            nfc=mended.decomposed > 0,
+        )
     return mended
 
 
@@ -88,17 +91,24 @@ def unique_ids(examples: list[Example], mended: Mended) -> Iterable[Example]:
         yield example
 
 
-def mend_answers(example: Example, mended: Mended, everywhere: bool, nfc: bool) -> None:
+def mend_answers(
+    example: Example,
+    mended: Mended,
+    unit: str | None,
+    everywhere: bool,
+    nfc: bool,
+) -> None:
     """Add the example, with the answers whose offset is certain, to `mended`.
 
     Args:
         example: Its answers may be misplaced.
-        mended: Its unit is known; gets the example and what was done to its answers.
+        mended: Gets the example and what was done to its answers.
+        unit: What misplaced offsets count; None if that is not known.
         everywhere: Whether offsets that seem right count that unit too.
         nfc: Compose the texts.
     """
     starts = tuple(
-        meant_start(example.context, text, start, mended.unit, everywhere)
+        meant_start(example.context, text, start, unit, everywhere)
         for text, start in zip(example.answers, example.answer_starts, strict=True)
     )
     shifted = replace(example, answer_starts=starts)
@@ -109,7 +119,7 @@ def mend_answers(example: Example, mended: Mended, everywhere: bool, nfc: bool) 
         if not stands_at(result.context, text, start):
             text, start, done = only_place(result.context, text)
         elif starts[i] != example.answer_starts[i]:
-            done = f"moved: answer_start counted {mended.unit}"
+            done = f"moved: answer_start counted {unit}"
         elif not stands_at(shifted.context, shifted.answers[i], starts[i]):
             done = COMPOSED
         if start != UNKNOWN:
@@ -122,17 +132,6 @@ def mend_answers(example: Example, mended: Mended, everywhere: bool, nfc: bool) 
         return
     answers, starts = tuple(text for text, _ in kept), tuple(start for _, start in kept)
     mended.examples.append(replace(result, answers=answers, answer_starts=starts))
-
-
-def meant_start(context: str, text: str, start: int, unit: str | None, everywhere: bool) -> int:
-    """Return the character that an answer_start means if it counts `unit`, else `start` itself.
-
-    An answer that stands at `start` stays there, unless the whole file counts `unit`, `everywhere`.
-    """
-    if unit is None or (stands_at(context, text, start) and not everywhere):
-        return start
-    found = in_unit(context, text, start, unit)
-    return start if found is None else found
 
 
 def only_place(context: str, text: str) -> tuple[str, int, str]:
@@ -167,6 +166,10 @@ def to_squad(examples: list[Example]) -> dict[str, Any]:
             for text, start in zip(example.answers, example.answer_starts, strict=True)
         ]
         question = {"id": example.id, "question": example.question, "answers": answers}
-        paragraphs[-1]["qas"].append(question | ({} if answers else {"is_impossible": True}))
+        if example.reference_answers:
+            question["reference_answers"] = list(example.reference_answers)
+        paragraphs[-1]["qas"].append(
+            question | ({} if example.gold_answers else {"is_impossible": True})
+        )
         previous = example
     return {"version": "1.1", "data": data}

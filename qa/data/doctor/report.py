@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from qa.data.overlap import Overlap, overlap_lines
 from qa.engine.errors import first_few
 
 Cells: TypeAlias = tuple[str, ...]
@@ -14,6 +15,13 @@ LEFT_OUT = "left out"  # a person should look at these
 def report_lines(report: dict[str, Any]) -> list[str]:
     """Return the lines that show the report of `qa.cli.doctor.make_report` to people."""
     lines = [shown_path(report["file"]), *findings(report)]
+    if "eval_data" in report:
+        lines += [shown_path(report["eval_data"]["file"])]
+        lines += findings(report["eval_data"], is_written=False)
+    if "overlap" in report:
+        evaluation = list(report["parts"].values())[-1]
+        found = overlap_lines(Overlap(**report["overlap"]), evaluation["questions"])
+        lines += found or ["no question to evaluate on stands in the training data"]
     for name, profile in report["parts"].items():
         lines += ["", name, *indented(count_table(profile))]
         lines += ["", *indented(length_table(profile))]
@@ -25,8 +33,13 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def findings(report: dict[str, Any]) -> list[str]:
-    """Return lines on what is wrong with answers, ids and characters, and how it is mended."""
+def findings(report: dict[str, Any], is_written: bool = True) -> list[str]:
+    """Return lines on what is wrong with answers, ids and characters, and how it is mended.
+
+    Args:
+        report: What `qa.cli.doctor.mending` returns.
+        is_written: Whether --write-fixed writes this data.
+    """
     answers, wrong = report["answers"], report["misplaced_answers"]
     if wrong:
         line = f"{answers:,} answers, {wrong:,} of them not at their answer_start"
@@ -53,7 +66,8 @@ def findings(report: dict[str, Any]) -> list[str]:
         if report[key]:
             lines.append(f"{report[key]:,} {text}")
     if len(lines) > 1:
-        lines.append("the figures below are those of the mended data (--write-fixed OUT writes it)")
+        how = " (--write-fixed OUT writes it)" if is_written else ""
+        lines.append(f"the figures below are those of the mended data{how}")
     return lines
 
 

@@ -1,10 +1,12 @@
 """Reading examples from files and hub data sets.
 
 Every format becomes the same flat list of `Example`: nested SQuAD/KorQuAD JSON, KorQuAD 2.x, KLUE-
-MRC, MRQA, flat JSON and JSONL, CSV, Parquet, a folder or a .zip of them, hub data sets. `files.py`
-finds the files, `json_rows.py`, `tables.py` and `hub.py` make rows of them, `row_to_example.py`
-makes an Example of a row, and `checks.py` checks the examples of a source together. `sources.py`
-calls them for one or several sources.
+MRC, MRQA, flat JSON and JSONL, CSV, Parquet, Arrow, a folder or an archive of them, hub data sets.
+`files.py` finds the files and opens them, with the help of `splits.py` (which of them), `saved.py`
+(folders of `save_to_disk`), `archives.py` and `kinds.py` (what a file is by its content).
+`json_rows.py`, `tables.py`, `arrow.py` and `hub.py` make rows of them, `row_to_example.py` makes an
+Example of a row, and `checks.py` checks the examples of a source together. `sources.py` calls them
+for one or several sources.
 """
 
 from __future__ import annotations

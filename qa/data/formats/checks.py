@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from qa.data.examples import Example
 from qa.data.nfc import compose_example, is_decomposed
-from qa.data.offsets import stands_at, unit_of_most
+from qa.data.offsets import SHIFTS, stands_at, unit_of_most
 from qa.engine.errors import first_few, require
 
 
@@ -55,7 +55,8 @@ def _explanation(wrong: list[tuple[Example, str, int]]) -> str:
     unit, count = unit_of_most([(example.context, text, start) for example, text, start in wrong])
     if unit is not None:
         share = "" if count == len(wrong) else f" in {count} of them"
-        return f"answer_start counts {unit}{share}, not characters: mend it"
+        right = "from 0" if unit in SHIFTS else "characters"
+        return f"answer_start counts {unit}{share}, not {right}: mend it"
     examples = [example for example, _, _ in wrong]
     decomposed = all(is_decomposed(e.context + "".join(e.answers)) for e in examples)
     if decomposed and not any(any(misplaced(compose_example(e))) for e in examples):

@@ -1,30 +1,28 @@
-"""The data files behind a path: one file, a .gz of it, a folder or a .zip; as bytes or as text."""
+"""The data files behind a path: one file, a folder or an archive; as bytes or as text."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import struct
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
+from qa.data.formats.archives import (
+    ARCHIVE_SUFFIXES,
+    Members,
+    open_archive,
+    suffix_of,
+    unpacked,
+)
+from qa.data.formats.kinds import told_suffix
+from qa.data.formats.saved import saved_only
+from qa.data.formats.splits import choose
 from qa.engine.errors import UserError, first_few, require, shown
 
 TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
-DATA_SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
-UNPACKING_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    RuntimeError,  # of zipfile: needs a password, or (NotImplementedError) an unknown compression
-    ValueError,
-    struct.error,
-)
+DATA_SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -36,22 +34,36 @@ class DataFile:
     content: bytes
 
 
-def open_files(path: Path) -> Iterator[DataFile]:
-    """Yield the data files of a file, a folder or a .zip, sorted by name, one in memory at a time.
+def open_files(path: Path, split: str = "train", is_named: bool = False) -> Iterator[DataFile]:
+    """Yield the data files of a file, a folder or an archive, one in memory at a time.
 
     In folders and archives, files without the suffix of a data file are skipped, and so are hidden
-    files and those that macOS adds. A single file is read whatever its suffix.
+    files and those that macOS adds; the others are sorted by name, and if their names tell splits,
+    `splits.choose` says which are read. A single file is read whatever its name.
+
+    Args:
+        path: May end in .gz, .bz2 or .xz.
+        split: `train`, `validation` or `test`.
+        is_named: Whether somebody asked for this split by its name.
     """
     if os.path.isdir(path):
-        kinds = (*DATA_SUFFIXES, ".zip")
-        found = [file for file in _files_below(path) if _suffix(file.name) in kinds]
-        require(found, f"{path}: is a directory without data files ({', '.join(kinds)})")
-        for file in found:
-            yield from open_files(file)
-    elif path.suffix.lower() == ".zip":
-        yield from _members(path)
+        members: Members = _names_below(path), lambda name: _read(path / name)
+        suffixes = (*DATA_SUFFIXES, *ARCHIVE_SUFFIXES)
+        for name in choose(_data_files(members, path, suffixes), str(path), split, is_named):
+            yield from open_files(path / name, split)
+    elif is_archive(path):
+        with open_archive(path) as (names, read):
+            members = sorted(name for name in names if not _is_hidden(name)), read
+            found = _data_files(members, path, DATA_SUFFIXES)
+            for name in choose(found, str(path), split, is_named):
+                yield _opened(f"{path}/{shown(name)}", name, read(name))
     else:
-        yield _unpacked(str(path), _read(path), _suffix(path.name))
+        yield _opened(str(path), path.name, _read(path))
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether the name of a file is that of an archive."""
+    return suffix_of(path.name) in ARCHIVE_SUFFIXES
 
 
 def decode(file: DataFile) -> str:
@@ -70,7 +82,9 @@ def decode(file: DataFile) -> str:
 
 
 def _advice(content: bytes) -> str:
-    """Say how to convert text that is not in UTF-8."""
+    """Say what to do with a file that is not in UTF-8."""
+    if b"\0" in content:
+        return "if it is no text at all, save its data as JSON, CSV or Parquet"
     try:
         content.decode("cp949")
     except UnicodeDecodeError:
@@ -78,63 +92,48 @@ def _advice(content: bytes) -> str:
     return "it may be CP949 (Korean Windows): iconv -f CP949 -t UTF-8 OLD > NEW converts it"
 
 
-def _suffix(name: str) -> str:
-    """Return the suffix of a name in lower case, of `a.json.gz` the .json."""
-    name = name.lower()
-    return PurePosixPath(name.removesuffix(".gz")).suffix
+def _opened(shown_name: str, name: str, content: bytes) -> DataFile:
+    """Return the file as its content says what it is, or else its name."""
+    suffix = suffix_of(name)
+    told_suffix(shown_name, suffix, content)  # a page of HTML is no damaged .gz, whatever its name
+    content = unpacked(shown_name, content)
+    return DataFile(shown_name, told_suffix(shown_name, suffix, content), content)
 
 
-def _files_below(folder: Path) -> list[Path]:
+def _data_files(members: Members, path: Path, suffixes: Sequence[str]) -> list[str]:
+    """Return the names of the data files; UserError if there is none."""
+    found = [name for name in saved_only(members, str(path)) if suffix_of(name) in suffixes]
+    what = "is a directory without" if os.path.isdir(path) else "holds no"
+    kinds = ", ".join(suffixes)
+    require(found, f"{path}: {what} data files ({kinds}), only {first_few(members[0])}")
+    return found
+
+
+def _names_below(folder: Path) -> list[str]:
     """Return all files under a folder, sorted, but no hidden ones and none in hidden folders."""
     found = []
-    for directory, folders, names in os.walk(folder):
+    for directory, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         found += [Path(directory, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+    return [file.relative_to(folder).as_posix() for file in sorted(found)]
 
 
 def _read(path: Path) -> bytes:
     """Return the content of a file; UserError if it cannot be read."""
     try:
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        _refuse(error, path)
 
 
-def _unpacked(name: str, content: bytes, suffix: str) -> DataFile:
-    """Return the file, decompressed if its name ends in .gz."""
-    if name.lower().endswith(".gz"):
-        try:
-            content = gzip.decompress(content)
-        except UNPACKING_ERRORS as error:
-            raise UserError(f"{name}: is not a whole gzip file ({_reason(error)})") from error
-    return DataFile(name, suffix, content)
-
-
-def _members(path: Path) -> Iterator[DataFile]:
-    """Yield the data files of an archive, sorted by name."""
-    require(path.exists(), f"{path}: no such file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [n for n in archive.namelist() if not n.endswith("/")]
-            found = sorted(n for n in names if _suffix(n) in DATA_SUFFIXES and not _is_hidden(n))
-            kinds = ", ".join(DATA_SUFFIXES)
-            require(found, f"{path}: holds no data files ({kinds}), only {first_few(names)}")
-            for name in found:
-                yield _unpacked(f"{path}/{shown(name)}", archive.read(name), _suffix(name))
-    except UserError:
-        raise
-    except UNPACKING_ERRORS as error:
-        raise UserError(f"{path}: is not a zip file that can be read ({_reason(error)})") from error
+def _refuse(error: OSError, path: Path | None = None) -> NoReturn:
+    """Raise the UserError of a file or folder that cannot be read."""
+    name = path or error.filename
+    if isinstance(error, FileNotFoundError):
+        raise UserError(f"{name}: no such file") from error
+    raise UserError(f"{name}: cannot be read ({error.strerror})") from error
 
 
 def _is_hidden(name: str) -> bool:
     """Return whether a member of an archive is hidden, or one that macOS adds to archives."""
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the start of an error's message on one line, or its type if it has none."""
-    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
 from qa.data.formats.json_rows import Row, flatten
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError, require, short_reason
 
 HUB_PREFIX = "hub:"
+AS_FILES = "or download it and pass the path of its files"
 
 
 def names_hub_data(sources: str) -> bool:
@@ -39,15 +41,49 @@ def hub_rows(source: str, split: str) -> Iterator[Row]:
 
     try:
         dataset = datasets.load_dataset(name, config, split=split)
-    except ValueError as error:  # of datasets: unknown split or configuration
-        reason = " ".join(str(error).splitlines()[:2])
-        hint = "; name one: hub:NAME:CONFIG:SPLIT" if "Config name is missing" in reason else ""
-        raise UserError(f"{source}: {reason}{hint}") from error
-    except (OSError, datasets.exceptions.DatasetsError) as error:
-        raise UserError(
-            f"{source}: the data set cannot be loaded from the hub"
-            f" ({type(error).__name__}); check the name and the network, or download it and pass"
-            " the path of a SQuAD-style JSON file"
-        ) from error
+    except MemoryError:
+        raise
+    # Whatever it is, it comes from the data set, the network or `datasets`, whose builders raise
+    # errors of many libraries; the cause stays in the traceback that a library caller sees.
+    except Exception as error:
+        raise UserError(f"{source}: {_explanation(error, name)}") from error
     for number, row in enumerate(dataset):
         yield from flatten(row, f"{source}: row {number}")
+
+
+def _explanation(error: Exception, name: str) -> str:
+    """Say on one line why `load_dataset` failed, and what helps."""
+    import datasets
+
+    text = str(error)
+    reason = " ".join(text.splitlines()[:2])
+    if isinstance(error, RuntimeError) and "scripts are no longer supported" in text:
+        if os.path.isdir(name):
+            return (
+                "is a data set with a loading script, which `datasets` no longer runs; pass the"
+                " files that the script reads, or save the data as JSON, CSV or Parquet"
+            )
+        return (
+            "is a data set with a loading script, which `datasets` no longer runs; the hub keeps"
+            f" most of them as Parquet: hf download {name} --repo-type dataset --revision"
+            " refs/convert/parquet --local-dir DIR, then pass DIR, or DIR/CONFIG"
+        )
+    if "gated" in text:
+        return (
+            f"{short_reason(text)}; ask for access on its page at the hub, then log in"
+            f" (hf auth login), {AS_FILES}"
+        )
+    if "Config name is missing" in text:
+        return f"{reason}; name one: hub:NAME:CONFIG:SPLIT"
+    if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+        return reason  # of datasets: unknown split or configuration
+    if isinstance(error, ImportError):
+        return f"{short_reason(text)}; install what it needs, {AS_FILES}"
+    if isinstance(error, datasets.exceptions.DatasetGenerationError):
+        cause = error.__cause__ or error
+        return f"its files cannot be read ({short_reason(str(cause)) or type(cause).__name__})"
+    what = ": ".join(filter(None, (type(error).__name__, short_reason(text))))
+    return (
+        f"the data set cannot be loaded from the hub ({what}); check the name and the network,"
+        f" {AS_FILES}"
+    )

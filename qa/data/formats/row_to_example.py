@@ -150,12 +150,18 @@ def _detected_answers(value: Any, context: str, where: str) -> list[Answer]:
 
 
 def _reference_answers(row: dict[str, Any], where: str, found: list[Answer]) -> list[str]:
-    """Return MRQA's answers as people wrote them, which its score counts, if the spans differ."""
-    if row.get("detected_answers") is None or row.get("answers") is None:
+    """Return the answers that scores count, if they differ from those to learn from.
+
+    MRQA lists them beside the spans that it found, and the doctor as it writes MRQA.
+    """
+    key, place = "reference_answers", ""
+    if row.get("detected_answers") is not None:
+        key, place = "answers", " beside detected_answers"
+    if row.get(key) is None:
         return []
-    texts = list_of(row, "answers", where)
+    texts = list_of(row, key, where)
     for text in texts:
-        require(isinstance(text, str), f"{where}: answers beside detected_answers must be strings")
+        require(isinstance(text, str), f"{where}: {key}{place} must be strings")
         check_characters(text, f"{where}: an answer")
     return texts if set(texts) != {text for text, _ in found} else []
 

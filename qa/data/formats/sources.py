@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qa.data.examples import Example
+from qa.data.formats.arrow import arrow_rows
 from qa.data.formats.checks import check_examples
-from qa.data.formats.files import open_files
-from qa.data.formats.hub import HUB_PREFIX, hub_rows
+from qa.data.formats.files import is_archive, open_files
+from qa.data.formats.hub import HUB_PREFIX, hub_rows, parse_source
 from qa.data.formats.json_rows import Row, json_lines_rows, json_rows
 from qa.data.formats.row_to_example import to_example
+from qa.data.formats.saved import is_saved
+from qa.data.formats.splits import split_of
 from qa.data.formats.tables import csv_rows, parquet_rows
 from qa.data.nfc import compose_example
-from qa.engine.errors import require
+from qa.data.overlap import find_overlap
+from qa.engine.errors import UserError, first_few, notice, require
 
 MOST_REPEATS = 100
 
@@ -113,6 +117,12 @@ def _read_all(
     for number, source in enumerate(sources, 1):
         read = read_unchecked(source.name, split, labelled, nfc)
         check_examples(read, source.name)
+        again = find_overlap(examples, read).questions
+        if again:
+            notice(
+                f"{source.name}: {len(again):,} of {len(read):,} questions stand in a source before"
+                f" it, too, context and all ({first_few(again)})"
+            )
         # Ids as 1, 2, 3 are common: question 7 of the second source becomes 2:7.
         read = [replace(e, id=f"{number}:{e.id}") if e.id in seen else e for e in read]
         seen.update(example.id for example in read)
@@ -126,15 +136,39 @@ def _read_all(
 
 def _rows(source: str, split: str, labelled: bool) -> Iterator[Row]:
     """Yield the rows of one source, whatever its format."""
-    if source.startswith(HUB_PREFIX):
+    path, split, is_named = _path_and_split(source, split)
+    if path is None:
         yield from hub_rows(source, split)
         return
-    for file in open_files(Path(source)):
+    for file in open_files(path, split, is_named):
         if file.suffix in (".jsonl", ".ndjson"):
             yield from json_lines_rows(file)
         elif file.suffix in (".csv", ".tsv"):
             yield from csv_rows(file, labelled)
         elif file.suffix == ".parquet":
             yield from parquet_rows(file, labelled)
+        elif file.suffix == ".arrow":
+            yield from arrow_rows(file, labelled)
+        elif file.suffix == ".xlsx":
+            raise UserError(f"{file.name}: is an Excel workbook; save it as CSV (UTF-8)")
         else:
             yield from json_rows(file)
+
+
+def _path_and_split(source: str, split: str) -> tuple[Path | None, str, bool]:
+    """Return the path that a source names, its split, and whether the source names that, too.
+
+    A folder or an archive may have a split behind it, `FOLDER:test`, unless a file has that name.
+    The path is None if `datasets` must load the source.
+    """
+    if source.startswith(HUB_PREFIX):
+        name, _, named = parse_source(source, "")
+        return (Path(name) if is_saved(name) else None), named or split, bool(named)
+    folder, _, named = source.rpartition(":")
+    holds_splits = os.path.isdir(folder) or (os.path.isfile(folder) and is_archive(Path(folder)))
+    if not holds_splits or "/" in named or os.path.exists(source):
+        return Path(source), split, False
+    found = split_of(named)
+    if found is None:
+        raise UserError(f"{source}: {named!r} is no split; expected train, validation or test")
+    return Path(folder), found, True

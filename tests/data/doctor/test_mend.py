@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.articles import article_examples
 from support.offsets import measured
@@ -22,7 +23,7 @@ from qa.data.doctor.mend import (
     to_squad,
 )
 from qa.data.examples import Example
-from qa.data.formats import check_examples
+from qa.data.formats import check_examples, read_examples
 from qa.data.formats.files import DataFile
 from qa.data.formats.json_rows import json_rows
 from qa.data.formats.row_to_example import to_example
@@ -89,6 +90,82 @@ def test_offsets_that_are_right_by_chance() -> None:
     other = Example("d", "?", "가나다나루", ("루",), (4,))
     mended = mend_examples([*(in_unit(e, "UTF-8 bytes") for e in GOOD), alone, other])
     assert mended.examples == [*GOOD, alone, other]
+
+
+contexts = st.text(st.sampled_from("가나다 .\n"), min_size=8, max_size=40)
+
+
+@given(
+    contexts=st.lists(contexts, min_size=1, max_size=3),
+    first=st.integers(-9, 9).filter(bool),
+    data=st.data(),
+)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_a_file_that_counts_from_another_number(
+    contexts: list[str], first: int, data: st.DataObject
+) -> None:
+    """Three answers that stand once tell the unit; others may stand anywhere, and often."""
+    examples = [
+        Example(f"s{i}", "?", "하나 두울 세엣", (t,), (s,))
+        for i, (t, s) in enumerate([("하나", 0), ("두울", 3), ("세엣", 6)])
+    ]
+    for number, context in enumerate(contexts):
+        start = data.draw(st.integers(0, len(context) - 1))
+        text = context[start : data.draw(st.integers(start + 1, len(context)))]
+        if text.strip():
+            examples.append(Example(str(number), "?", context, (text,), (start,)))
+    wrong = [replace(e, answer_starts=(e.answer_starts[0] + first,)) for e in examples]
+    mended = mend_examples(wrong)
+    assert mended.unit == f"characters from {first}"
+    assert mended.examples == examples
+
+
+def test_a_constant_moves_only_what_is_wrong() -> None:
+    """The first means 0. The others stand right, the second by chance if all counted from 1."""
+    examples = [
+        Example("a", "?", "나, 나", ("나",), (1,)),
+        Example("b", "?", "가나나", ("나",), (2,)),
+        Example("c", "?", "가나다", ("다",), (2,)),
+    ]
+    shifted = [replace(e, answer_starts=(e.answer_starts[0] + 1,)) for e in GOOD]
+    mended = mend_examples([*shifted, *examples])
+    assert mended.unit == "characters from 1"
+    assert mended.examples == [*GOOD, replace(examples[0], answer_starts=(0,)), *examples[1:]]
+    mended = mend_examples([*shifted, *examples[:2]])
+    assert [e.answer_starts for e in mended.examples[-2:]] == [(0,), (1,)]
+
+
+def stripped(context: str, blanks: int, answers: list[tuple[str, int]]) -> list[Example]:
+    """A context that lost its first blanks after its answers were found; offsets as they were."""
+    return [
+        Example(f"{context[:2]}{n}", "?", context, (text,), (start + blanks,))
+        for n, (text, start) in enumerate(answers)
+    ]
+
+
+def test_contexts_that_lost_their_first_blanks() -> None:
+    """As in SQuAD 2.0 on the hub for a while: each context has its own constant, or none."""
+    context = "나루와 강나루, 푸른골과 나루터"
+    places = [("나루", 5), ("나루", 14), ("푸른골", 9)]
+    one = stripped(context, 1, places[:2])
+    two = stripped(f"둘 {context}", 3, [(text, start + 2) for text, start in places])
+    mended = mend_examples([*GOOD, *one, *two])
+    assert mended.unit == "characters from 3"  # 3 of 5
+    assert mended.examples[:12] == GOOD
+    assert [e.answer_starts for e in mended.examples[12:]] == [(5,), (14,), (7,), (16,), (11,)]
+    assert mended.answers == {
+        "moved: answer_start counted characters from 1": 2,
+        "moved: answer_start counted characters from 3": 3,
+    }
+
+
+def test_a_constant_of_one_context_must_explain_all_of_it() -> None:
+    """One answer alone, or one that does not fit, leaves it open which 나루 is meant."""
+    context = "나루와 강나루, 푸른골과 나루터"
+    for answers in ([("나루", 5)], [("나루", 5), ("나루", 14), ("없다", 0)]):
+        mended = mend_examples([*GOOD, *stripped(context, 2, answers)])
+        assert mended.examples == GOOD
+        assert mended.answers[SEVERAL_PLACES] == sum(text == "나루" for text, _ in answers)
 
 
 @pytest.mark.parametrize("nfc_offsets", [False, True])
@@ -223,3 +300,46 @@ def test_squad_files_hold_the_same(rows: list[tuple[str, str, bool]]) -> None:
     assert found == examples
     titles = [article["title"] for article in to_squad(examples)["data"]]
     assert all(a != b for a, b in zip(titles, titles[1:], strict=False))
+
+
+characters = st.text(st.sampled_from('가나 \n\r\t😀\u200b\u2028"\\{<éA'), min_size=1, max_size=12)
+words = characters.filter(lambda text: bool(text.strip()))
+
+
+@st.composite
+def whole_examples(draw: st.DrawFn) -> Example:
+    """Any example that a file can hold: its answers stand in its context, or there are none."""
+    context = draw(words)
+    spans = draw(st.lists(st.tuples(st.integers(0, 11), st.integers(1, 12)), max_size=3))
+    found = [(context[start:][:length], start) for start, length in spans]
+    found = [(text, start) for text, start in found if text.strip()]
+    return Example(
+        id=draw(words),
+        question=draw(words).strip(),
+        context=context,
+        answers=tuple(text for text, _ in found),
+        answer_starts=tuple(start for _, start in found),
+        title=draw(st.just("") | characters),
+        reference_answers=tuple(draw(st.just([]) | st.lists(words, max_size=2))),
+    )
+
+
+@given(examples=st.lists(whole_examples(), min_size=1, max_size=6))
+@settings(
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_the_mended_file_reads_back_as_the_same(examples: list[Example], tmp_path: Path) -> None:
+    mended = mend_examples(examples)
+    assert {e.id for e in examples} <= {e.id for e in mended.examples}
+    path = tmp_path / "mended.json"
+    path.write_text(json.dumps(to_squad(mended.examples)), encoding="utf-8")
+    found = read_examples(str(path))
+    assert [e.gold_answers for e in found if set(e.gold_answers) != set(e.answers)] == [
+        e.gold_answers for e in mended.examples if set(e.gold_answers) != set(e.answers)
+    ]
+    assert [replace(e, reference_answers=()) for e in found] == [
+        replace(e, reference_answers=()) for e in mended.examples
+    ]
