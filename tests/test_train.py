@@ -30,6 +30,7 @@ from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
 from qa.data.windows.cache import cached_windows
+from qa.data.windows.coverage import Coverage
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
@@ -693,10 +694,13 @@ def test_decomposed_questions_are_counted(tokenizer: Any) -> None:
     examples = [Example("1", old, CONTEXT), Example("2", old, new), Example("3", QUESTION, CONTEXT)]
 
     def line(some: list[Example]) -> str:
-        windows = cached_windows(some, tokenizer, WindowOptions(32, 6, 16))
-        return describe_data("held out", some, windows, 1.0)
+        options = WindowOptions(32, 6, 16)
+        windows = cached_windows(some, tokenizer, options)
+        return describe_data("held out", some, windows, Coverage(tokenizer, options, 30), 1.0)
 
-    assert line(examples).endswith("; 2 texts are decomposed Hangul (NFD), --nfc composes them")
+    assert line(examples).endswith(
+        "; 2 questions in decomposed Hangul (NFD), or whose context is (1, 2); nfc composes it"
+    )
     assert "NFD" not in line(examples[2:])
 
 

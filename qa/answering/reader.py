@@ -25,6 +25,7 @@ from qa.answering.reader_settings import (
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example, check_text
 from qa.data.nfc import compose_example, original_spans
+from qa.data.windows.coverage import Coverage
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions, require_fits
 from qa.data.windows.tokens import example_blocks
@@ -34,7 +35,7 @@ from qa.engine.json_files import write_json
 from qa.engine.precision import Precision
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
-from qa.models.vocabulary import require_vocabulary
+from qa.models.vocabulary import num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -94,7 +95,7 @@ class Reader:
         for note in model.notes:
             notice(note)
         tokenizer = load_tokenizer(name, revision, **trusts)
-        require_vocabulary(name, tokenizer, model)
+        require_vocabulary(name, tokenizer, num_embeddings(model))
         settings_file = saved_file(name, SETTINGS_FILE, revision)
         saved = read_settings(settings_file) or fitting_settings(model.max_length)
         windows, decoding, saved_batch_size = make_options({**saved, **settings})
@@ -125,6 +126,10 @@ class Reader:
             directory / SETTINGS_FILE,
             {name: value for name, value in settings.items() if value is not None},
         )
+
+    def coverage(self) -> Coverage:
+        """Return a count, still empty, of what this reader misses of questions and answers."""
+        return Coverage(self.tokenizer, self.windows, self.answerer.options.max_answer_length)
 
     def answer(
         self, *, question: str, context: str, top_k: int = 1, nfc: bool = False
@@ -161,24 +166,26 @@ class Reader:
     ) -> Iterator[list[Answer]]:
         """Yield the best answers of each example in turn, holding only a block of windows.
 
-        For `top_k` and `nfc` see `answer`.
+        For `top_k` and `nfc` see `answer`. Behind the last answers each kind of thing that was
+        missed, such as the front of long questions, is a `Notice`.
         """
         require(top_k >= 1, f"top_k must be at least 1, not {top_k}")
-        if not nfc:
-            for answers in self._iterate_candidates(examples, top_k):
-                yield answers[:top_k]
-            return
-        for first, end in example_blocks(examples):
+        coverage = self.coverage()
+        for first, end in example_blocks(examples) if nfc else [(0, len(examples))]:
             block = examples[first:end]
-            composed = [compose_example(example) for example in block]
-            found = self._iterate_candidates(composed, top_k)
+            read = [compose_example(example) for example in block] if nfc else block
+            found = self._iterate_candidates(read, top_k, coverage)
             for example, answers in zip(block, found, strict=True):
-                yield in_original(answers, example.context)[:top_k]
+                yield (in_original(answers, example.context) if nfc else answers)[:top_k]
+        coverage.give_notices()
 
-    def _iterate_candidates(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
+    def _iterate_candidates(
+        self, examples: list[Example], top_k: int, coverage: Coverage
+    ) -> Iterator[list[Answer]]:
         """Yield all candidates of each example, `top_k` or more; [] if it is left unanswered."""
         n_best_size = max(top_k, self.answerer.options.n_best_size)
-        for block in blocks(iterate_windows(examples, self.tokenizer, self.windows)):
+        windows = iterate_windows(examples, self.tokenizer, self.windows, coverage)
+        for block in blocks(windows):
             first, last = block[0]["example_index"], block[-1]["example_index"]
             block_examples = examples[first : last + 1]
             found = self.answerer.answer_block(block_examples, block, first, n_best_size)

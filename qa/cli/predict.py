@@ -12,8 +12,7 @@ from dataclasses import asdict
 from qa.cli.parser import Parser, run_command
 from qa.cli.startup import no_collection, prepare_hub
 from qa.data.examples import Example, check_text
-from qa.data.nfc import count_decomposed
-from qa.engine.errors import notice, require
+from qa.engine.errors import require
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -55,8 +54,6 @@ def predict(options: argparse.Namespace) -> None:
     """Answer the question, or the file's questions, and print the answers."""
     prepare_hub(options.model, options.data)
     examples = _examples(options)
-    if not options.nfc and count_decomposed(examples):
-        notice("there is decomposed Hangul (NFD), --nfc composes it")
     with no_collection():
         from qa.answering.reader import Reader
 

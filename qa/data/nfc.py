@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from unicodedata import combining, is_normalized, normalize
 
@@ -22,11 +22,6 @@ _DECOMPOSED = re.compile("[\u1100-\u1112][\u1161-\u1175]")
 def is_decomposed(text: str) -> bool:
     """Return whether `text` has Hangul that NFC composes."""
     return _DECOMPOSED.search(text) is not None
-
-
-def count_decomposed(examples: Iterable[Example]) -> int:
-    """Count the distinct questions and contexts that have Hangul that NFC composes."""
-    return sum(map(is_decomposed, {text for e in examples for text in (e.question, e.context)}))
 
 
 def compose_example(example: Example) -> Example:

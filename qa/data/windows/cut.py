@@ -48,8 +48,8 @@ class Pairs:
     Args:
         example_index: (E,).
         question_was_cut: (E,) bool.
-        question_first: (E,) index of the question's first token in the table.
-        question_count: (E,) tokens of the question, without those that are cut off.
+        question_first: (E,) index of the question's first token that is kept, in the table.
+        question_count: (E,) tokens of the question, without those that are cut off at its front.
         context_first: (E,) index of the context's first token in the table.
         context_count: (E,) tokens of the whole context.
         capacity: (E,) tokens of context that fit into a window.
@@ -89,7 +89,11 @@ def cut_block(
     pairs = Pairs(
         example_index=first_index + np.arange(len(examples)),
         question_was_cut=question_count < questions.count[question],
-        question_first=template.num_special + questions.first[question],
+        # The last tokens are kept: Korean says at the end of a question what is asked.
+        question_first=template.num_special
+        + questions.first[question]
+        + questions.count[question]
+        - question_count,
         question_count=question_count,
         context_first=template.num_special + len(questions.ids) + contexts.first[context],
         context_count=contexts.count[context],
