@@ -699,7 +699,8 @@ def test_decomposed_questions_are_counted(tokenizer: Any) -> None:
         return describe_data("held out", some, windows, Coverage(tokenizer, options, 30), 1.0)
 
     assert line(examples).endswith(
-        "; 2 questions in decomposed Hangul (NFD), or whose context is (1, 2); nfc composes it"
+        "; 2 questions in decomposed Hangul (NFD), or whose context is (1, 2);"
+        " --nfc (in Python nfc=True) composes it"
     )
     assert "NFD" not in line(examples[2:])
 

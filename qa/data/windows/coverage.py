@@ -126,7 +126,7 @@ class Coverage:
             (
                 "questions in decomposed Hangul (NFD), or whose context is",
                 self.decomposed,
-                "nfc composes it",
+                "--nfc (in Python nfc=True) composes it",
             ),
         )
         return [Finding(what, list(ids), mend) for what, ids, mend in counted]

@@ -6,8 +6,8 @@ Measured on a sample of the contexts. The doctor reports all of it, training say
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from qa.data.windows.tokens import Encoded, plain_backend
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 SAMPLE = 300_000  # characters: half a second
@@ -25,6 +26,7 @@ MOST_UNCOVERED = 1.0  # % of the characters
 MOST_UNKNOWN = 5.0  # % of the tokens
 MOST_MISPLACED = 1.0  # % of the tokens
 MOST_TOKENS_A_CHARACTER = 1.5
+HALF_CHARACTER = "\ufffd"  # what bytes of one decode to
 MEND_VOCABULARY = (
     "take a model of this language; beside a vocab.txt its tokenizer_config.json must say how it is"
     ' to be read, for Korean {"do_lower_case": false}'
@@ -44,7 +46,7 @@ class TokenizerHealth:
     words: int  # between blanks
     tokens: int
     unknown: int  # of them
-    misplaced: int  # tokens that stand for another text than the same token mostly does
+    misplaced: int  # tokens whose offsets say another text than they are decoded to
     unknown_token: str
 
     @property
@@ -121,43 +123,41 @@ def measure_health(contexts: Iterable[str], tokenizer: PreTrainedTokenizerFast) 
     is_covered = np.cumsum(opened - closed)[: len(joined)] > 0
     is_solid = np.array([not character.isspace() for character in joined], dtype=bool)
     is_unknown = tokens.ids == tokenizer.unk_token_id
+    is_alone = (starts < ends) & ~is_unknown
+    is_alone[1:] &= starts[1:] >= ends[:-1]  # bytes, for one, share a character
+    is_alone[:-1] &= ends[:-1] <= starts[1:]
+    spans = (each[is_alone].tolist() for each in (tokens.ids, starts, ends))
+    pieces = Counter((token, joined[first:end]) for token, first, end in zip(*spans, strict=True))
     return TokenizerHealth(
         characters=int(is_solid.sum()),
         uncovered=int((is_solid & ~is_covered).sum()),
         words=sum(len(text.split()) for text in texts),
         tokens=len(tokens.ids),
         unknown=int(is_unknown.sum()),
-        misplaced=count_misplaced(
-            joined, tokens.ids[~is_unknown], starts[~is_unknown], ends[~is_unknown]
-        ),
+        misplaced=count_misplaced(pieces, plain_backend(tokenizer)),
         unknown_token=str(tokenizer.unk_token),
     )
 
 
-def count_misplaced(text: str, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> int:
-    """Count the tokens that stand for another text than most tokens of the same id.
-
-    Tokens are not decoded, which each kind of tokenizer does in another way, or not at all. Those
-    that share a character with a neighbour, such as bytes, are left out.
+def count_misplaced(pieces: Mapping[tuple[int, str], int], backend: Tokenizer) -> int:
+    """Count the tokens that stand at another text than their own; 0 if it cannot be told.
 
     Args:
-        text: What is tokenised.
-        ids: (N,).
-        starts: (N,) first character that each token covers.
-        ends: (N,) end of these characters.
+        pieces: (id, text that its offsets say) -> how often.
+        backend: Decodes ids, if it has a decoder.
     """
-    is_alone = starts < ends
-    is_alone[1:] &= starts[1:] >= ends[:-1]
-    is_alone[:-1] &= ends[:-1] <= starts[1:]
-    spans = (each[is_alone].tolist() for each in (ids, starts, ends))
-    times = Counter((token, text[start:end]) for token, start, end in zip(*spans, strict=True))
-    of_token: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    for (token, piece), number in times.items():
-        of_token[token][bare(piece)] += number
-    return sum(pieces.total() - max(pieces.values()) for pieces in of_token.values())
+    if backend.decoder is None:
+        return 0
+    texts = {token: bare(backend.decode([token], skip_special_tokens=False)) for token, _ in pieces}
+    return sum(
+        number
+        for (token, piece), number in pieces.items()
+        if bare(piece) != texts[token] and HALF_CHARACTER not in texts[token]
+    )
 
 
 def bare(text: str) -> str:
-    """Return a text without what tokenizers normalise: case, accents, forms, blanks."""
+    """Return a text without what tokenizers add or normalise: case, accents, forms, blanks, ##."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c) and not c.isspace())
+    letters = (c for c in decomposed if not unicodedata.combining(c) and not c.isspace())
+    return "".join(letters).removeprefix("##")
