@@ -29,12 +29,13 @@ from qa.cli import run_differences
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
-from qa.data.windows.cache import cached_windows
+from qa.data.windows.cache import cached_windows, windows_fingerprint
 from qa.data.windows.coverage import Coverage
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
+from qa.models.pretrained import load_tokenizer
 from qa.models.weights import BOUNDARY_FILE
 from qa.training.load import describe_data
 
@@ -670,6 +671,26 @@ def test_resuming_with_other_data(
     (tmp_path / "other.json").write_text(json.dumps(content), encoding="utf-8")
     arguments = ["--output-dir", str(trained), "--train-data", str(tmp_path / "other.json")]
     assert differences(capsys, arguments).keys() == {"training data"}  # article 1 is not held out
+
+
+def test_resuming_with_questions_that_were_cut_at_their_end(
+    flags: list[str], data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Checkpoints of before were trained on the front of long questions, on other windows.
+
+    They know their data by a fingerprint that says nothing of it. Without long questions it has
+    stayed as it was (tests/outputs/test_formats_stay.py).
+    """
+    place = flags.index("--max-question-length") + 1
+    arguments = [*flags[:place], "6", *flags[place + 1 :], "--max-steps", "1"]
+    arguments += ["--output-dir", str(tmp_path / "run")]
+    assert train.main(arguments) == 0
+    state = load_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1])
+    training, held_out = split_holdout(read_examples(str(data_file)), HOLDOUT)
+    tokenizer = load_tokenizer(str(tmp_path / "run" / "best"))
+    for name, examples in (("training data", training), ("held-out data", held_out)):
+        fingerprint = windows_fingerprint(examples, tokenizer, WindowOptions(32, 6, 6))
+        assert state["identity"][name] == f"{fingerprint}, long questions by their end"
 
 
 def test_resuming_with_other_gold_answers(

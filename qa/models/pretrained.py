@@ -118,8 +118,8 @@ def fast_form(name: str) -> Iterator[None]:
         raise UserError(
             f"{name}: its tokenizer has no fast form, which tells where tokens stand: there is no"
             " tokenizer.json. One of SentencePiece (spiece.model) gets it by `pip install"
-            " sentencepiece`, if tokenizer_config.json names its tokenizer_class; one in code of its"
-            " own (KoBERT) does not: take a model with a tokenizer.json, such as klue/bert-base"
+            " sentencepiece`, if tokenizer_config.json names its tokenizer_class; one in code of"
+            " its own (KoBERT) does not: take a model with a tokenizer.json, such as klue/bert-base"
         ) from error
 
 

@@ -70,31 +70,28 @@ class TokenizerHealth:
         return self.tokens / max(1, self.characters)
 
     def problems(self) -> list[str]:
-        """Return a line, with what helps, for each figure that is bad for training."""
+        """Return a line, with what helps, for each sort of figure that is bad for training."""
         apart = self.tokens_a_character
-        lines = (
+        of_offsets = (
             (
                 self.uncovered_percent > MOST_UNCOVERED,
-                f"no token covers {self.uncovered_percent:.1f} % of the contexts' characters, so"
-                f" no answer begins or ends there: {MEND_OFFSETS}",
+                f"no token covers {self.uncovered_percent:.1f} % of the contexts' characters",
             ),
             (
                 self.misplaced_percent > MOST_MISPLACED,
-                f"{self.misplaced_percent:.1f} % of the contexts' tokens stand at another text than"
-                f" their own: {MEND_OFFSETS}",
-            ),
-            (
-                self.unknown_percent > MOST_UNKNOWN,
-                f"{self.unknown_percent:.1f} % of the contexts' tokens are unknown"
-                f" ({self.unknown_token}): {MEND_VOCABULARY}",
-            ),
-            (
-                apart > MOST_TOKENS_A_CHARACTER,
-                f"the contexts have {apart:.1f} tokens a character, which makes windows short:"
-                f" {MEND_VOCABULARY}",
+                f"{self.misplaced_percent:.1f} % of the tokens stand at a text that is not theirs",
             ),
         )
-        return [f"tokenizer: {line}" for is_bad, line in lines if is_bad]
+        of_vocabulary = (
+            (
+                self.unknown_percent > MOST_UNKNOWN,
+                f"{self.unknown_percent:.1f} % of the contexts' tokens are {self.unknown_token}",
+            ),
+            (apart > MOST_TOKENS_A_CHARACTER, f"{apart:.1f} tokens a character"),
+        )
+        sorts = ((of_offsets, MEND_OFFSETS), (of_vocabulary, MEND_VOCABULARY))
+        found = [([text for is_bad, text in each if is_bad], mend) for each, mend in sorts]
+        return [f"tokenizer: {', '.join(texts)}: {mend}" for texts, mend in found if texts]
 
     def report(self) -> dict[str, Any]:
         """Return all figures and the problems, as JSON values."""

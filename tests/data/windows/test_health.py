@@ -33,7 +33,7 @@ def test_figures_by_hand() -> None:
     assert (report["tokens_a_word"], report["tokens_a_character"]) == (1.0, 0.8)
     assert report["problems"] == found.problems()
     (problem,) = found.problems()
-    assert problem.startswith("tokenizer: 25.0 % of the contexts' tokens are unknown ([UNK]): ")
+    assert problem.startswith("tokenizer: 25.0 % of the contexts' tokens are [UNK]: ")
 
 
 def test_good_tokenizers_are_well(any_tokenizer: Any) -> None:
@@ -74,7 +74,7 @@ def test_characters_taken_apart() -> None:
     found = measure_health(["가나 다라 마바"], tokenizer)
     assert found.tokens_a_character > 2.9
     (problem,) = found.problems()
-    assert "tokens a character" in problem
+    assert " tokens a character: take a model of this language" in problem
 
 
 def with_decoder(tokenizer: Any) -> Any:
@@ -106,7 +106,7 @@ def test_offsets_in_another_unit(any_tokenizer: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Encoded, "tokens", shifted)
     found = measure_health(training_texts(), with_decoder(copy.deepcopy(any_tokenizer)))
     assert found.misplaced_percent > 10
-    assert any("stand at another text than their own" in each for each in found.problems())
+    assert any("stand at a text that is not theirs" in each for each in found.problems())
 
 
 def test_a_sample_is_spread_over_the_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
