@@ -4,7 +4,7 @@ No model of this tokenizer, these windows and this `max_answer_length` scores hi
 that has the score can be decoded. (Only where a capital sigma ends a word, which `str.lower`
 writes in another way there, is F1 an upper bound.)
 
-T: tokens of a window, S: characters at which an answer can begin, E: at which it can end.
+T: tokens of a window.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from qa.data.doctor.answer_ends import Ends, answer_ends, last_ends
 from qa.metrics import korquad_exact_match, normalize_korquad
 
 Window: TypeAlias = tuple[np.ndarray, np.ndarray]  # (T,) offset_starts, (T,) offset_ends
-BEHIND = 2**31 - 1  # behind all characters
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,6 @@ class Letters(NamedTuple):
 
     text: str
     places: np.ndarray  # (letters,) the character of the text that each is from
-
-
-class Ends(NamedTuple):
-    """Where answers can begin and end in a window, and the token that this is in."""
-
-    starts: np.ndarray  # (S,) first characters of answers, ascending
-    start_tokens: np.ndarray  # (S,)
-    ends: np.ndarray  # (E,) ends of answers, ascending
-    end_tokens: np.ndarray  # (E,)
 
 
 def ceiling(
@@ -89,37 +80,6 @@ def letters_of(text: str) -> Letters:
 def _letter(character: str) -> str:
     """Return what normalisation makes of a character, mostly one letter or none."""
     return normalize_korquad(character).replace("ς", "σ")
-
-
-def answer_ends(starts: np.ndarray, ends: np.ndarray, num_trims: int) -> Ends:
-    """Return where answers can begin and end in a window, by the rules of `best_spans`.
-
-    Args:
-        starts: (T,) first character that each token covers.
-        ends: (T,) end of these characters; equal to `starts` for a token that covers none.
-        num_trims: See `Decoding`.
-    """
-    tokens = np.flatnonzero(starts < ends)
-    first, end = starts[tokens, None], ends[tokens, None]
-    # A character that two tokens cover belongs to the first as a start, to the last as an end.
-    end_before = np.concatenate(([0], np.maximum.accumulate(end[:, 0])[:-1]))[:, None]
-    start_behind = np.minimum.accumulate(np.append(first[1:, 0], BEHIND)[::-1])[::-1][:, None]
-    trims = np.arange(num_trims)
-    is_left = trims < end - first
-    can_begin = is_left & (first + trims >= end_before[: len(tokens)])
-    can_end = is_left & (end - trims <= start_behind[: len(tokens)])
-    can_end, back = can_end[:, ::-1], trims[::-1]  # so that the ends ascend
-    numbers = np.repeat(tokens[:, None], num_trims, axis=1)
-    return Ends(
-        (first + trims)[can_begin], numbers[can_begin], (end - back)[can_end], numbers[can_end]
-    )
-
-
-def last_ends(ends: Ends, max_answer_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (S,) the first and (S,) behind the last of the ends that each start can go with."""
-    low = np.searchsorted(ends.ends, ends.starts, side="right")
-    high = np.searchsorted(ends.end_tokens, ends.start_tokens + max_answer_length)
-    return low, np.maximum(low, high)
 
 
 def is_given(

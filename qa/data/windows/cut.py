@@ -86,14 +86,12 @@ def cut_block(
     question = np.array([questions.number[e.question] for e in examples])
     context = np.array([contexts.number[e.context] for e in examples])
     question_count = np.minimum(questions.count[question], options.max_question_length)
+    # The last tokens are kept: Korean says at the end of a question what is asked.
+    kept_first = questions.first[question] + questions.count[question] - question_count
     pairs = Pairs(
         example_index=first_index + np.arange(len(examples)),
         question_was_cut=question_count < questions.count[question],
-        # The last tokens are kept: Korean says at the end of a question what is asked.
-        question_first=template.num_special
-        + questions.first[question]
-        + questions.count[question]
-        - question_count,
+        question_first=template.num_special + kept_first,
         question_count=question_count,
         context_first=template.num_special + len(questions.ids) + contexts.first[context],
         context_count=contexts.count[context],
