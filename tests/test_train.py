@@ -29,11 +29,13 @@ from qa.cli import run_differences
 from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
-from qa.data.windows.cache import cached_windows
+from qa.data.windows.cache import cached_windows, windows_fingerprint
+from qa.data.windows.coverage import Coverage
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
+from qa.models.pretrained import load_tokenizer
 from qa.models.weights import BOUNDARY_FILE
 from qa.training.load import describe_data
 
@@ -671,6 +673,26 @@ def test_resuming_with_other_data(
     assert differences(capsys, arguments).keys() == {"training data"}  # article 1 is not held out
 
 
+def test_resuming_with_questions_that_were_cut_at_their_end(
+    flags: list[str], data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Checkpoints of before were trained on the front of long questions, on other windows.
+
+    They know their data by a fingerprint that says nothing of it. Without long questions it has
+    stayed as it was (tests/outputs/test_formats_stay.py).
+    """
+    place = flags.index("--max-question-length") + 1
+    arguments = [*flags[:place], "6", *flags[place + 1 :], "--max-steps", "1"]
+    arguments += ["--output-dir", str(tmp_path / "run")]
+    assert train.main(arguments) == 0
+    state = load_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1])
+    training, held_out = split_holdout(read_examples(str(data_file)), HOLDOUT)
+    tokenizer = load_tokenizer(str(tmp_path / "run" / "best"))
+    for name, examples in (("training data", training), ("held-out data", held_out)):
+        fingerprint = windows_fingerprint(examples, tokenizer, WindowOptions(32, 6, 6))
+        assert state["identity"][name] == f"{fingerprint}, long questions by their end"
+
+
 def test_resuming_with_other_gold_answers(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -693,10 +715,14 @@ def test_decomposed_questions_are_counted(tokenizer: Any) -> None:
     examples = [Example("1", old, CONTEXT), Example("2", old, new), Example("3", QUESTION, CONTEXT)]
 
     def line(some: list[Example]) -> str:
-        windows = cached_windows(some, tokenizer, WindowOptions(32, 6, 16))
-        return describe_data("held out", some, windows, 1.0)
+        options = WindowOptions(32, 6, 16)
+        windows = cached_windows(some, tokenizer, options)
+        return describe_data("held out", some, windows, Coverage(tokenizer, options, 30), 1.0)
 
-    assert line(examples).endswith("; 2 texts are decomposed Hangul (NFD), --nfc composes them")
+    assert line(examples).endswith(
+        "; 2 questions in decomposed Hangul (NFD), or whose context is (1, 2);"
+        " --nfc (in Python nfc=True) composes it"
+    )
     assert "NFD" not in line(examples[2:])
 
 

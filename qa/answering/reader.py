@@ -26,7 +26,8 @@ from qa.answering.reader_settings import (
 )
 from qa.data.batches.collate import Collator
 from qa.data.examples import Example
-from qa.data.nfc import compose_example, notice_decomposed
+from qa.data.nfc import compose_example
+from qa.data.windows.coverage import Coverage
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions, require_fits
 from qa.data.windows.tokens import example_blocks
@@ -36,7 +37,7 @@ from qa.engine.json_files import write_json
 from qa.engine.precision import Precision
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
-from qa.models.vocabulary import require_vocabulary
+from qa.models.vocabulary import num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -97,7 +98,7 @@ class Reader:
         for note in model.notes:
             notice(note)
         tokenizer = load_tokenizer(name, revision, **trusts)
-        require_vocabulary(name, tokenizer, model)
+        require_vocabulary(name, tokenizer, num_embeddings(model))
         settings_file = saved_file(name, SETTINGS_FILE, revision)
         saved = read_settings(settings_file) or fitting_settings(model.max_length)
         windows, decoding, saved_batch_size = make_options({**saved, **settings})
@@ -129,6 +130,10 @@ class Reader:
             {name: value for name, value in settings.items() if value is not None},
         )
 
+    def coverage(self) -> Coverage:
+        """Return a count, still empty, of what this reader misses of questions and answers."""
+        return Coverage(self.tokenizer, self.windows, self.answerer.options.max_answer_length)
+
     def answer(
         self, *, question: str, context: str, top_k: int = 1, nfc: bool = False
     ) -> list[Answer]:
@@ -145,7 +150,8 @@ class Reader:
             [] if the reader was trained to leave questions unanswered, and leaves this one so.
         """
         example = make_example(question, context)
-        return next(self.iterate_answers([example], top_k=top_k, nfc=nfc))
+        (answers,) = self.iterate_answers([example], top_k=top_k, nfc=nfc)
+        return answers
 
     def answer_many(
         self, pairs: Iterable[Pair], *, top_k: int = 1, nfc: bool = False
@@ -163,31 +169,32 @@ class Reader:
         """Return an iterator over the best answers of each example, in blocks of windows.
 
         For `top_k` and `nfc` see `answer`. What is wrong with the arguments is raised at once.
+        Behind the last answers each kind of thing that was missed, such as the front of long
+        questions, is a `Notice`.
         """
         check_top_k(top_k, nfc)
-        examples = check_examples(examples)
-        if not nfc:
-            notice_decomposed(examples)
-        return self._iterate_answers(examples, top_k, nfc)
+        return self._iterate_answers(check_examples(examples), top_k, nfc)
 
     def _iterate_answers(
         self, examples: list[Example], top_k: int, nfc: bool
     ) -> Iterator[list[Answer]]:
         """Yield the best answers of each example in turn, holding only a block of windows."""
-        if not nfc:
-            yield from self._answer_composed(examples, top_k)
-            return
-        for first, end in example_blocks(examples):
+        coverage = self.coverage()
+        for first, end in example_blocks(examples) if nfc else [(0, len(examples))]:
             block = examples[first:end]
-            composed = [compose_example(example) for example in block]
-            found = self._answer_composed(composed, top_k)
+            read = [compose_example(example) for example in block] if nfc else block
+            found = self._answer_composed(read, top_k, coverage)
             for example, answers in zip(block, found, strict=True):
-                yield in_original(answers, example.context)
+                yield in_original(answers, example.context) if nfc else answers
+        coverage.give_notices()
 
-    def _answer_composed(self, examples: list[Example], top_k: int) -> Iterator[list[Answer]]:
+    def _answer_composed(
+        self, examples: list[Example], top_k: int, coverage: Coverage
+    ) -> Iterator[list[Answer]]:
         """Yield the best answers of each example as it is; [] if it is left unanswered."""
         n_best_size = max(top_k, self.answerer.options.n_best_size)
-        for block in blocks(iterate_windows(examples, self.tokenizer, self.windows)):
+        windows = iterate_windows(examples, self.tokenizer, self.windows, coverage)
+        for block in blocks(windows):
             first, last = block[0]["example_index"], block[-1]["example_index"]
             block_examples = examples[first : last + 1]
             found = self.answerer.answer_block(block_examples, block, first, n_best_size)

@@ -13,6 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qa.answering.options import DecodeOptions
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser, run_command
 from qa.cli.startup import prepare_hub
@@ -46,6 +47,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     for field in fields(WindowOptions):
         add_option(parser, field)
+    (longest,) = (field for field in fields(DecodeOptions) if field.name == "max_answer_length")
+    add_option(parser, longest)
     parser.add_argument("--write-fixed", metavar="OUT", help="write the mended data, SQuAD-style")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -71,11 +74,12 @@ def examine(options: argparse.Namespace) -> None:
     prepare_hub(options.model, options.file, options.eval_data)
     tokenizer = None
     if options.model is not None:
-        from qa.models.pretrained import (
-            load_tokenizer,
-        )  # here, since qa.data does not import qa.models
+        # Here, since qa.data does not import qa.models.
+        from qa.models.pretrained import load_tokenizer
+        from qa.models.vocabulary import configured_embeddings, require_vocabulary
 
         tokenizer = load_tokenizer(options.model)
+        require_vocabulary(options.model, tokenizer, configured_embeddings(options.model))
     mended = read_mended(options.file, "train")
     evaluation = None
     if options.eval_data is not None:
@@ -137,10 +141,14 @@ def make_report(
     if len(parts) == 2:
         report["overlap"] = asdict(find_overlap(*parts.values()))
     windows = from_values(WindowOptions, vars(options))
+    decoding = from_values(DecodeOptions, vars(options))
     profiles = {name: profile_texts(examples) for name, examples in parts.items()}
     if tokenizer is not None:
+        from qa.models.boundary_head import NUM_CHOICES
+
+        limits = decoding.max_answer_length, NUM_CHOICES
         for name, examples in parts.items():
-            profiles[name].update(profile_tokens(examples, tokenizer, windows))
+            profiles[name].update(profile_tokens(examples, tokenizer, windows, *limits))
     return {**report, "parts": profiles}
 
 

@@ -158,7 +158,8 @@ def score_reader(
 
     # Without a cache on disk: importing `datasets` takes as long as cutting the windows of 2,000
     # questions.
-    windows = iterate_windows(examples, reader.tokenizer, reader.windows)
+    coverage = reader.coverage()
+    windows = iterate_windows(examples, reader.tokenizer, reader.windows, coverage)
     with PredictionFiles(directory) as files:
         result = evaluate(
             reader.answerer,
@@ -171,6 +172,7 @@ def score_reader(
         )
         assert result is not None  # nothing aborts it
         files.commit()
+    coverage.give_notices()
     return result
 
 

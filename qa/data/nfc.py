@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from unicodedata import combining, is_normalized, normalize
 
 from qa.data.examples import Example
 from qa.data.offsets import stands_at
-from qa.engine.errors import notice
 
 UNKNOWN = -1  # no offset: check_examples refuses it
 # A consonant and a vowel that NFC would join. Old Hangul has other jamo, which stay apart in NFC.
@@ -31,21 +30,6 @@ def hangul_form(text: str) -> str | None:
     if is_decomposed(text):
         return "NFD"
     return "NFC" if _SYLLABLE.search(text) else None
-
-
-def count_decomposed(examples: Iterable[Example]) -> int:
-    """Count the distinct questions and contexts that have Hangul that NFC composes."""
-    return sum(map(is_decomposed, {text for e in examples for text in (e.question, e.context)}))
-
-
-def notice_decomposed(examples: Iterable[Example]) -> None:
-    """Give a `Notice` if there are texts with Hangul that NFC composes: how many."""
-    count = count_decomposed(examples)
-    if count:
-        notice(
-            f"decomposed Hangul (NFD) in {count} questions or contexts; nfc=True or --nfc composes"
-            " it"
-        )
 
 
 def compose_example(example: Example) -> Example:

@@ -90,13 +90,37 @@ def load_tokenizer(
         # Without any of these files transformers makes up an empty vocabulary.
         require(
             any(file in os.listdir(name) for file in TOKENIZER_FILES),
-            f"{name}: no tokenizer in this model directory (none of {', '.join(TOKENIZER_FILES)})",
+            f"{name}: no tokenizer in this model directory (none of {', '.join(TOKENIZER_FILES)});"
+            " put that of the model that it was trained from there",
         )
-    with user_errors(name):
+    with user_errors(name), fast_form(name):
         tokenizer = AutoTokenizer.from_pretrained(
             name, revision=revision, trust_remote_code=trust_remote_code
         )
-        return cast("PreTrainedTokenizerFast", tokenizer)
+    require(
+        len(tokenizer) > len(set(tokenizer.all_special_ids)),
+        f"{name}: its tokenizer, a {type(tokenizer).__name__}, has special tokens only: the files"
+        " there are those of another tokenizer_class, which tokenizer_config.json must name",
+    )
+    return cast("PreTrainedTokenizerFast", tokenizer)
+
+
+@contextmanager
+def fast_form(name: str) -> Iterator[None]:
+    """Say how a tokenizer without a fast form gets one; transformers lists what it tried."""
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        text = str(error)
+        tried = any(word in text for word in ("backend tokenizer", "tiktoken", "sentencepiece"))
+        if not tried or (os.path.isdir(name) and "tokenizer.json" in os.listdir(name)):
+            raise
+        raise UserError(
+            f"{name}: its tokenizer has no fast form, which tells where tokens stand: there is no"
+            " tokenizer.json. One of SentencePiece (spiece.model) gets it by `pip install"
+            " sentencepiece`, if tokenizer_config.json names its tokenizer_class; one in code of"
+            " its own (KoBERT) does not: take a model with a tokenizer.json, such as klue/bert-base"
+        ) from error
 
 
 def check_directory(name: str) -> None:

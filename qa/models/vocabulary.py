@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from qa.engine.errors import require
+from qa.engine.json_files import read_json
+from qa.models.pretrained import revision_of, saved_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -14,20 +16,40 @@ if TYPE_CHECKING:
     from qa.models.span_reader import SpanReader
 
 
-def require_vocabulary(name: str, tokenizer: PreTrainedTokenizerFast, model: SpanReader) -> None:
+def require_vocabulary(
+    name: str, tokenizer: PreTrainedTokenizerFast, num_embeddings: int | None
+) -> None:
     """Raise UserError if the tokenizer of the model `name` gives ids that the model has no row for.
 
     One id too many is an error at whatever text holds its token, perhaps after hours.
+    `num_embeddings`: the model's rows; None if it has none, or they are not known.
     """
-    table = getattr(model.model.get_input_embeddings(), "weight", None)
-    if not isinstance(table, torch.Tensor):  # CANINE's, which hashes characters
+    if num_embeddings is None:
         return
     # With added tokens. Not the number of tokens: there may be gaps between ids.
     vocabulary = tokenizer.get_vocab()
     token, largest = max(vocabulary.items(), key=lambda each: each[1], default=("", -1))
     require(
-        largest < len(table),
+        largest < num_embeddings,
         f"{name}: the tokenizer gives ids up to {largest:,} ({token!r}), but the model has"
-        f" embeddings for {len(table):,} tokens only: put the model's own tokenizer there, or, if"
-        f" tokens were added, call the model's resize_token_embeddings({largest + 1}) and save it",
+        f" embeddings for {num_embeddings:,} tokens only: put the model's own tokenizer there, or,"
+        " if tokens were added, call the model's"
+        f" resize_token_embeddings({largest + 1}) and save it",
     )
+
+
+def num_embeddings(model: SpanReader) -> int | None:
+    """Return how many tokens a model has embeddings for; None for CANINE, which hashes."""
+    table = getattr(model.model.get_input_embeddings(), "weight", None)
+    return len(table) if isinstance(table, torch.Tensor) else None
+
+
+def configured_embeddings(name: str) -> int | None:
+    """Return the same as a model's configuration has it, without loading weights.
+
+    None if it does not say. `name`: a directory or hub id; UserError if there is no such model.
+    """
+    path = saved_file(name, "config.json", revision_of(name))
+    values: dict[str, Any] = {} if path is None else read_json(path, "a model's configuration")
+    size = values.get("vocab_size")
+    return size if isinstance(size, int) else None

@@ -16,6 +16,8 @@ from qa.data.batches.collate import Collator
 from qa.data.batches.training_order import TrainingOrder
 from qa.data.examples import Example
 from qa.data.windows.cache import cached_windows, windows_fingerprint
+from qa.data.windows.coverage import Coverage
+from qa.data.windows.health import measure_health
 from qa.data.windows.options import require_fits
 from qa.engine.device import local_device, resolve_device
 from qa.engine.distributed import World, join_world
@@ -72,10 +74,15 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
             for name, each in data.items()
             if each
         }
-    ratio = config.data.negative_window_ratio
-    report(describe_data("training", train_examples, windows[TRAINING], ratio))
-    if eval_examples:
-        report(describe_data("held out", eval_examples, windows[HELD_OUT], 1.0))
+    ratios = {TRAINING: config.data.negative_window_ratio, HELD_OUT: 1.0}
+    for name, each in windows.items():
+        coverage = Coverage(tokenizer, config.windows, config.decoding.max_answer_length)
+        title = name.removesuffix(" data").replace("-", " ")
+        report(describe_data(title, data[name], each, coverage, ratios[name]))
+        if coverage.cut:  # older checkpoints were trained on the front of long questions
+            fingerprints[name] += ", long questions by their end"
+    for problem in measure_health((e.context for e in train_examples), tokenizer).problems():
+        report(problem)
     collator = Collator(config.windows.max_seq_length, pads=not model.is_packed)
     flops = count_flops(model, passes=2 if config.model.r_drop else 1)  # while it is on the CPU
     described = describe_parameters(model)  # before it is sharded

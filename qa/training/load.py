@@ -11,15 +11,16 @@ from qa.config import EMBEDDED, Config
 from qa.data.examples import Example
 from qa.data.formats import read_examples, read_training, require_answers
 from qa.data.holdout import split_holdout
-from qa.data.nfc import count_decomposed
 from qa.data.overlap import find_overlap, overlap_lines
 from qa.data.quickstart.passages import make_quickstart
 from qa.data.quickstart.tokenizer import train_tokenizer
+from qa.data.windows.cache import iterate_columns
+from qa.data.windows.coverage import Coverage
 from qa.engine.errors import notice, require
 from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.small_bert import small_bert_config
 from qa.models.span_reader import SpanReader
-from qa.models.vocabulary import require_vocabulary
+from qa.models.vocabulary import num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -82,12 +83,12 @@ def load_model(
         f"{settings.model}: its scores change with padding, so that windows of one length run"
         " together; processes that share weights would wait for each other: --sharding none",
     )
-    require_vocabulary(settings.model, tokenizer, model)
+    require_vocabulary(settings.model, tokenizer, num_embeddings(model))
     return tokenizer, model
 
 
 def describe_data(
-    name: str, examples: list[Example], windows: Dataset, negative_ratio: float
+    name: str, examples: list[Example], windows: Dataset, coverage: Coverage, negative_ratio: float
 ) -> str:
     """Return a line on a data set: questions, windows, and what may be wrong with it.
 
@@ -95,29 +96,19 @@ def describe_data(
         name: What the line calls the data set.
         examples: Its examples.
         windows: The windows of these examples.
+        coverage: Is given all of these windows.
         negative_ratio: Share of the windows without the answer that an epoch trains on.
     """
-    has_answer = np.asarray(windows["has_answer"][:])
-    example_index = np.asarray(windows["example_index"][:])
-    negatives = int((~has_answer).sum())
+    for columns in iterate_columns(windows):
+        coverage.add(examples, columns)
+    negatives = int((~np.asarray(windows["has_answer"][:])).sum())
     line = (
         f"{name}: {len(examples):,} questions, {len(windows):,} windows,"
         f" {len(windows) - negatives:,} of them with the answer"
     )
     if negative_ratio < 1:
         line += f"; each epoch trains on {round(negatives * negative_ratio):,} of the others"
-    reached = np.zeros(len(examples), dtype=bool)
-    reached[example_index[has_answer]] = True
-    lost = sum(bool(e.answers) and not hit for e, hit in zip(examples, reached, strict=True))
-    if lost:
-        line += f"; {lost:,} answers fit into no window"
-    cut = len(np.unique(example_index[np.asarray(windows["question_was_cut"][:])]))
-    if cut:
-        line += f"; {cut:,} questions longer than max_question_length were cut"
-    decomposed = count_decomposed(examples)
-    if decomposed:
-        line += f"; {decomposed:,} texts are decomposed Hangul (NFD), --nfc composes them"
-    return line
+    return "; ".join((line, *coverage.lines()))
 
 
 def describe_parameters(model: nn.Module) -> str:

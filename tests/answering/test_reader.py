@@ -126,7 +126,7 @@ def test_nfc_on_the_command_line(
     decomposed = unicodedata.normalize("NFD", CONTEXT)
     assert decomposed[found["start"] : found["end"]] == found["text"] != usual["text"]
     assert unicodedata.normalize("NFC", found["text"]) == usual["text"]
-    assert "--nfc composes it" in printed("NFD")[1]
+    assert "--nfc (in Python nfc=True) composes it" in printed("NFD")[1]
 
 
 def test_a_decomposed_question_is_noted(
@@ -135,7 +135,7 @@ def test_a_decomposed_question_is_noted(
     question = unicodedata.normalize("NFD", QUESTION)
     flags = ["--context", CONTEXT, "--device=cpu"]
     assert main([str(reader_dir), "--question", question, *flags]) == 0
-    assert "--nfc composes it" in capsys.readouterr().err
+    assert "--nfc (in Python nfc=True) composes it" in capsys.readouterr().err
 
 
 def test_nfc_composes_a_block_at_a_time(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:

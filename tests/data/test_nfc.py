@@ -20,7 +20,6 @@ from qa.data.nfc import (
     UNKNOWN,
     compose,
     compose_example,
-    count_decomposed,
     is_decomposed,
     original_spans,
 )
@@ -114,15 +113,6 @@ def test_is_decomposed(text: str, expected: bool) -> None:
     assert is_decomposed(text) is expected
     if expected:
         assert normalize("NFC", text) != text
-
-
-def test_count_decomposed_looks_at_questions_too() -> None:
-    """Each text counts once."""
-    old, new = normalize("NFD", "강"), "강"
-    examples = [Example("1", old, new), Example("2", old, new), Example("3", new, old + "물")]
-    assert count_decomposed(examples) == 2
-    assert count_decomposed(examples[:2]) == 1
-    assert count_decomposed([Example("1", new, new)]) == 0
 
 
 @given(context=texts, data=st.data())

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from support.tiny_models import logits_of, make_model, make_windows
 
 from qa.answering.reader import Reader
+from qa.cli import doctor
 from qa.config import config_from_flat
 from qa.engine.errors import UserError
 from qa.models.pretrained import load_tokenizer
@@ -142,6 +143,64 @@ def test_more_tokens_than_embeddings(encoder_dir: Path, tmp_path: Path) -> None:
     load_tokenizer(str(directory)).save_pretrained(tmp_path / "reader")
     with pytest.raises(UserError, match=rf"resize_token_embeddings\({rows + 1}\)"):
         Reader.from_pretrained(tmp_path / "reader")
+
+
+def test_the_doctor_says_so_from_the_configuration_alone(
+    encoder_dir: Path, squad_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the weights, which it does not read."""
+    rows = len(load_tokenizer(str(encoder_dir)))
+    for surplus, code in ((0, 0), (1, 2)):
+        directory = with_tokens(encoder_dir, tmp_path / str(surplus), surplus)
+        (directory / "model.safetensors").unlink()
+        assert doctor.main([str(squad_file), "--model", str(directory)]) == code
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {directory}: the tokenizer gives ids up to {rows:,} ('word0')")
+    assert f"resize_token_embeddings({rows + 1})" in error
+    assert error.count("\n") == 1
+    (directory / "config.json").write_text('{"model_type": "bert"}')  # it does not say
+    assert doctor.main([str(squad_file), "--model", str(directory)]) == 0
+
+
+# Tokenizers that cannot be had
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        # As KoBERT has it, and with code of its own.
+        ({"tokenizer_class": "KoBertTokenizer"}, ["tokenizer_78b3253a26.model", "vocab.txt"]),
+        ({"tokenizer_class": "XLNetTokenizer"}, ["spiece.model"]),
+    ],
+)
+def test_a_tokenizer_without_a_fast_form(
+    settings: dict[str, str], files: list[str], tmp_path: Path
+) -> None:
+    """The message is whole, and says what to do."""
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "vocab_size": 8002}')
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    for name in files:
+        (tmp_path / name).write_text("[UNK]\n한국\n")
+    with pytest.raises(UserError, match=r"has no fast form") as raised:
+        load_tokenizer(str(tmp_path))
+    message = str(raised.value)
+    assert message.startswith(f"{tmp_path}: its tokenizer")
+    assert "pip install sentencepiece" in message
+    assert message.endswith("take a model with a tokenizer.json, such as klue/bert-base")
+
+
+def test_a_vocabulary_of_another_kind_is_no_empty_one(tmp_path: Path) -> None:
+    """BERT's class knows nothing of a spiece.model, and would call every word unknown."""
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "vocab_size": 8002}')
+    (tmp_path / "spiece.model").write_text("x")
+    with pytest.raises(UserError, match="BertTokenizer, has special tokens only"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_no_tokenizer_at_all(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(UserError, match=r"no tokenizer in this model directory .*; put that of"):
+        load_tokenizer(str(tmp_path))
 
 
 def test_more_embeddings_than_tokens_are_fine(encoder_dir: Path) -> None:

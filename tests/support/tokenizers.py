@@ -120,6 +120,42 @@ def train_byte_bpe(composes: bool = False) -> PreTrainedTokenizerFast:
     )
 
 
+def holey_byte_bpe(texts: list[str], first: str | None = "Whitespace") -> PreTrainedTokenizerFast:
+    """Bytes behind `first`, which takes the blanks that trimmed offsets then take for there.
+
+    So the offsets leave out the first character of each word. `first` None: of none.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    before = [] if first is None else [getattr(pre_tokenizers, first)()]
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [*before, pre_tokenizers.ByteLevel(add_prefix_space=True)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=1000,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts * 9, trainer)
+    core.post_processor = processors.RobertaProcessing(
+        special_token(core, "</s>"),
+        special_token(core, "<s>"),
+        trim_offsets=True,
+        add_prefix_space=True,
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
 def word_tokenizer(text: str) -> PreTrainedTokenizerFast:
     """Like BERT, but with every word of `text` as a token, whatever is in it."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors

@@ -25,11 +25,16 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     for name, profile in report["parts"].items():
         lines += ["", name, *indented(count_table(profile))]
         lines += ["", *indented(length_table(profile))]
-        lines += ["", *indented(ceiling_table(profile))]
         if "windows" in profile:
-            lines += ["", *indented(window_table(profile["windows"]))]
+            for rows in (
+                tokenizer_table(profile["tokenizer"]),
+                profile["tokenizer"]["problems"],
+                ceiling_table(profile),
+                window_table(profile["windows"]),
+            ):
+                lines += ["", *indented(rows)] if rows else []
     if report["model"] is None:
-        lines += ["", "(tokens, their ceiling and windows: pass --model)"]
+        lines += ["", "(tokens, ceilings and windows: pass --model)"]
     return lines
 
 
@@ -96,38 +101,51 @@ def length_table(profile: dict[str, Any]) -> list[str]:
     return table(rows)
 
 
+def tokenizer_table(health: dict[str, Any]) -> list[str]:
+    """Return what the tokenizer makes of the contexts as a table."""
+    rows: list[Cells] = [
+        (name, f"{health[key]:,}", f"{format_number(health[f'{key}_percent'], 2)} %")
+        for name, key in (
+            ("characters that no token covers", "uncovered"),
+            ("unknown tokens", "unknown"),
+            ("tokens with the offsets of another text", "misplaced"),
+        )
+    ]
+    rows += [
+        (f"tokens a {unit}", format_number(health[f"tokens_a_{unit}"], 2), "")
+        for unit in ("word", "character")
+    ]
+    return table(rows)
+
+
 def ceiling_table(profile: dict[str, Any]) -> list[str]:
     """Return the best scores that answers of whole tokens and of characters can have as a table."""
     rows: list[Cells] = [("ceiling of the KorQuAD 1.0 score", "exact_match", "f1")]
     for key, name in (("tokens", "whole tokens"), ("characters", "characters")):
-        if f"ceiling_by_{key}" in profile:
-            scores = profile[f"ceiling_by_{key}"] or {}
-            rows.append((name, *(format_number(scores.get(n), 2) for n in ("exact_match", "f1"))))
+        scores = profile[f"ceiling_by_{key}"] or {}
+        rows.append((name, *(format_number(scores.get(n), 2) for n in ("exact_match", "f1"))))
     return table(rows)
 
 
 def window_table(windows: dict[str, Any]) -> list[str]:
     """Return the counts of windows and of what they miss as a table."""
     size, overlap = windows["max_seq_length"], windows["window_overlap"]
-    longest = windows["max_question_length"]
     rows: list[Cells] = [
         (f"windows of {size} tokens, overlap {overlap}", f"{windows['number']:,}", ""),
         *(
             (name, f"{windows[key]:,}", f"{format_number(windows[f'{key}_percent'], 1)} %")
             for name, key in (("with the answer", "with_answer"), ("full", "full"))
         ),
-        (
-            "answers that no window holds",
-            f"{windows['answers_in_no_window']:,}",
-            first_few(windows["ids_of_answers_in_no_window"]),
-        ),
-        (
-            f"questions longer than {longest} tokens, cut",
-            f"{windows['questions_too_long']:,}",
-            first_few(windows["ids_of_questions_too_long"]),
-        ),
     ]
-    return table(rows)
+    missed: list[Cells] = [
+        (
+            each["what"],
+            f"{len(each['ids']):,}",
+            *((first_few(each["ids"]), each["mend"]) if each["ids"] else ("", "")),
+        )
+        for each in windows["missed"]
+    ]
+    return table(rows) + table(missed, "<><<")
 
 
 def table(rows: Sequence[Cells], align: str = "<") -> list[str]:

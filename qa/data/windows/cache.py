@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.data.examples import Example
+from qa.data.windows.cut import Windows
 from qa.data.windows.iterate import window_columns
 from qa.data.windows.options import WindowOptions
 from qa.data.windows.tokens import plain_backend
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from datasets import Dataset, Features
     from transformers import PreTrainedTokenizerFast
 
-CACHE_VERSION = 4  # raise it when the same input gives other windows
+# In the name of the file; raise it when the same input gives other windows.
+CACHE_VERSION = 5
+# In the fingerprint, by which a resumed run knows its data; another number would refuse all.
+FINGERPRINT_VERSION = 4
+TOKEN_COLUMNS = ("input_ids", "offset_starts", "offset_ends", "token_type_ids")  # have all tokens
 # A stream of Arrow ends with this. Without the check, one that is cut off between two of its parts
 # would be read as a shorter one.
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
@@ -50,7 +55,7 @@ def cached_windows(
 
     fingerprint = fingerprint or windows_fingerprint(examples, tokenizer, options)
     directory = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "qa-windows"
-    path = directory / f"{fingerprint}.arrow"
+    path = directory / f"{fingerprint}-{CACHE_VERSION}.arrow"
     windows = read_windows(path)
     if windows is None:
         try:
@@ -143,11 +148,27 @@ def iterate_rows(dataset: Dataset, rows_per_read: int = 256) -> Iterator[dict[st
             yield dict(zip(columns, values, strict=True))
 
 
+def iterate_columns(dataset: Dataset) -> Iterator[Windows]:
+    """Yield what `write_windows` wrote as columns, as many windows at a time as were cut together.
+
+    Columns stay on the disk until they are used.
+    """
+    for batch in dataset.data.to_batches():
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        lists = {name: columns.pop(name) for name in TOKEN_COLUMNS if name in columns}
+        bounds = lists["input_ids"].offsets.to_numpy()
+        yield Windows(
+            {name: each.to_numpy(zero_copy_only=False) for name, each in columns.items()},
+            {name: each.values.to_numpy() for name, each in lists.items()},
+            bounds,
+        )
+
+
 def windows_fingerprint(
     examples: list[Example], tokenizer: PreTrainedTokenizerFast, options: WindowOptions
 ) -> str:
-    """Return a hex digest of everything that the windows depend on."""
-    settings = [CACHE_VERSION, asdict(options), sorted(tokenizer.model_input_names)]
+    """Return a hex digest of everything that the windows depend on but the code that cuts them."""
+    settings = [FINGERPRINT_VERSION, asdict(options), sorted(tokenizer.model_input_names)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     # Not a hash of the pickled tokenizer, which changes with the padding of its last call.
     digest.update(plain_backend(tokenizer).to_str().encode())

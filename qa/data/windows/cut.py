@@ -48,8 +48,8 @@ class Pairs:
     Args:
         example_index: (E,).
         question_was_cut: (E,) bool.
-        question_first: (E,) index of the question's first token in the table.
-        question_count: (E,) tokens of the question, without those that are cut off.
+        question_first: (E,) index in the table of the first token of the question that is kept.
+        question_count: (E,) tokens that are kept: the last ones, since Korean asks at the end.
         context_first: (E,) index of the context's first token in the table.
         context_count: (E,) tokens of the whole context.
         capacity: (E,) tokens of context that fit into a window.
@@ -86,10 +86,11 @@ def cut_block(
     question = np.array([questions.number[e.question] for e in examples])
     context = np.array([contexts.number[e.context] for e in examples])
     question_count = np.minimum(questions.count[question], options.max_question_length)
+    kept_first = questions.first[question] + questions.count[question] - question_count
     pairs = Pairs(
         example_index=first_index + np.arange(len(examples)),
         question_was_cut=question_count < questions.count[question],
-        question_first=template.num_special + questions.first[question],
+        question_first=template.num_special + kept_first,
         question_count=question_count,
         context_first=template.num_special + len(questions.ids) + contexts.first[context],
         context_count=contexts.count[context],

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qa.data.examples import Example
+from qa.data.windows.coverage import Coverage
 from qa.data.windows.cut import Windows, cut_block
 from qa.data.windows.options import WindowOptions
 from qa.data.windows.template import make_template
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 
 
 def iterate_windows(
-    examples: list[Example], tokenizer: PreTrainedTokenizerFast, options: WindowOptions
+    examples: list[Example],
+    tokenizer: PreTrainedTokenizerFast,
+    options: WindowOptions,
+    coverage: Coverage | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the windows of each example in order, each as a dict.
+    """Yield the windows of each example in order, each as a dict; `coverage` counts them.
 
     With T, the tokens of a window, special tokens included, and all arrays int32:
 
@@ -37,10 +41,13 @@ def iterate_windows(
         start_trim, end_trim: Characters of these two tokens before and behind the answer; `NO_TRIM`
             if the answer is not in this window.
         has_answer: Whether the answer is in this window.
-        question_was_cut: Whether the question is longer than `options` allow.
+        question_was_cut: Whether the question is longer than `options` allow; the window has its
+            last tokens then.
         length: T.
     """
     for windows in window_columns(examples, tokenizer, options):
+        if coverage is not None:
+            coverage.add(examples, windows)
         rows = zip(*(column.tolist() for column in windows.values.values()), strict=True)
         bounds = windows.bounds.tolist()
         for row, start, end in zip(rows, bounds, bounds[1:], strict=False):

@@ -27,7 +27,7 @@ class WindowOptions:
         resume="same",
     )
     max_question_length: int = option(
-        64, "tokens; longer questions are cut and counted", resume="same"
+        64, "tokens; of longer questions only the last ones are read", resume="same"
     )
 
     def __post_init__(self) -> None:

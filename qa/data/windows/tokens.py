@@ -160,7 +160,7 @@ def _without_blanks(
     """
     codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32)
     blank = np.append(_IS_BLANK[np.minimum(codes, LAST_BLANK + 1)], False)
-    lengths = np.array([len(text) for text in texts])
+    lengths = np.array([len(text) for text in texts], dtype=np.int64)
     base = np.repeat(np.cumsum(lengths) - lengths, count)  # where each span's text begins in all
     first, end = starts + base, ends + base
     is_solid = end > first

@@ -18,7 +18,13 @@ from support.runs import ROOT
 from support.tokenizers import train_byte_bpe, training_texts
 
 from qa.data.examples import Example
-from qa.data.windows.cache import cached_windows, iterate_rows, read_windows, windows_fingerprint
+from qa.data.windows.cache import (
+    CACHE_VERSION,
+    cached_windows,
+    iterate_rows,
+    read_windows,
+    windows_fingerprint,
+)
 from qa.data.windows.cut import cut_block
 from qa.data.windows.iterate import iterate_windows, window_columns
 from qa.data.windows.options import WindowOptions
@@ -105,7 +111,9 @@ def test_more_examples_than_one_tokenizer_call(
 
 def test_a_known_fingerprint_names_the_file(tokenizer: Any, tmp_path: Path) -> None:
     first = cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path, fingerprint="known")
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["known.arrow"]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [
+        f"known-{CACHE_VERSION}.arrow"
+    ]
     counting = Counting(tokenizer)
     again = cached_windows(article_examples(), counting, OPTIONS, tmp_path, fingerprint="known")
     assert counting.calls == 0

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.articles import ARTICLES, BACKBONE, KORQUAD_FILE, squad_json
 from support.tokenizers import train_wordpiece, word_tokenizer
+from support.windows import PIECES, Case, cases, fuzz, options_for
 
 from qa.data.examples import Example
 from qa.data.formats import read_examples
@@ -21,47 +22,6 @@ from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions, check_options, require_fits
 from qa.data.windows.template import make_template
 from qa.engine.errors import UserError
-
-PIECES = [
-    *["강나루", "푸른골에서", "1921년", "년", "은", "다리이다", ".", "《먼 불빛》", "화가"],
-    *["\u1100\u1161\u11a8", "\u1112\u1161\u11ab\u1100\u1173\u11af"],  # jamo of 각, 한글
-    *["大韓民國", "金", "\uf90a"],  # Hanja, the last a compatibility ideograph
-    *["😀", "👨\u200d👩\u200d👧", "👍🏽", "🇰🇷", "❤\ufe0f"],
-    *["e\u0301", "a\u0308\u0301", "\u0301", "ﬁ", "㎏", "½", "①"],
-    *[" ", "  ", "\u3000", "\u00a0", "\t", "\n", "\r\n", "\u2028", "\u200b", "\ufeff"],
-    *["Fox", "THE", "İ", "2024", "7", "3.14", "-", "(", ")", "'", "’", "\x00", "\x07"],
-]
-texts = st.lists(
-    st.one_of(st.sampled_from(PIECES), st.characters(exclude_categories=["Cs"])), max_size=25
-).map("".join)
-fuzz = settings(
-    max_examples=80,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
-
-
-@dataclass
-class Case:
-    """An example, and how its context is to be cut."""
-
-    example: Example
-    capacity: int  # tokens of context in a window, if the question is as long as it may be
-    overlap: int
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """A question, a context with a piece of it as answer, and a way to cut it."""
-    question = draw(texts.filter(lambda text: bool(text.strip()))).strip()
-    context = draw(texts.filter(lambda text: bool(text.strip())))
-    start = draw(st.integers(0, len(context) - 1))
-    end = draw(st.integers(start + 1, min(len(context), start + 8)))
-    capacity = draw(st.integers(1, 14))
-    overlap = draw(st.integers(0, capacity - 1))
-    example = Example("0", question, context, (context[start:end],), (start,))
-    return Case(example, capacity, overlap)
 
 
 def cut_like_transformers(tokenizer: Any, example: Example, length: int, overlap: int) -> Any:
@@ -77,11 +37,6 @@ def cut_like_transformers(tokenizer: Any, example: Example, length: int, overlap
     )
 
 
-def question_tokens(tokenizer: Any, example: Example) -> int:
-    """Tokens of the whole question."""
-    return len(tokenizer(example.question, add_special_tokens=False)["input_ids"])
-
-
 def without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
     """The part of text[start:end] that stands between its outer blanks."""
     while start < end and text[end - 1].isspace():
@@ -89,13 +44,6 @@ def without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
     return start, end
-
-
-def options_for(tokenizer: Any, case: Case) -> WindowOptions:
-    """Options that give the case exactly its capacity."""
-    length = question_tokens(tokenizer, case.example)
-    special = make_template(tokenizer).num_special
-    return WindowOptions(case.capacity + length + special, case.overlap, max(1, length))
 
 
 def label_case(tokenizer: Any, case: Case) -> SimpleNamespace:
@@ -304,7 +252,8 @@ def test_example_without_answer_has_windows_without_label(tokenizer: Any) -> Non
     assert not any(window["has_answer"] for window in windows)
 
 
-def test_long_question_is_cut_and_flagged(any_tokenizer: Any) -> None:
+def test_long_question_keeps_its_end_and_is_flagged(any_tokenizer: Any) -> None:
+    """The end, where Korean asks; all windows of the example are flagged."""
     context = "강나루는 1921년에 태어났다."
     question = "강나루가 태어난 해는 언제인가? " * 5
     length = len(any_tokenizer(question, add_special_tokens=False)["input_ids"])
@@ -320,7 +269,7 @@ def test_long_question_is_cut_and_flagged(any_tokenizer: Any) -> None:
     assert [w["question_was_cut"] for w in (*whole, *cut, *short)] == [False, True, True]
     ids = any_tokenizer(question, add_special_tokens=False)["input_ids"]
     prefix = len(make_template(any_tokenizer).prefix)
-    assert short[0]["input_ids"][prefix : prefix + 4].tolist() == ids[:4]
+    assert short[0]["input_ids"][prefix : prefix + 4].tolist() == ids[-4:]
     assert short[0]["length"] == whole[0]["length"] - (length - 4)
     assert short[0]["has_answer"]
 
