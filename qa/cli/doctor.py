@@ -121,6 +121,5 @@ def make_report(
         "affected_ids": mended.affected,
         "questions_left_out": mended.questions_left_out,
         "ids_renamed": mended.ids_renamed,
-        "same_question_twice": mended.same_question_twice,
         "parts": profiles,
     }

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from qa.engine.errors import UserError, first_few, require, shown
 
 TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
-DATA_SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
+DATA_SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".xlsx")
 UNPACKING_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
