@@ -58,6 +58,9 @@ def _value(node: ast.expr) -> Any:
                 raise ValueError("names must be texts")
             return dict(zip(names, map(_value, values), strict=True))
         # array([6], dtype=int32), np.int64(6), np.str_('a')
-        case ast.Call(func=ast.Name() | ast.Attribute(value=ast.Name()), args=[inner]):
+        case ast.Call(
+            func=ast.Name(id="array") | ast.Attribute(value=ast.Name(id="np" | "numpy")),
+            args=[inner],
+        ):
             return _value(inner)
     raise ValueError("is no literal")
