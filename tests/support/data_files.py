@@ -45,6 +45,18 @@ def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
     return sink.getvalue()
 
 
+def xlsx_bytes(rows: list[dict[str, Any]]) -> bytes:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(list(rows[0]))
+    for row in rows:
+        book.active.append(list(row.values()))
+    sink = io.BytesIO()
+    book.save(sink)
+    return sink.getvalue()
+
+
 def zip_bytes(members: dict[str, bytes]) -> bytes:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:

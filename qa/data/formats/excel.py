@@ -51,6 +51,8 @@ def _sheets(file: DataFile) -> dict[str, Sheet]:
         ) from error
     try:
         book = openpyxl.load_workbook(io.BytesIO(file.content), read_only=True, data_only=True)
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # some tools write a wrong size, which would cut the table
         return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
     except Exception as error:  # a damaged workbook makes openpyxl raise anything at all
         reason = " ".join(str(error).split())[:160] or type(error).__name__

@@ -63,4 +63,4 @@ def require_columns(names: list[str], where: str, labelled: bool) -> None:
     found = ", ".join(map(shown, names[:8])) or "none"
     require(not missing, f"{where}: column {', '.join(missing)} missing; found {found}")
     twice = [name for name in known_keys(names) if names.count(name) > 1]
-    require(not twice, f"{where}: column {', '.join(twice)} stands twice")
+    require(not twice, f"{where}: column {', '.join(map(shown, twice))} stands twice")

@@ -27,7 +27,12 @@ def task(*annotations: Any, **changes: Any) -> dict[str, Any]:
     [
         [task({"id": 9, "result": [RESULT, CHOICE]})],
         [task({"result": [RESULT]}, {"result": [RESULT]})],
-        [task({"result": [{"value": {"start": 0, "end": 3}}], "was_cancelled": True}, {"result": [RESULT]})],
+        [
+            task(
+                {"result": [{"value": {"start": 0, "end": 3}}], "was_cancelled": True},
+                {"result": [RESULT]},
+            )
+        ],
         [{"id": 1, "data": TEXT, "completions": [{"result": [RESULT]}]}],
         [task({"result": [RESULT]}, id=7, data={**TEXT, "id": 1})],
         task({"result": [RESULT]}),
@@ -35,12 +40,33 @@ def task(*annotations: Any, **changes: Any) -> dict[str, Any]:
         [{"id": 1, **TEXT, "label": [VALUE], "lead_time": 1.5}],
         [{"id": 1, **TEXT, "label": [[5, 10, "ANSWER"]]}],
         [{"id": 1, **TEXT, "labels": [[5, 10, "ANSWER"]]}],
-        [{"id": 1, **TEXT, "entities": [{"id": 3, "label": "A", "start_offset": 5, "end_offset": 10}]}],
+        [
+            {
+                "id": 1,
+                **TEXT,
+                "entities": [{"id": 3, "label": "A", "start_offset": 5, "end_offset": 10}],
+            }
+        ],
         [{"id": 1, **TEXT, "annotations": [{"label": 2, "start_offset": 5, "end_offset": 10}]}],
-        {"data": [{"paragraphs": [{"context": CONTEXT, "qas": {
-            "id": "1", "question": "언제 태어났나?", "answer": "1921년", "offset_start_in_doc": 5}}]}]},
+        {
+            "data": [
+                {
+                    "paragraphs": [
+                        {
+                            "context": CONTEXT,
+                            "qas": {
+                                "id": "1",
+                                "question": "언제 태어났나?",
+                                "answer": "1921년",
+                                "offset_start_in_doc": 5,
+                            },
+                        }
+                    ]
+                }
+            ]
+        },
     ],
-)  # fmt: skip
+)
 def test_exports(content: Any, tmp_path: Path) -> None:
     for name in ("a.json", "a.jsonl"):
         assert read(write(tmp_path / name, content)) == ([ANSWERED], [])
@@ -90,13 +116,16 @@ def test_haystack_csv(tmp_path: Path) -> None:
     [
         ([task(3)], "entry 0: annotations must be objects with a list of results"),
         ([task({"result": [3]})], "entry 0: annotations must be objects with a list of results"),
-        ([task({"result": [{"value": {"start": 9, "end": 99}}]})], "an answer must lie in the conte"),
+        (
+            [task({"result": [{"value": {"start": 9, "end": 99}}]})],
+            "an answer must lie in the conte",
+        ),
         ([task({"result": [{"value": {"start": "a"}}]})], "entry 0: answer_start must be a whole"),
         ([{**QUESTION, "entities": [{"start_offset": 1}]}], "an answer needs text, or the charact"),
         ([{**QUESTION, "label": {"a": 1}}], "label must be a list of spans with start and end"),
         ([{"id": 1, "data": {"text": CONTEXT}, "annotations": []}], "question must be a string"),
     ],
-)  # fmt: skip
+)
 def test_wrong_exports(content: Any, expected: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read(write(tmp_path / "a.json", content))

@@ -46,10 +46,13 @@ def row(**changes: Any) -> dict[str, Any]:
         ({"answer": float("nan"), "answer_start": None}, UNANSWERED),
         ({"answers": "['1921년']", "answer_start": "[5]"}, ANSWERED),
         ({"answers": '{"text": ["1921년"], "answer_start": [5]}'}, ANSWERED),
-        ({"answers": "{'text': array(['1921년'], dtype=object), 'answer_start': array([5])}"}, ANSWERED),
+        (
+            {"answers": "{'text': array(['1921년'], dtype=object), 'answer_start': array([5])}"},
+            ANSWERED,
+        ),
         ({"answers": "{'text': [], 'answer_start': []}"}, UNANSWERED),
     ],
-)  # fmt: skip
+)
 def test_forms(changes: dict[str, Any], expected: Example, tmp_path: Path) -> None:
     for name in ("a.json", "a.jsonl"):
         assert read(write(tmp_path / name, [row(**changes)])) == ([expected], [])
@@ -57,7 +60,7 @@ def test_forms(changes: dict[str, Any], expected: Example, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("start", [5, 5.0, "5", "5.0", "5.00", " 5"])
 def test_numbers_are_read_alike_in_every_format(start: Any, tmp_path: Path) -> None:
-    """pandas writes 5.0, NaN or null where another row of the column is empty."""
+    """So pandas writes 5.0, NaN or null where another row of the column is empty."""
     rows = [row(answer="1921년", answer_start=start), row(id="2", answer=None, answer_start=None)]
     expected = [ANSWERED, Example("2", "언제 태어났나?", CONTEXT)]
     for name, content in {
@@ -204,10 +207,24 @@ def test_what_python_numpy_and_json_print(texts: list[str], data: st.DataObject)
 @pytest.mark.parametrize(
     "text",
     [
-        "", "5", "'a'", "[", "[open('x')]", "{1: 2}", "[*x]", "[" * 5000, "{'a': f'{1}'}", "[b'']",
-        "[0x" + "f" * 5000 + "]" + "x", "[1].pop", "[a.b.c(1)]", "[lambda: 1]", "[-'a']", "[\0]",
+        "",
+        "5",
+        "'a'",
+        "[",
+        "[open('x')]",
+        "{1: 2}",
+        "[*x]",
+        "[" * 5000,
+        "{'a': f'{1}'}",
+        "[b'']",
+        "[0x" + "f" * 5000 + "]" + "x",
+        "[1].pop",
+        "[a.b.c(1)]",
+        "[lambda: 1]",
+        "[-'a']",
+        "[\0]",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_literal(text: str) -> None:
     assert read_literal(text) is None
 

@@ -131,9 +131,16 @@ def test_ai_hub(tmp_path: Path) -> None:
 
 
 spelled = st.sampled_from(
-    [str, str.upper, str.title, lambda n: n.replace("_", " "), lambda n: f" {n} ",
-     lambda n: n.replace("_", "-"), lambda n: n.title().replace("_", "")]
-)  # fmt: skip
+    [
+        str,
+        str.upper,
+        str.title,
+        lambda n: n.replace("_", " "),
+        lambda n: f" {n} ",
+        lambda n: n.replace("_", "-"),
+        lambda n: n.title().replace("_", ""),
+    ]
+)
 
 
 @given(data=st.data())
