@@ -111,6 +111,29 @@ def guids() -> bytes:
     return json.dumps(squad_json()).replace('"id"', '"guid"').encode()
 
 
+def answers_in_a_cell(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as `to_csv` of datasets writes it."""
+    answers = {"text": [row["answer"]], "answer_start": [row["answer_start"]]}
+    return {name: row[name] for name in ("id", "title", "context", "question")} | {
+        "answers": str(answers)
+    }
+
+
+def doccano(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as doccano exports it."""
+    start, end = row["answer_start"], row["answer_start"] + len(row["answer"])
+    rest = {"id": row["id"], "title": row["title"], "question": row["question"]}
+    return {**rest, "text": row["context"], "label": [[start, end, "ANSWER"]]}
+
+
+def label_studio_task(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as Label Studio exports it."""
+    plain = doccano(row)
+    ((start, end, label),) = plain.pop("label")
+    value = {"start": start, "end": end, "text": row["answer"], "labels": [label]}
+    return {"id": plain.pop("id"), "data": plain, "annotations": [{"result": [{"value": value}]}]}
+
+
 ALL_FORMATS: dict[str, bytes] = {
     "squad.json": json.dumps(squad_json()).encode(),
     "squad.json.gz": gzip.compress(json.dumps(squad_json()).encode()),
@@ -122,5 +145,14 @@ ALL_FORMATS: dict[str, bytes] = {
     "flat.csv": csv_bytes(flat_rows()),
     "flat.csv.gz": gzip.compress(csv_bytes(flat_rows())),
     "flat.parquet": parquet_bytes(flat_rows()),
+    "flat.xlsx": xlsx_bytes(flat_rows()),
+    "tabs.tsv": csv_bytes(flat_rows(), "\t"),
+    "cells.csv": csv_bytes([answers_in_a_cell(row) for row in flat_rows()]),
+    "lines.json": "\n".join(json.dumps(row) for row in flat_rows()).encode(),
+    "columns.json": json.dumps(
+        {name: [row[name] for row in flat_rows()] for name in flat_rows()[0]}
+    ).encode(),
+    "label_studio.json": json.dumps([label_studio_task(row) for row in flat_rows()]).encode(),
+    "doccano.json": json.dumps([doccano(row) for row in flat_rows()]).encode(),
 }
 """Every format as a file name and its content."""

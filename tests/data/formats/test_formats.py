@@ -352,7 +352,7 @@ def cut(content: bytes) -> bytes:
             "column context missing; found id, question",
         ),
         ("a.csv", b"id,context,context,question,answer,answer_start\n", "column context stands tw"),
-        ("a.csv", b'context,question,"an\nswer","an\nswer"\n', "column an\\nswer, an\\nswer stan"),
+        ("a.csv", b'context,question,"an\nswer","an\nswer"\n', "column an\\nswer stands twice"),
         ("a.csv", HEADER, "holds no questions"),
         ("a.csv", HEADER + "1,강,?,강\n", "line 2 has 4 cells, the header 5"),
         ("a.csv", HEADER + "1,강,?,강,0,x\n", "line 2 has 6 cells, the header 5"),
