@@ -28,14 +28,14 @@ def from_task(task: dict[str, Any], where: str) -> dict[str, Any]:
     if "id" not in by_field(row) and "id" in task:
         row["id"] = task["id"]
     results = [result for key in ANNOTATIONS for result in _results(task.get(key) or [], where)]
-    spans: list[Any] = []
-    for result in results:
-        value = result.get("value")
-        # Choices, ratings and written texts have a value, too, but no place in the text.
-        if isinstance(value, dict) and "start" in value and value not in spans:
-            spans.append(value)
+    values = [result.get("value") for result in results]
+    # Choices, ratings and written texts have a value, too, but no place in the text.
+    spans: dict[Any, Any] = {}
+    for value in values:
+        if isinstance(value, dict) and "start" in value:
+            spans.setdefault(_place(value), value)
     done = any(not _is_cancelled(a) for key in ANNOTATIONS for a in task.get(key) or [])
-    return {**row, "answers": spans if done else None}
+    return {**row, "answers": list(spans.values()) if done else None}
 
 
 def _results(annotations: Any, where: str) -> Iterator[dict[str, Any]]:
@@ -49,6 +49,12 @@ def _results(annotations: Any, where: str) -> Iterator[dict[str, Any]]:
             raise UserError(message)
         if not _is_cancelled(annotation):
             yield from results
+
+
+def _place(span: dict[str, Any]) -> Any:
+    """Return what is the same for spans at one place; a span without numbers is alone."""
+    place = span.get("start"), span.get("end")
+    return place if all(isinstance(end, int) for end in place) else id(span)
 
 
 def _is_cancelled(annotation: dict[str, Any]) -> bool:

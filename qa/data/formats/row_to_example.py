@@ -64,7 +64,7 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
         example_id = made_id(question, context)
         findings.add(MADE_ID, example_id)
     title = fields.get("title") or ""
-    title = title if isinstance(title, str) else shown(repr(title))
+    title = str(title) if isinstance(title, (str, int, float)) else ""
     check_characters(title, f"{where}: title")
     if has_sentences:
         findings.add(SENTENCES, example_id)

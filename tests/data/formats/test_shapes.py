@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,17 +131,15 @@ def test_ai_hub(tmp_path: Path) -> None:
     assert notices == []
 
 
-spelled = st.sampled_from(
-    [
-        str,
-        str.upper,
-        str.title,
-        lambda n: n.replace("_", " "),
-        lambda n: f" {n} ",
-        lambda n: n.replace("_", "-"),
-        lambda n: n.title().replace("_", ""),
-    ]
-)
+SPELLINGS: list[Callable[[str], str]] = [
+    str,
+    str.upper,
+    str.title,
+    lambda n: n.replace("_", " "),
+    lambda n: f" {n} ",
+    lambda n: n.replace("_", "-"),
+    lambda n: n.title().replace("_", ""),
+]
 
 
 @given(data=st.data())
@@ -156,7 +155,7 @@ def test_every_name_in_every_spelling(data: st.DataObject, tmp_path: Path) -> No
         name = data.draw(
             st.sampled_from([*FIELDS[field], "text"] if field == "context" else FIELDS[field])
         )
-        row[data.draw(spelled)(name)] = value
+        row[data.draw(st.sampled_from(SPELLINGS))(name)] = value
     assert read(write(tmp_path / "a.json", [row])) == ([ANSWERED], [])
     assert read(write(tmp_path / "a.csv", b"\xef\xbb\xbf" + csv_bytes([row]))) == ([ANSWERED], [])
 
