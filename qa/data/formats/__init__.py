@@ -1,7 +1,7 @@
 """Reading examples from files and hub data sets.
 
 Every format becomes the same flat list of `Example`. `files.py` finds the files; `json_rows.py`
-(with `json_shapes.py`), `tables.py` (with `delimited.py`), `excel.py` and `hub.py` make rows of them.
+(with `json_shapes.py`), `tables.py` (with `delimited.py`), `excel.py`, `hub.py` make rows of them.
 `names.py` is the table of the fields' names. `row_to_example.py` makes an Example of a row, whose
 answers `answers.py`, `mrqa.py` and `annotations.py` read; `collect.py` joins the rows of a source,
 `findings.py` says what was decided about it, and `checks.py` checks its examples together.

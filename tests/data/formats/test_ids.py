@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.data_files import csv_bytes, parquet_bytes
 from support.reading import ANSWERED, CONTEXT, QUESTION, read, write
 
+import qa.cli.doctor
 import qa.cli.score
 from qa.data.doctor.mend import mend_examples
 from qa.data.examples import Example
@@ -145,3 +146,56 @@ def test_no_answer_of_any_row_is_lost(rows: list[tuple[str, str, str]], tmp_path
     found, _ = read(write(tmp_path / "a.json", content), checked=False)
     assert len(found) == len({(i, question) for i, _, question in rows})
     assert {(e.id, a, e.question) for e in found for a in e.answers} == set(rows)
+
+
+def test_every_way_of_reading_says_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file with something of every kind, read by the API, by `qa score` and by the doctor."""
+    answer = {"text": "1921년", "answer_start": 5}
+    rows = [
+        {**PAIR, "answers": [answer]},
+        {**PAIR, "id": "1", "answers": ["1921년"]},
+        {**PAIR, "id": "1", "answers": [{"text": "강나루", "answer_start": 0}]},
+        {**PAIR, "id": "2", "answers": [{"text": "", "answer_start": -1}]},
+        {**PAIR, "id": "3", "answers": [{"text": "", "answer_start": 0}, answer]},
+        {**PAIR, "id": "4", "answers": [{"text": 1921, "answer_start": 5}]},
+        {**PAIR, "id": "5", "context": [CONTEXT, "끝."], "answers": [answer]},
+        {"id": "6", "data": PAIR, "annotations": []},
+    ]
+    path = write(tmp_path / "a.json", {"train": rows, "validation": []})
+    examples, notices = read(path)
+    assert read(path, checked=False) == (examples, notices)
+    made = examples[0].id
+    assert notices == [
+        "train is read, validation is not",
+        f"1 questions have no id; each got one that is made from its question and context ({made})",
+        "1 answers have no answer_start; each was placed where its text stands, which is once in"
+        " its context (1)",
+        "1 rows repeat the id, question and context of another row; they became one question with"
+        " the answers of all (1)",
+        "1 questions have empty answers only, so they count as questions without an answer (2)",
+        "1 empty answers beside others were left out (3)",
+        "1 answers are numbers; they were read as their digits (4)",
+        "1 contexts are lists of sentences; they were joined by blanks (5)",
+        "1 tasks have no annotation, so they count as questions without an answer (6)",
+    ]
+    assert [(e.id, e.answers) for e in examples] == [
+        (made, ("1921년",)),
+        ("1", ("1921년", "강나루")),
+        ("2", ()),
+        ("3", ("1921년",)),
+        ("4", ("1921",)),
+        ("5", ("1921년",)),
+        ("6", ()),
+    ]
+    assert qa.cli.doctor.main([path]) == 0
+    assert capsys.readouterr().err.splitlines() == [f"note: {path}: {line}" for line in notices]
+    path = write(tmp_path / "b.json", rows)
+    write(tmp_path / "p.json", {e.id: "1921년" for e in examples})
+    flags = ["--data", path, "--output-dir", str(tmp_path / "scores")]
+    assert qa.cli.score.main([str(tmp_path / "p.json"), *flags]) == 0
+    printed = capsys.readouterr().err.splitlines()
+    assert [line for line in printed if path in line] == [
+        f"note: {path}: {line}" for line in notices[1:]
+    ]

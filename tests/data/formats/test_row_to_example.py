@@ -137,21 +137,6 @@ def test_one_question(changes: dict[str, Any], expected: Example, tmp_path: Path
         assert read_examples(write(tmp_path / name, [row(**changes)])) == [expected]
 
 
-@pytest.mark.parametrize(
-    "key", ["id", "title", "question", "context", "answers", "answer_start", "is_impossible"]
-)
-def test_values_nested_as_deeply_as_json_allows(key: str, tmp_path: Path) -> None:
-    """Printing or comparing such a value would overflow the stack."""
-    for depth in range(900, 1000, 9):
-        value = "[" * depth + "]" * depth
-        rows = [json.dumps(row(**{key: "VALUE"})).replace('"VALUE"', value) for _ in range(2)]
-        span = f'{{"value": {{"start": {value}, "end": 1}}}}'
-        data = json.dumps({"text": CONTEXT, "question": "?"})
-        rows.append(f'{{"data": {data}, "annotations": [{{"result": [{span}, {span}]}}]}}')
-        for content in (f"[{', '.join(rows)}]", rows[2]):
-            read_or_refuse(Path(write(tmp_path / "a.json", content)))
-
-
 def test_context_keeps_its_blanks(tmp_path: Path) -> None:
     """Stripping would move every answer."""
     context = f"  {CONTEXT}\n"
