@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from qa.data.formats.json_rows import Row
 from qa.data.formats.tables import require_columns
 from qa.engine.errors import UserError, first_few, shown
 
+ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # a character that XML lacks, also in _x005F_, a "_"
 Sheet = list[tuple[Any, ...]]
 
 
@@ -65,5 +67,7 @@ def _is_filled(cells: tuple[Any, ...]) -> bool:
 
 
 def _value(cell: Any) -> Any:
-    """Return a cell, and None for an empty one."""
-    return None if isinstance(cell, str) and not cell.strip() else cell
+    """Return a cell, None for an empty one; Excel writes a carriage return as _x000D_."""
+    if not isinstance(cell, str):
+        return cell
+    return ESCAPED.sub(lambda found: chr(int(found[1], 16)), cell) if cell.strip() else None

@@ -53,6 +53,13 @@ def test_other_sheets_are_named(tmp_path: Path) -> None:
     assert read(path) == ([ANSWERED], ["sheet 자료 is read, 메모, 더 is not"])
 
 
+def test_characters_that_excel_escapes(tmp_path: Path) -> None:
+    row = {"id": "1", "context": "강_x000D_\n_x005F_x000D_나루", "question": "?"}
+    content = xlsx_bytes([{**row, "answer": "나루", "answer_start": 10}])
+    (example,), _ = read(write(tmp_path / "a.xlsx", content))
+    assert example.context == "강\r\n_x000D_나루"
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
