@@ -163,5 +163,4 @@ def mending(mended: Mended) -> dict[str, Any]:
         "affected_ids": mended.affected,
         "questions_left_out": mended.questions_left_out,
         "ids_renamed": mended.ids_renamed,
-        "same_question_twice": mended.same_question_twice,
     }

@@ -112,7 +112,8 @@ def test_nfc_on_the_command_line(
     reader_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def printed(form: Form, *flags: str) -> tuple[list[dict[str, Any]], str]:
-        rows = [{"question": QUESTION, "context": unicodedata.normalize(form, CONTEXT)}]
+        context = unicodedata.normalize(form, CONTEXT)
+        rows = [{"id": "1", "question": QUESTION, "context": context}]
         path = tmp_path / f"{form}.json"
         path.write_text(json.dumps(rows), encoding="utf-8")
         assert main([str(reader_dir), "--data", str(path), "--json", "--device=cpu", *flags]) == 0

@@ -75,6 +75,18 @@ def tar_bytes(members: dict[str, bytes], compression: str = "") -> bytes:
     return sink.getvalue()
 
 
+def xlsx_bytes(rows: list[dict[str, Any]]) -> bytes:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(list(rows[0]))
+    for row in rows:
+        book.active.append(list(row.values()))
+    sink = io.BytesIO()
+    book.save(sink)
+    return sink.getvalue()
+
+
 def zip_bytes(members: dict[str, bytes]) -> bytes:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -129,6 +141,29 @@ def guids() -> bytes:
     return json.dumps(squad_json()).replace('"id"', '"guid"').encode()
 
 
+def answers_in_a_cell(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as `to_csv` of datasets writes it."""
+    answers = {"text": [row["answer"]], "answer_start": [row["answer_start"]]}
+    return {name: row[name] for name in ("id", "title", "context", "question")} | {
+        "answers": str(answers)
+    }
+
+
+def doccano(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as doccano exports it."""
+    start, end = row["answer_start"], row["answer_start"] + len(row["answer"])
+    rest = {"id": row["id"], "title": row["title"], "question": row["question"]}
+    return {**rest, "text": row["context"], "label": [[start, end, "ANSWER"]]}
+
+
+def label_studio_task(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as Label Studio exports it."""
+    plain = doccano(row)
+    ((start, end, label),) = plain.pop("label")
+    value = {"start": start, "end": end, "text": row["answer"], "labels": [label]}
+    return {"id": plain.pop("id"), "data": plain, "annotations": [{"result": [{"value": value}]}]}
+
+
 ALL_FORMATS: dict[str, bytes] = {
     "squad.json": json.dumps(squad_json()).encode(),
     "squad.json.gz": gzip.compress(json.dumps(squad_json()).encode()),
@@ -143,5 +178,14 @@ ALL_FORMATS: dict[str, bytes] = {
     "flat.arrow": arrow_bytes(flat_rows()),
     "squad.tar.gz": tar_bytes({"a.json": json.dumps(squad_json()).encode()}, "gz"),
     "squad.json.xz": lzma.compress(json.dumps(squad_json()).encode()),
+    "flat.xlsx": xlsx_bytes(flat_rows()),
+    "tabs.tsv": csv_bytes(flat_rows(), "\t"),
+    "cells.csv": csv_bytes([answers_in_a_cell(row) for row in flat_rows()]),
+    "lines.json": "\n".join(json.dumps(row) for row in flat_rows()).encode(),
+    "columns.json": json.dumps(
+        {name: [row[name] for row in flat_rows()] for name in flat_rows()[0]}
+    ).encode(),
+    "label_studio.json": json.dumps([label_studio_task(row) for row in flat_rows()]).encode(),
+    "doccano.json": json.dumps([doccano(row) for row in flat_rows()]).encode(),
 }
 """Every format as a file name and its content."""

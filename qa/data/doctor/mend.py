@@ -15,6 +15,7 @@ from typing import Any
 from qa.data.doctor.units import context_units, explains_all, meant_start
 from qa.data.examples import Example
 from qa.data.formats.checks import misplaced
+from qa.data.formats.place import NOWHERE, SEVERAL, only_place
 from qa.data.nfc import UNKNOWN, compose_example, is_decomposed
 from qa.data.offsets import stands_at, unit_of_most
 
@@ -38,12 +39,11 @@ class Mended:
     affected: dict[str, list[str]] = field(default_factory=dict)  # what was done -> ids
     questions_left_out: int = 0  # since all their answers were left out
     ids_renamed: int = 0
-    same_question_twice: int = 0  # exact repetitions, id included, which are left out
 
     @property
     def changed(self) -> bool:
         """Whether anything had to be mended."""
-        return bool(self.answers or self.decomposed or self.ids_renamed or self.same_question_twice)
+        return bool(self.answers or self.decomposed or self.ids_renamed)
 
 
 def mend_examples(examples: list[Example]) -> Mended:
@@ -70,16 +70,10 @@ def mend_examples(examples: list[Example]) -> Mended:
 
 
 def unique_ids(examples: list[Example], mended: Mended) -> Iterable[Example]:
-    """Yield the examples without exact repetitions; another question with a known id gets id-2, ...
-
-    Counts both in `mended`.
-    """
+    """Yield the examples; another question with a known id gets id-2, ..., counted in `mended`."""
     known = {example.id for example in examples}
-    given: dict[str, Example] = {}
+    given: set[str] = set()
     for example in examples:
-        if given.get(example.id) == example:
-            mended.same_question_twice += 1
-            continue
         if example.id in given:
             mended.ids_renamed += 1
             number = 2
@@ -87,7 +81,7 @@ def unique_ids(examples: list[Example], mended: Mended) -> Iterable[Example]:
                 number += 1
             known.add(new)
             example = replace(example, id=new)
-        given[example.id] = example
+        given.add(example.id)
         yield example
 
 
@@ -117,7 +111,7 @@ def mend_answers(
     for i, (text, start) in enumerate(zip(result.answers, result.answer_starts, strict=True)):
         done = ""
         if not stands_at(result.context, text, start):
-            text, start, done = only_place(result.context, text)
+            text, start, done = moved_to_only_place(result.context, text)
         elif starts[i] != example.answer_starts[i]:
             done = f"moved: answer_start counted {unit}"
         elif not stands_at(shifted.context, shifted.answers[i], starts[i]):
@@ -127,14 +121,16 @@ def mend_answers(
         if done:
             mended.answers[done] += 1
             mended.affected.setdefault(done, []).append(example.id)
-    if example.answers and not kept:
+    if not kept and any(
+        map(str.strip, example.answers)
+    ):  # empty answers alone mean that it has none
         mended.questions_left_out += 1
         return
     answers, starts = tuple(text for text, _ in kept), tuple(start for _, start in kept)
     mended.examples.append(replace(result, answers=answers, answer_starts=starts))
 
 
-def only_place(context: str, text: str) -> tuple[str, int, str]:
+def moved_to_only_place(context: str, text: str) -> tuple[str, int, str]:
     """Return the text without outer blanks, its offset and what was done.
 
     The offset is `UNKNOWN` unless the text stands in the context exactly once.
@@ -142,12 +138,10 @@ def only_place(context: str, text: str) -> tuple[str, int, str]:
     text = text.strip()
     if not text:
         return text, UNKNOWN, EMPTY
-    start = context.find(text)
-    if start < 0:
-        return text, UNKNOWN, NO_PLACE
-    if context.find(text, start + 1) >= 0:
-        return text, UNKNOWN, SEVERAL_PLACES
-    return text, start, ONLY_PLACE
+    place = only_place(context, text)
+    if isinstance(place, int):
+        return text, place, ONLY_PLACE
+    return text, UNKNOWN, {NOWHERE: NO_PLACE, SEVERAL: SEVERAL_PLACES}[place]
 
 
 def to_squad(examples: list[Example]) -> dict[str, Any]:

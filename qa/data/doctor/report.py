@@ -66,7 +66,6 @@ def findings(report: dict[str, Any], is_written: bool = True) -> list[str]:
         ("questions_left_out", "questions left out, since none of their answers could be mended"),
         ("questions_with_decomposed_hangul", "questions in decomposed Hangul (NFD), composed"),
         ("ids_renamed", "ids that another question has, renamed"),
-        ("same_question_twice", "questions that stand twice with one id, kept once"),
     ):
         if report[key]:
             lines.append(f"{report[key]:,} {text}")

@@ -1,12 +1,13 @@
 """Reading examples from files and hub data sets.
 
-Every format becomes the same flat list of `Example`: nested SQuAD/KorQuAD JSON, KorQuAD 2.x, KLUE-
-MRC, MRQA, flat JSON and JSONL, CSV, Parquet, Arrow, a folder or an archive of them, hub data sets.
-`files.py` finds the files and opens them, with the help of `splits.py` (which of them), `saved.py`
-(folders of `save_to_disk`), `archives.py` and `kinds.py` (what a file is by its content).
-`json_rows.py`, `tables.py`, `arrow.py` and `hub.py` make rows of them, `row_to_example.py` makes an
-Example of a row, and `checks.py` checks the examples of a source together. `sources.py` calls them
-for one or several sources.
+Every format becomes the same flat list of `Example`. `files.py` finds the files and opens them,
+with `splits.py` (which of them), `saved.py` (folders of `save_to_disk`), `archives.py` and
+`kinds.py` (what a file is by its content). `json_rows.py` (with `json_shapes.py`), `tables.py`
+(with `delimited.py`), `excel.py`, `arrow.py` and `hub.py` make rows of them. `names.py` is the
+table of the fields' names. `row_to_example.py` makes an Example of a row, whose answers
+`answers.py`, `mrqa.py` and `annotations.py` read; `collect.py` joins the rows of a source,
+`findings.py` says what was decided about it, and `checks.py` checks its examples together.
+`sources.py` calls them for one or several sources.
 """
 
 from __future__ import annotations

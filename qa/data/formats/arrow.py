@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from qa.data.formats.files import DataFile
 from qa.data.formats.json_rows import Row
-from qa.data.formats.tables import COLUMNS, require_columns
+from qa.data.formats.names import known_keys
+from qa.data.formats.tables import require_columns
 from qa.engine.errors import UserError, require
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
@@ -14,7 +15,7 @@ BATCH = 1000  # rows that are Python objects at a time
 
 
 def arrow_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
-    """Yield the rows of an Arrow file; `labelled` rows must have ids and answers."""
+    """Yield the rows of an Arrow file; `labelled` rows must have answers."""
     import pyarrow
     from pyarrow import ipc
 
@@ -23,9 +24,10 @@ def arrow_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
         buffer = pyarrow.py_buffer(file.content)
         is_file = file.content.startswith(b"ARROW1")
         names = (ipc.open_file if is_file else ipc.open_stream)(buffer).schema.names
-        require_columns(names, file.name, labelled, one_answer=False)
-        known = [index for index, name in enumerate(names) if name in COLUMNS]
-        options = ipc.IpcReadOptions(included_fields=known)
+        require_columns(names, file.name, labelled)
+        known = known_keys(names)
+        indices = [index for index, name in enumerate(names) if name in known]
+        options = ipc.IpcReadOptions(included_fields=indices)
         if is_file:
             reader = ipc.open_file(buffer, options=options)
             batches = map(reader.get_batch, range(reader.num_record_batches))

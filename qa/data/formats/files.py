@@ -22,7 +22,7 @@ from qa.data.formats.splits import choose
 from qa.engine.errors import UserError, first_few, require, shown
 
 TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
-DATA_SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".arrow")
+DATA_SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".arrow", ".xlsx")
 
 
 @dataclass(frozen=True)

@@ -7,77 +7,101 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from qa.data.formats.files import DataFile, decode
+from qa.data.formats.findings import Findings
+from qa.data.formats.json_mistakes import reason_of
+from qa.data.formats.json_shapes import entries_of
+from qa.data.formats.names import by_field
 from qa.engine.errors import UserError, require
 
 Row: TypeAlias = tuple[str, dict[str, Any]]
 """Where a question stands in its file, for messages, and its fields."""
 
+LINE_SUFFIXES = (".jsonl", ".ndjson")
 
-def json_rows(file: DataFile) -> Iterator[Row]:
-    """Yield the rows of `{"data": [...]}` or of a list; the entries may be nested or flat."""
+
+def json_rows(file: DataFile, split: str, findings: Findings) -> Iterator[Row]:
+    """Yield the rows of a JSON value or of JSON lines, whichever the file holds.
+
+    Args:
+        file: Of any suffix: many tools write JSON lines to .json.
+        split: The part that is read of `{"train": [...], "validation": [...]}`.
+        findings: Is told of the parts that are not read.
+    """
+    text = decode(file)
+    is_lines = file.suffix in LINE_SUFFIXES
     try:
-        content = json.loads(decode(file))
-    except UserError:
-        raise
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{file.name}: is not JSON ({error}); JSON lines need the suffix .jsonl"
-        ) from error
-    if isinstance(content, dict) and isinstance(content.get("data"), list):
-        content = content["data"]
-    require(
-        isinstance(content, list),
-        f'{file.name}: is JSON of another shape; expected {{"data": [...]}} as SQuAD has it, or a'
-        " list of objects with id, context, question and answers",
-    )
-    for number, entry in enumerate(content):
-        where = f"{file.name}: entry {number}"
-        require(isinstance(entry, dict), f"{where} is not an object")
-        yield from flatten(entry, where)
-
-
-def json_lines_rows(file: DataFile) -> Iterator[Row]:
-    """Yield the rows of a file with one JSON object a line; skip the header, MRQA's first line."""
-    # Not splitlines: it also splits at U+2028, which JSON strings may hold as it is.
-    for number, line in enumerate(decode(file).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{file.name}: line {number} is not JSON ({error})") from error
-        require(isinstance(entry, dict), f"{file.name}: line {number} is not an object")
-        if entry.keys() != {"header"}:
-            yield from flatten(entry, f"{file.name}: line {number}")
+        if not is_lines and not _follows_a_line(error, text):
+            raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
+        yield from _lines(file.name, text)
+        return
+    if isinstance(content, dict) and content.keys() == {"header"}:
+        return
+    place = f"{file.name}: line 1" if is_lines else file.name
+    for where, entry in entries_of(content, place, split, findings):
+        yield from flatten(entry, f"{where}: entry 0" if where == file.name else where)
 
 
 def flatten(entry: dict[str, Any], where: str) -> Iterator[Row]:
     """Yield the questions of an entry: an article, a context with questions, or one question.
 
-    SQuAD, KorQuAD 1.0, KLUE-MRC: paragraphs[].qas[]; KorQuAD 2.x, MRQA: qas[].
+    SQuAD, KorQuAD 1.0, KLUE-MRC, AI-Hub: paragraphs[].qas[]; KorQuAD 2.x, MRQA: qas[].
     """
     if "paragraphs" in entry:
+        title = by_field(entry).get("title")
         for number, paragraph in enumerate(list_of(entry, "paragraphs", where)):
             inner = f"{where}, paragraph {number}"
             require(isinstance(paragraph, dict), f"{inner} is not an object")
-            yield from _questions(paragraph, entry.get("title"), inner)
+            yield from _questions(paragraph, title, inner)
     elif "qas" in entry:
-        yield from _questions(entry, entry.get("title"), where)
+        yield from _questions(entry, None, where)
     else:
         yield where, entry
 
 
 def list_of(row: dict[str, Any], key: str, where: str) -> list[Any]:
-    """Return the list that a row has under `key`; UserError if there is no list."""
+    """Return the list that a row has under `key`, one object as a list; UserError for others."""
     value = row.get(key)
+    if isinstance(value, dict):  # Haystack's feedback has one question as `qas`
+        return [value]
     if not isinstance(value, list):
         raise UserError(f"{where}: {key} must be a list")
     return value
 
 
 def _questions(entry: dict[str, Any], title: Any, where: str) -> Iterator[Row]:
-    """Yield the questions about one context as flat rows."""
+    """Yield the questions about one context as flat rows; `title` counts if the entry has none."""
+    fields = by_field(entry)
+    inherited = {"title": fields.get("title") or title, "context": fields.get("context")}
     for number, question in enumerate(list_of(entry, "qas", where)):
         inner = f"{where}, question {number}"
         require(isinstance(question, dict), f"{inner} is not an object")
-        yield inner, {"title": title, "context": entry.get("context"), **question}
+        yield inner, {**inherited, **question}
+
+
+def _lines(name: str, text: str) -> Iterator[Row]:
+    """Yield the rows of one JSON object a line; skip the header, MRQA's first line."""
+    # Not splitlines: it also splits at U+2028, which JSON strings may hold as it is.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{name}: line {number}"
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = reason_of(error, line)
+            raise UserError(f"{where} is not JSON ({reason})") from error
+        require(isinstance(entry, dict), f"{where} is not an object")
+        if entry.keys() != {"header"}:
+            yield from flatten(entry, where)
+
+
+def _follows_a_line(error: Exception, text: str) -> bool:
+    """Return whether the error is only that more follows a first line that is JSON."""
+    return (
+        isinstance(error, json.JSONDecodeError)
+        and error.msg == "Extra data"
+        and "\n" not in text[: error.pos].strip()
+        and error.lineno > 1
+    )

@@ -2,71 +2,148 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import hashlib
+from typing import Any
+from unicodedata import normalize
 
 from qa.data.examples import Example, check_characters
-from qa.data.formats.json_rows import list_of
-from qa.engine.errors import UserError, require
+from qa.data.formats.annotations import from_task, is_task
+from qa.data.formats.answers import Found, answers_of
+from qa.data.formats.findings import (
+    EMPTY_ANSWER,
+    MADE_ID,
+    NO_ANSWER,
+    NOT_ANNOTATED,
+    NUMBER,
+    PLACED,
+    SENTENCES,
+    Findings,
+)
+from qa.data.formats.mrqa import detected_answers, reference_answers
+from qa.data.formats.names import by_field
+from qa.data.formats.place import place_of
+from qa.data.nfc import UNKNOWN
+from qa.engine.errors import UserError, require, shown
 
-ID_KEYS = ("id", "guid", "qid")  # guid: KLUE-MRC; qid: MRQA
-ANSWER_KEYS = ("answers", "answer", "answer_text", "detected_answers")
+TRUTH = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0", "예", "네"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0", "0.0", "", "아니오", "아니요"), False),
+}
+"""How files write is_impossible, compared without case."""
 
-Answer: TypeAlias = tuple[str, int]
-"""Text and answer_start."""
 
-
-def to_example(row: dict[str, Any], where: str, labelled: bool, number: int) -> Example:
+def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findings) -> Example:
     """Return the Example of a row; whether answers are at their offset is not checked.
 
-    Questions are stripped, contexts stay as they are.
+    Questions are stripped, contexts stay as they are. An answer without answer_start is placed
+    where its text stands, if that is once; otherwise it begins at `UNKNOWN`.
 
     Args:
         row: Its fields, of any of the formats.
         where: The position of the row, for messages.
         labelled: Whether to train or score on it; otherwise its answers are not read.
-        number: The id of a row without one, unless it is labelled.
+        findings: Is told what was decided about the row.
 
     Raises:
         UserError: A field is missing or not what it should be.
     """
-    question = _text(row, "question", where).strip()
+    is_annotated = True
+    if "data" in row and is_task(row):
+        row = from_task(row, where)
+        is_annotated = row["answers"] is not None
+    fields = by_field(row)
+    question = _text(fields, "question", where).strip()
     require(question, f"{where}: the question is empty")
-    context = _text(row, "context", where)
+    has_sentences = isinstance(fields.get("context"), list)
+    if has_sentences:
+        fields["context"] = _joined(fields["context"], where)
+    context = _text(fields, "context", where)
     require(not context.isspace() and context, f"{where}: the context is empty")
-    example_id = _first(row, ID_KEYS)
-    if example_id is None and not labelled:
-        example_id = number
-    require(
-        type(example_id) in (str, int) and str(example_id),
-        f"{where}: needs an id, a non-empty string",
-    )
-    check_characters(str(example_id), f"{where}: id")
-    answers: list[Answer] = []
-    references: list[str] = []
-    if labelled and not _is_impossible(row, where):
-        answers = _answers(row, where)
-        references = _reference_answers(row, where, answers)
-    title = row.get("title") or ""
-    title = title if isinstance(title, str) else str(title)
+    example_id = _id(fields.get("id"), where)
+    if not example_id:
+        example_id = made_id(question, context)
+        findings.add(MADE_ID, example_id)
+    title = fields.get("title") or ""
+    title = str(title) if isinstance(title, (str, int, float)) else ""
     check_characters(title, f"{where}: title")
+    if has_sentences:
+        findings.add(SENTENCES, example_id)
+    if labelled and not is_annotated:
+        findings.add(NOT_ANNOTATED, example_id)
+    answers: list[tuple[str, int]] = []
+    references: list[str] = []
+    if labelled and not _is_impossible(fields.get("is_impossible"), where):
+        if fields.get("detected_answers") is not None:
+            answers = detected_answers(fields["detected_answers"], context, where)
+            name, texts = "answers beside detected_answers", fields.get("answers")
+        else:
+            found = answers_of(fields, context, where)
+            answers = _placed(found, context, example_id, findings)
+            name, texts = "reference_answers", fields.get("reference_answers")
+        references = reference_answers(texts, answers, name, where)
     return Example(
-        id=str(example_id),
+        id=example_id,
         question=question,
         context=context,
-        answers=tuple(text for text, _ in answers),
-        answer_starts=tuple(start for _, start in answers),
+        answers=tuple([text for text, _ in answers]),
+        answer_starts=tuple([start for _, start in answers]),
         title=title,
         reference_answers=tuple(references),
     )
 
 
-def _is_impossible(row: dict[str, Any], where: str) -> bool:
+def made_id(question: str, context: str) -> str:
+    """Return the id of a question that has none: the same whenever question and context are.
+
+    Composed and decomposed Hangul give the same, so that `--nfc` changes no id.
+    """
+    text = normalize("NFC", f"{question}\n{context}").encode()
+    return hashlib.blake2b(text, digest_size=6).hexdigest()
+
+
+def _placed(
+    found: list[Found], context: str, example_id: str, findings: Findings
+) -> list[tuple[str, int]]:
+    """Return text and start of the answers that are not empty, and tell the findings the rest."""
+    answers: list[tuple[str, int]] = []
+    for text, start, is_number in found:
+        if not text.strip():
+            continue
+        if is_number:
+            findings.add(NUMBER, example_id)
+        if start is None:
+            text, place = place_of(context, text)
+            if isinstance(place, str):
+                findings.add_unplaced(place, example_id)
+                start = UNKNOWN
+            else:
+                findings.add(PLACED, example_id)
+                start = place
+        answers.append((text, start))
+    if not answers and found:
+        findings.add(NO_ANSWER, example_id)
+    for _ in range(len(found) - len(answers) if answers else 0):
+        findings.add(EMPTY_ANSWER, example_id)
+    return answers
+
+
+def _id(value: Any, where: str) -> str:
+    """Return the id as text, "" if there is none."""
+    if value is None:
+        return ""
+    if type(value) is float and value.is_integer():  # pandas, where another row has no id
+        value = int(value)
+    if type(value) not in (str, int):
+        found = "an object or a list" if isinstance(value, (dict, list)) else shown(repr(value))
+        raise UserError(f"{where}: id must be a text or a whole number, not {found}")
+    check_characters(text := str(value), f"{where}: id")
+    return text if text.strip() else ""
+
+
+def _is_impossible(value: Any, where: str) -> bool:
     """Return whether the question has no answer; KLUE-MRC and SQuAD 2.0 then list wrong ones."""
-    value = row.get("is_impossible")
     if isinstance(value, str):
-        value = {"true": True, "1": True, "false": False, "0": False, "": False}.get(
-            value.strip().lower(), value
-        )
+        value = TRUTH.get(value.strip().lower(), value)
     require(
         value is None or value in (0, 1),
         f"{where}: is_impossible must be true or false",
@@ -74,107 +151,19 @@ def _is_impossible(row: dict[str, Any], where: str) -> bool:
     return bool(value)
 
 
-def _answers(row: dict[str, Any], where: str) -> list[Answer]:
-    """Return text and start of every answer, from any of the forms of `_pairs` or from MRQA's."""
-    if row.get("detected_answers") is not None:
-        return _detected_answers(row["detected_answers"], row["context"], where)
-    value = _first(row, ANSWER_KEYS)
-    if value is None:
-        return []
-    pairs = _pairs(value, row.get("answer_start"), where)
-    for text, start in pairs:
-        require(
-            isinstance(text, str) and type(start) is int,
-            f"{where}: an answer needs text, a string, and answer_start, an integer",
-        )
-        check_characters(text, f"{where}: an answer")
-    return pairs
+def _joined(sentences: list[Any], where: str) -> str:
+    """Return the sentences of a context, joined by blanks."""
+    require(
+        all(isinstance(sentence, str) for sentence in sentences),
+        f"{where}: context is a list, which must hold its sentences as strings",
+    )
+    return " ".join(sentences)
 
 
-def _pairs(value: Any, answer_start: Any, where: str) -> list[tuple[Any, Any]]:
-    """Return text and start of every answer in `value`, both of whatever type they are.
-
-    SQuAD: a list of {text, answer_start}; hub: {text: [...], answer_start: [...]}; KorQuAD 2.x: one
-    {text, answer_start}; CSV: a text with `answer_start` beside it.
-    """
-    if isinstance(value, str):
-        require(
-            type(answer_start) is int,
-            f"{where}: the answer is a text, which needs answer_start, an integer, beside it",
-        )
-        return [(value, answer_start)]
-    if isinstance(value, dict) and isinstance(value.get("text"), str):
-        return [(value["text"], value.get("answer_start"))]
-    if isinstance(value, dict):
-        texts = list_of(value, "text", f"{where}: answers")
-        starts = list_of(value, "answer_start", f"{where}: answers")
-        require(
-            len(texts) == len(starts),
-            f"{where}: answers has {len(texts)} texts but {len(starts)} values of answer_start",
-        )
-        return list(zip(texts, starts, strict=True))
-    if isinstance(value, list) and all(isinstance(answer, dict) for answer in value):
-        return [(answer.get("text"), answer.get("answer_start")) for answer in value]
-    raise UserError(f"{where}: answers must be a list of objects with text and answer_start")
-
-
-def _detected_answers(value: Any, context: str, where: str) -> list[Answer]:
-    """Return text and start of every span of the context in which MRQA found an answer.
-
-    A span names its first and its last character. A file has [{text, char_spans: [[first, last],
-    ...]}], the hub {text: [...], char_spans: [{start: [...], end: [...]}]}.
-    """
-    where = f"{where}: detected_answers"
-    if isinstance(value, dict):
-        lists = list_of(value, "char_spans", where)
-    elif isinstance(value, list) and all(isinstance(answer, dict) for answer in value):
-        lists = [answer.get("char_spans") for answer in value]
-    else:
-        raise UserError(f"{where} must be a list of objects with char_spans")
-    found: dict[Answer, None] = {}  # an ordered set: two answers may be found at one offset
-    for spans in lists:
-        if isinstance(spans, dict):
-            firsts, lasts = list_of(spans, "start", where), list_of(spans, "end", where)
-            counts = f"char_spans has {len(firsts)} starts but {len(lasts)} ends"
-            require(len(firsts) == len(lasts), f"{where}: {counts}")
-            spans = [list(pair) for pair in zip(firsts, lasts, strict=True)]
-        require(isinstance(spans, list), f"{where}: char_spans must be a list")
-        for span in spans:
-            is_pair = isinstance(span, list) and [type(end) for end in span] == [int, int]
-            require(
-                is_pair and 0 <= span[0] <= span[1] < len(context),
-                f"{where}: char_spans must be pairs [first, last] inside the context",
-            )
-            found[context[span[0] : span[1] + 1], span[0]] = None
-    return list(found)
-
-
-def _reference_answers(row: dict[str, Any], where: str, found: list[Answer]) -> list[str]:
-    """Return the answers that scores count, if they differ from those to learn from.
-
-    MRQA lists them beside the spans that it found, and the doctor as it writes MRQA.
-    """
-    key, place = "reference_answers", ""
-    if row.get("detected_answers") is not None:
-        key, place = "answers", " beside detected_answers"
-    if row.get(key) is None:
-        return []
-    texts = list_of(row, key, where)
-    for text in texts:
-        require(isinstance(text, str), f"{where}: {key}{place} must be strings")
-        check_characters(text, f"{where}: an answer")
-    return texts if set(texts) != {text for text, _ in found} else []
-
-
-def _first(row: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    """Return the value of the first key that has one, or None."""
-    return next((row[key] for key in keys if row.get(key) is not None), None)
-
-
-def _text(row: dict[str, Any], key: str, where: str) -> str:
-    """Return the text that a row has under `key`; UserError if there is no valid text."""
-    value = row.get(key)
+def _text(fields: dict[str, Any], field: str, where: str) -> str:
+    """Return the text of a field; UserError if there is no valid text."""
+    value = fields.get(field)
     if not isinstance(value, str):
-        raise UserError(f"{where}: {key} must be a string")
-    check_characters(value, f"{where}: {key}")
+        raise UserError(f"{where}: {field} must be a string")
+    check_characters(value, f"{where}: {field}")
     return value

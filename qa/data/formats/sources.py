@@ -11,14 +11,15 @@ from pathlib import Path
 from qa.data.examples import Example
 from qa.data.formats.arrow import arrow_rows
 from qa.data.formats.checks import check_examples
+from qa.data.formats.collect import collect_examples
+from qa.data.formats.excel import excel_rows
 from qa.data.formats.files import is_archive, open_files
+from qa.data.formats.findings import Findings
 from qa.data.formats.hub import HUB_PREFIX, hub_rows, parse_source
-from qa.data.formats.json_rows import Row, json_lines_rows, json_rows
-from qa.data.formats.row_to_example import to_example
+from qa.data.formats.json_rows import Row, json_rows
 from qa.data.formats.saved import is_saved
 from qa.data.formats.splits import split_of
 from qa.data.formats.tables import csv_rows, parquet_rows
-from qa.data.nfc import compose_example
 from qa.data.overlap import find_overlap
 from qa.engine.errors import UserError, first_few, notice, require
 
@@ -64,9 +65,9 @@ def read_examples(
 
     Args:
         source: Several are separated by commas.
-        split: The split of a hub data set whose name has none.
-        labelled: Whether to train or score on them; otherwise answers are not read, and a row
-            without an id gets its number.
+        split: The split of a hub data set whose name has none, and the part that is read of a JSON
+            file with several.
+        labelled: Whether to train or score on them; otherwise answers are not read.
         nfc: Compose all text to Unicode NFC and move the answers with it.
 
     Raises:
@@ -94,16 +95,7 @@ def read_unchecked(
 
     The arguments are those of `read_examples`.
     """
-    texts: dict[str, str] = {}  # flat formats repeat context and title for each question: keep one
-    examples = []
-    for number, (where, row) in enumerate(_rows(source, split, labelled)):
-        example = to_example(row, where, labelled, number)
-        if nfc:
-            example = compose_example(example)
-        context, title = (texts.setdefault(text, text) for text in (example.context, example.title))
-        examples.append(replace(example, context=context, title=title))
-    require(examples, f"{source}: holds no questions")
-    return examples
+    return _read_source(source, split, labelled, nfc, check=False)
 
 
 def _read_all(
@@ -115,8 +107,7 @@ def _read_all(
     seen: set[str] = set()
     sources = split_sources(text)
     for number, source in enumerate(sources, 1):
-        read = read_unchecked(source.name, split, labelled, nfc)
-        check_examples(read, source.name)
+        read = _read_source(source.name, split, labelled, nfc, check=True)
         again = find_overlap(examples, read).questions
         if again:
             notice(
@@ -134,25 +125,36 @@ def _read_all(
     return examples, times
 
 
-def _rows(source: str, split: str, labelled: bool) -> Iterator[Row]:
+def _read_source(source: str, split: str, labelled: bool, nfc: bool, check: bool) -> list[Example]:
+    """Return the examples of one source, and say what was decided about them."""
+    findings = Findings(source)
+    rows = _rows(source, split, labelled, findings)
+    examples = collect_examples(rows, labelled, nfc, findings)
+    require(examples, f"{source}: holds no questions")
+    if check:
+        findings.require_places()
+        check_examples(examples, source)
+    findings.give()
+    return examples
+
+
+def _rows(source: str, split: str, labelled: bool, findings: Findings) -> Iterator[Row]:
     """Yield the rows of one source, whatever its format."""
     path, split, is_named = _path_and_split(source, split)
     if path is None:
         yield from hub_rows(source, split)
         return
     for file in open_files(path, split, is_named):
-        if file.suffix in (".jsonl", ".ndjson"):
-            yield from json_lines_rows(file)
-        elif file.suffix in (".csv", ".tsv"):
+        if file.suffix in (".csv", ".tsv"):
             yield from csv_rows(file, labelled)
         elif file.suffix == ".parquet":
             yield from parquet_rows(file, labelled)
         elif file.suffix == ".arrow":
             yield from arrow_rows(file, labelled)
         elif file.suffix == ".xlsx":
-            raise UserError(f"{file.name}: is an Excel workbook; save it as CSV (UTF-8)")
+            yield from excel_rows(file, labelled, findings)
         else:
-            yield from json_rows(file)
+            yield from json_rows(file, split, findings)
 
 
 def _path_and_split(source: str, split: str) -> tuple[Path | None, str, bool]:

@@ -24,9 +24,6 @@ from qa.data.doctor.mend import (
 )
 from qa.data.examples import Example
 from qa.data.formats import check_examples, read_examples
-from qa.data.formats.files import DataFile
-from qa.data.formats.json_rows import json_rows
-from qa.data.formats.row_to_example import to_example
 from qa.data.offsets import UNITS
 
 GOOD = article_examples()
@@ -218,6 +215,7 @@ def test_answers_one_by_one() -> None:
         example("fine", "나루", 5),
         example("once", "푸른골", 9),
         example("blanks", "한여울", 14),
+        Example("empty", "?", context),
         both,
         Example("unanswered", "?", context),
     ]
@@ -228,7 +226,7 @@ def test_answers_one_by_one() -> None:
         EMPTY: ["empty"],
     }
     assert {what: len(ids) for what, ids in mended.affected.items()} == mended.answers
-    assert mended.questions_left_out == 4
+    assert mended.questions_left_out == 3
     assert mended.unit is None
 
 
@@ -253,9 +251,8 @@ def test_ids() -> None:
     one, two = GOOD[0], GOOD[1]
     same_id = replace(two, id=one.id)
     taken = replace(two, id=f"{one.id}-2")
-    mended = mend_examples([one, one, same_id, taken, same_id])
+    mended = mend_examples([one, same_id, taken, same_id])
     assert [e.id for e in mended.examples] == ["0-0", "0-0-3", "0-0-2", "0-0-4"]
-    assert mended.same_question_twice == 1
     assert mended.ids_renamed == 2
     check_examples(mended.examples, "mended")
 
@@ -277,8 +274,7 @@ def test_whatever_is_broken_what_comes_out_can_be_used(
     broken = [replace(e, answers=(text,), answer_starts=(start,)) for e, text, start in examples]
     mended = mend_examples(broken)
     check_examples(mended.examples, "mended")
-    left = mended.questions_left_out + mended.same_question_twice
-    assert len(mended.examples) == len(broken) - left
+    assert len(mended.examples) == len(broken) - mended.questions_left_out
     assert mend_examples(mended.examples).examples == mended.examples
 
 
@@ -289,15 +285,19 @@ def test_whatever_is_broken_what_comes_out_can_be_used(
         max_size=8,
     )
 )
-@settings(deadline=None, derandomize=True)
-def test_squad_files_hold_the_same(rows: list[tuple[str, str, bool]]) -> None:
+@settings(
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_squad_files_hold_the_same(rows: list[tuple[str, str, bool]], tmp_path: Path) -> None:
     examples = [
         Example(str(i), "?", context, (context[0],) * answered, (0,) * answered, title)
         for i, (title, context, answered) in enumerate(rows)
     ]
-    file = DataFile("a.json", ".json", json.dumps(to_squad(examples)).encode())
-    found = [to_example(row, where, True, 0) for where, row in json_rows(file)]
-    assert found == examples
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(to_squad(examples)))
+    assert read_examples(str(path)) == examples
     titles = [article["title"] for article in to_squad(examples)["data"]]
     assert all(a != b for a, b in zip(titles, titles[1:], strict=False))
 

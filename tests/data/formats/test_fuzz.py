@@ -145,6 +145,10 @@ CONTENTS: dict[str, tuple[Any, Callable[[Any], bytes]]] = {
         lambda value: gzip.compress(lines_of(value)),
     ),
     "flat.jsonl": (flat_rows(), lines_of),
+    **{
+        name: (json.loads(ALL_FORMATS[name]), lambda value: json.dumps(value).encode())
+        for name in ("columns.json", "label_studio.json", "doccano.json")
+    },
 }
 
 

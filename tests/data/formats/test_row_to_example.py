@@ -198,50 +198,52 @@ def nested(**changes: Any) -> dict[str, Any]:
         ("a.json", [row(question=["언제?"])], "entry 0: question must be a string"),
         ("a.json", [row(question="")], "entry 0: the question is empty"),
         ("a.json", [row(question="\u3000 ")], "entry 0: the question is empty"),
-        ("a.json", [row(id=None)], "entry 0: needs an id"),
-        ("a.json", [row(id="")], "entry 0: needs an id"),
-        ("a.json", [row(id=1.5)], "entry 0: needs an id"),
-        ("a.json", [row(id=True)], "entry 0: needs an id"),
-        ("a.json", [row(answers="1921년")], "entry 0: the answer is a text, which needs answer_s"),
+        ("a.json", [row(id=1.5)], "entry 0: id must be a text or a whole number, not 1.5"),
+        ("a.json", [row(id=True)], "entry 0: id must be a text or a whole number, not True"),
+        ("a.json", [row(id=["q1"])], "entry 0: id must be a text or a whole number, not an obj"),
         (
             "a.json",
-            [row(answers=None, answer="1921년", answer_start="5")],
-            "entry 0: the answer is",
+            [row(answers=None, answer="1921년", answer_start="다섯")],
+            "entry 0: answer_start must be a whole number, not '다섯'",
         ),
-        ("a.json", [row(answers=None, answer={"text": "1921년"})], "entry 0: an answer needs text"),
-        ("a.json", [row(answers=3)], "entry 0: answers must be a list"),
-        ("a.json", [row(is_impossible="no")], "entry 0: is_impossible must be true or false"),
+        ("a.json", [row(answers=True)], "entry 0: an answer needs text, a string, not True"),
+        ("a.json", [row(answers=float("inf"))], "entry 0: an answer needs text, a string, not inf"),
+        ("a.json", [row(is_impossible="maybe")], "entry 0: is_impossible must be true or false"),
         ("a.json", [row(is_impossible=[])], "entry 0: is_impossible must be true or false"),
         ("a.json", {"data": [{"qas": 3}]}, "entry 0: qas must be a list"),
         ("a.json", {"data": [{"qas": [3]}]}, "entry 0, question 0 is not an object"),
         ("a.json", {"data": [{"qas": [{"question": "?"}]}]}, "question 0: context must be a str"),
-        ("a.json", [row(answers=["1921년"])], "entry 0: answers must be a list"),
-        ("a.json", [row(answers={"text": ["1921년"]})], "answers: answer_start must be a list"),
+        ("a.json", [row(answers=[["1921년"]])], "a list among the answers must be [start, end"),
+        ("a.json", [row(answers=[{"answer_start": 5}])], "entry 0: an answer needs text, or the"),
+        ("a.json", [row(answers=[[5, 99]])], "an answer must lie in the context, which has 17"),
+        ("a.json", [row(answers=[[5, 5]])], "an answer must lie in the context, which has 17"),
+        ("a.json", [row(answers=None, label=1)], "label must be a list of spans with start and"),
+        ("a.json", [row(answers=None, label=["1921년"])], "label must be a list of spans with s"),
+        ("a.json", [row(context=[CONTEXT, 3])], "context is a list, which must hold its sentenc"),
         (
             "a.json",
             [row(answers={"text": ["1921년"], "answer_start": []})],
             "entry 0: answers has 1 texts but 0 values of answer_start",
         ),
-        ("a.json", [row(answers=[{"text": "1921년"}])], "entry 0: an answer needs text"),
-        (
-            "a.json",
-            [row(answers=[{"text": "1921년", "answer_start": "5"}])],
-            "entry 0: an answer needs text",
-        ),
         (
             "a.json",
             [row(answers=[{"text": "나", "answer_start": True}])],
-            "entry 0: an answer needs text",
+            "entry 0: answer_start must be a whole number, not True",
         ),
         (
             "a.json",
-            [row(answers=[{"text": "1921년", "answer_start": 5.0}])],
-            "entry 0: an answer needs text",
+            [row(answers=[{"text": "1921년", "answer_start": 5.5}])],
+            "entry 0: answer_start must be a whole number, not 5.5",
         ),
         (
             "a.json",
-            [row(answers=[{"text": 1921, "answer_start": 5}])],
-            "entry 0: an answer needs text",
+            '[{"context": "강", "question": "?", "answers": [{"text": "강", "start": 1e999}]}]',
+            "entry 0: answer_start must be a whole number, not inf",
+        ),
+        (
+            "a.json",
+            [row(answers=[{"text": ["1921년"], "answer_start": {}}])],
+            "entry 0: answer_start must be a whole number",
         ),
         (
             "a.json",
@@ -259,7 +261,15 @@ def nested(**changes: Any) -> dict[str, Any]:
         ("a.jsonl", json.dumps(row()) + "\n{", "line 2 is not JSON"),
         ("a.jsonl", json.dumps(row()) + '\n{"id": ' + "1" * 5000 + "}", "line 2 is not JSON"),
         ("a.jsonl", json.dumps(row()) + "\n{}", "line 2: question must be a string"),
-        ("a.json", json.dumps(row()) + "\n" + json.dumps(row()), "suffix .jsonl"),
+        ("a.json", json.dumps(row()) + "\n{]", "line 2 is not JSON (Expecting property name"),
+        ("a.json", "[1,\n 2,]", "a comma stands before the end of a list or object: line 2 colu"),
+        ("a.json", '{"data": 1,}', "a comma stands before the end of a list or object: line 1 co"),
+        ("a.json", "[{'id': 1}]", 'names and texts must stand in double quotes ("): line 1 colum'),
+        ("a.json", json.dumps([row()])[:-3], "it ends too early, as a file that was cut off does"),
+        ("a.json", json.dumps([row()])[:25], "it ends too early, as a file that was cut off does"),
+        ("a.json", "[\n] [\n]", "another value follows the first; put them in a list, or one on"),
+        ("a.json", " \n", "is not JSON (it is empty)"),
+        ("a.jsonl", json.dumps(row()) + '\n{"id": 1,}', "line 2 is not JSON (a comma stands"),
     ],
 )
 def test_wrong_content(name: str, content: Any, expected: str, tmp_path: Path) -> None:
@@ -275,7 +285,7 @@ def test_wrong_content(name: str, content: Any, expected: str, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("text", "start"),
-    [("1921년", 4), ("1921년", 6), ("1921년", -12), ("1921년", 10**30), ("없다", 0), ("", 3)],
+    [("1921년", 4), ("1921년", 6), ("1921년", -12), ("1921년", 10**30), ("없다", 0)],
 )
 def test_answers_that_are_not_where_they_should_be(text: str, start: int, tmp_path: Path) -> None:
     wrong = [{"text": text, "answer_start": start}]
@@ -297,7 +307,8 @@ def test_only_the_wrong_one_of_two_answers_counts(tmp_path: Path) -> None:
 
 
 def test_repeated_ids(tmp_path: Path) -> None:
-    rows = [row(id=example_id) for example_id in ("a", "b", "a", "c", "b", "a", 1, "1")]
+    ids = ("a", "b", "a", "c", "b", "a", 1, "1")
+    rows = [row(id=example_id, question=f"언제 {number}?") for number, example_id in enumerate(ids)]
     with pytest.raises(UserError) as caught:
         read_examples(write(tmp_path / "a.json", rows))
     assert ": 4 questions repeat an id" in str(caught.value)

@@ -1,0 +1,185 @@
+"""What the top of a JSON file may be, and the names of its fields: all the same questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.articles import article_examples, squad_json
+from support.data_files import csv_bytes, flat_rows, zip_bytes
+from support.reading import ANSWERED, CONTEXT, QUESTION, read, write
+
+from qa.data.formats.names import FIELDS
+from qa.engine.errors import UserError
+
+ROWS = flat_rows()
+ARTICLES = squad_json()["data"]
+ANSWER = {"text": "1921년", "answer_start": 5}
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\n".join(map(json.dumps, ROWS)),
+        "\n\n".join(map(json.dumps, ROWS)) + "\n",
+        "\n".join(map(json.dumps, ARTICLES)),
+        json.dumps(ARTICLES, indent=1),
+        columns(ROWS),
+        {**columns(ROWS), "version": "1"},
+        {"data": columns(ROWS)},
+        {key: dict(zip("abcdefghijkl", v, strict=True)) for key, v in columns(ROWS).items()},
+        {str(number): row for number, row in enumerate(ROWS)},
+        {"columns": list(ROWS[0]), "index": [0], "data": [list(row.values()) for row in ROWS]},
+        {"schema": {"fields": []}, "data": ROWS},
+        {"train": ROWS},
+        {"test": {"version": "1", "data": ARTICLES}},
+        {"validation": columns(ROWS)},
+    ],
+)
+def test_shapes(content: Any, tmp_path: Path) -> None:
+    for name in ("a.json", "a.jsonl"):
+        assert read(write(tmp_path / name, content)) == (article_examples(), [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {**QUESTION, "answers": [ANSWER]},
+        {"data": {**QUESTION, "answers": [ANSWER]}},
+        {"context": CONTEXT, "qas": [{**QUESTION, "answers": [ANSWER]}]},
+        {"context": CONTEXT, "qas": {**QUESTION, "answer": "1921년", "offset_start_in_doc": 5}},
+        {"paragraphs": [{"passage": CONTEXT, "qas": [{**QUESTION, "answer": ANSWER}]}]},
+        {"paragraphs": {"context": CONTEXT, "qas": [{**QUESTION, "answer": ANSWER}]}},
+    ],
+)
+def test_one_entry_as_the_top(content: Any, tmp_path: Path) -> None:
+    for name in ("a.json", "a.jsonl"):
+        assert read(write(tmp_path / name, content)) == ([ANSWERED], [])
+
+
+@pytest.mark.parametrize(
+    ("train", "validation"), [("train", "validation"), ("Train", "dev"), ("training", "test")]
+)
+def test_parts(train: str, validation: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", {train: ROWS[:8], validation: ROWS[8:], "version": "1"})
+    examples, notices = read(path)
+    assert (examples, notices) == (
+        article_examples()[:8],
+        [f"{train} is read, {validation} is not"],
+    )
+    examples, notices = read(path, split="validation")
+    assert (examples, notices) == (
+        article_examples()[8:],
+        [f"{validation} is read, {train} is not"],
+    )
+
+
+def test_validation_comes_before_test(tmp_path: Path) -> None:
+    content = {"test": ROWS[:2], "valid": ROWS[2:4], "train": ROWS[4:]}
+    path = write(tmp_path / "a.json", content)
+    assert read(path, split="validation")[0] == article_examples()[2:4]
+    assert read(path, split="test")[0] == article_examples()[:2]
+    del content["train"]
+    path = write(tmp_path / "a.json", content)
+    with pytest.raises(UserError, match="has the parts valid, test, and none of train, training"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"a": 1, "b": 2}, "a.json: is JSON of another shape (it has a, b); expected"),
+        ({**columns(ROWS), "id": [1]}, "a.json: id has 1 values, but there are 12 questions"),
+        ({"columns": ["a"], "data": [[1, 2]]}, "columns and the rows of data do not fit each oth"),
+        ({"columns": ["a"], "data": [{}]}, "columns and the rows of data do not fit each other"),
+        ({"train": [3]}, "a.json: train: entry 0 is not an object"),
+        ({"train": {"a": []}}, "a.json: train: is JSON of another shape (it has a)"),
+    ],
+)
+def test_wrong_shapes(content: Any, expected: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read(write(tmp_path / "a.json", content))
+    assert expected in str(caught.value)
+
+
+def test_ai_hub(tmp_path: Path) -> None:
+    """question_id, doc_title, one answer object, an empty one where there is none, in a zip."""
+    qas = [
+        {"question_id": "1", "question": "언제 태어났나?", "is_impossible": False,
+         "answers": {**ANSWER, "clue_text": CONTEXT, "clue_start": 0, "options": None}},
+        {"question_id": "2", "question": "왜?", "is_impossible": True,
+         "answers": {"text": "", "answer_start": -1, "clue_text": None, "options": None}},
+    ]  # fmt: skip
+    paragraph = {"context_id": "c", "context": CONTEXT, "qas": qas}
+    article = {"doc_id": "D1", "doc_title": "강나루", "paragraphs": [paragraph]}
+    content = {"Dataset": {"name": "기계독해"}, "data": [article]}
+    member = json.dumps(content, ensure_ascii=False).encode()
+    found, notices = read(write(tmp_path / "TL_span.zip", zip_bytes({"라벨/a.json": member})))
+    assert [(e.id, e.title, e.answers, e.answer_starts) for e in found] == [
+        ("1", "강나루", ("1921년",), (5,)),
+        ("2", "강나루", (), ()),
+    ]
+    assert notices == []
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    str,
+    str.upper,
+    str.title,
+    lambda n: n.replace("_", " "),
+    lambda n: f" {n} ",
+    lambda n: n.replace("_", "-"),
+    lambda n: n.title().replace("_", ""),
+]
+
+
+@given(data=st.data())
+@settings(
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_every_name_in_every_spelling(data: st.DataObject, tmp_path: Path) -> None:
+    values = {**QUESTION, "answers": "1921년", "answer_start": 5, "is_impossible": "N"}
+    row = {}
+    for field, value in values.items():
+        name = data.draw(
+            st.sampled_from([*FIELDS[field], "text"] if field == "context" else FIELDS[field])
+        )
+        row[data.draw(st.sampled_from(SPELLINGS))(name)] = value
+    assert read(write(tmp_path / "a.json", [row])) == ([ANSWERED], [])
+    assert read(write(tmp_path / "a.csv", b"\xef\xbb\xbf" + csv_bytes([row]))) == ([ANSWERED], [])
+
+
+@pytest.mark.parametrize(
+    ("row", "expected_id"),
+    [
+        ({"ID": 7, "id": 1}, "1"),
+        ({"id": 1, "ID": 7}, "1"),
+        ({"guid": 1, "id": None}, "1"),
+        ({"guid": 7, "id": 1}, "1"),
+        ({"Id": 1.0}, "1"),
+    ],
+)
+def test_which_name_counts(row: dict[str, Any], expected_id: str, tmp_path: Path) -> None:
+    rest = {"context": CONTEXT, "question": "언제 태어났나?", "answers": [ANSWER]}
+    assert read(write(tmp_path / "a.json", [{**row, **rest}]))[0][0].id == expected_id
+
+
+def test_a_class_label_beside_answers_is_no_answer(tmp_path: Path) -> None:
+    rows = [
+        {**QUESTION, "answers": None, "label": 1, "text": "1"},
+        {**QUESTION, "id": "2", "answers": [ANSWER], "labels": [0]},
+    ]
+    found, notices = read(write(tmp_path / "a.json", rows))
+    assert [e.answers for e in found] == [(), ("1921년",)]
+    assert notices == []
