@@ -191,6 +191,11 @@ def test_every_public_name_resolves_to_its_own_object() -> None:
     assert sorted(qa.engine.__all__) == list(qa.engine.__all__)
 
 
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Once such a module is imported, the name would stand for the module."""
+    assert not {path.stem for path in ENGINE_FILES} & set(qa.engine.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = qa.engine.nonsense

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -27,7 +27,7 @@ class Precision:
     def autocast(self) -> AbstractContextManager[None]:
         """Return the context of a forward pass, which does nothing with fp32."""
         dtype = AUTOCAST_DTYPES.get(self.name)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        return torch.autocast(self.device.type, dtype=dtype) if dtype else nullcontext()
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -17,13 +17,15 @@ from qa.engine.micro_batches import split_step
 # Trains a small model in fp64 and saves what it saw; run in each process.
 SCRIPT = """
 import json, sys
+from functools import partial
 from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
-from qa.engine import TrainConfig, TrainingRun, load_checkpoint, save_checkpoint, seed_everything
+from qa.engine import TrainConfig, TrainingRun, adamw, load_checkpoint, save_checkpoint
+from qa.engine import seed_everything
 from qa.engine.distributed import join_world
 
 ITEMS, BATCH_SIZE = 13, 2  # 7 micro-batches an epoch, the last of them with one item
@@ -54,7 +56,10 @@ config = TrainConfig(
     precision="fp32", device="cpu", learning_rate=0.05, max_grad_norm=options["max_grad_norm"],
     gradient_accumulation_steps=options["accumulation"], max_steps=options["total"],
 )
-run = TrainingRun(model, loss_fn, list(rows), order, collate, config, world, {"3.": 0.02})
+optimizer = partial(adamw, config=config, learning_rates={"3.": 0.02})
+run = TrainingRun(
+    model, loss_fn, list(rows), order, collate, config, optimizer=optimizer, world=world
+)
 seed_everything(100 + world.rank)
 if options["load"]:
     run.load_state_dict(load_checkpoint(Path(options["load"]))["run"])

@@ -1,0 +1,32 @@
+"""Evaluating a model in the middle of its training without changing the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from qa.engine.precision import Precision
+from qa.engine.rng import rng_state, set_rng_state
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module, precision: Precision) -> Iterator[nn.Module]:
+    """Yield the model in eval mode, without gradients, in the training's number format.
+
+    Afterwards every module is in the mode it was in, and the random generators are put back.
+    Not `inference_mode`: what a model computes once and keeps, e.g. a mask, could not be used by a
+    later training step.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    generators = rng_state()
+    model.eval()
+    try:
+        with torch.no_grad(), precision.autocast():
+            yield model
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        set_rng_state(generators)
