@@ -71,38 +71,13 @@ _NAMES = {  # the public names of each module
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "BestTracker",
-    "CheckpointWriter",
-    "Mean",
-    "NonfiniteCheck",
-    "Notice",
-    "Precision",
-    "Rates",
-    "RunLock",
-    "RunStopped",
-    "StepOutput",
-    "StepTrace",
-    "StopSignals",
-    "TensorBoard",
-    "TrainConfig",
-    "TrainingRun",
-    "UserError",
-    "World",
-    "adamw",
-    "check_split",
-    "join_world",
-    "length_grouped_batches",
-    "list_checkpoints",
-    "load_checkpoint",
-    "load_newest_checkpoint",
-    "lr_factor",
-    "progress_bar",
-    "prune_checkpoints",
-    "resolve_device",
-    "save_checkpoint",
-    "seed_everything",
-    "train_step",
-]
+    "BestTracker", "CheckpointWriter", "Mean", "NonfiniteCheck", "Notice", "Precision", "Rates",
+    "RunLock", "RunStopped", "StepOutput", "StepTrace", "StopSignals", "TensorBoard",
+    "TrainConfig", "TrainingRun", "UserError", "World", "adamw", "check_split", "join_world",
+    "length_grouped_batches", "list_checkpoints", "load_checkpoint", "load_newest_checkpoint",
+    "lr_factor", "progress_bar", "prune_checkpoints", "resolve_device", "save_checkpoint",
+    "seed_everything", "train_step",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

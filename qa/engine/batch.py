@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
-from qa.engine.errors import require, type_name
+from qa.engine.errors import UserError, require, type_name
 
 Batch: TypeAlias = Mapping[str, Any]
 """Tensors and ints by name; the int `num_items` is the number of items that have a loss."""
@@ -30,24 +30,18 @@ def sum_counts(micro_batches: Sequence[Batch]) -> dict[str, int]:
 
 
 def require_num_items(batch: Any) -> None:
-    """Raise UserError unless the batch is a mapping with a plain int `num_items` of at least 0.
-
-    Nothing else is taken for one: a tensor would make the host wait for the device.
-    """
+    """Raise UserError unless the batch is a mapping with a plain int `num_items` of at least 0."""
     require(
         isinstance(batch, Mapping),
-        f"a batch must be a dict of tensors with the int num_items, but is {type_name(batch)};"
-        " collate_fn makes it, or the stream",
+        f"a batch must be a dict of tensors and the int num_items, but is {type_name(batch)}",
     )
-    found = batch.get("num_items")
+    found = batch.get("num_items", "missing")
     if type(found) is not int or found < 0:
-        told = found if type(found) is int else type_name(found)
-        require(
-            False,
+        told = found if type(found) in (int, str) else type_name(found)
+        raise UserError(
             'batch["num_items"], the number of items that have a loss, must be a plain int of at'
-            f" least 0, but is {told if 'num_items' in batch else 'missing'}; the loss, a sum, is"
-            " divided by it: count on the CPU when the batch is made, e.g. with len(items) or"
-            " int(...), and try check_split(run, items)",
+            f" least 0, but is {told}: count them when the batch is made, e.g. by len(items) or"
+            " int(...), and try check_split(run, items)"
         )
 
 

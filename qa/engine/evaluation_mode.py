@@ -14,16 +14,12 @@ from qa.engine.rng import rng_state, set_rng_state
 
 @contextmanager
 def evaluation_mode(model: nn.Module, precision: Precision) -> Iterator[nn.Module]:
-    """Yield the model in eval mode, without gradients, in the training's number format.
-
-    Afterwards every module is in the mode it was in, and the random generators are put back.
-    Not `inference_mode`: what a model computes once and keeps, e.g. a mask, could not be used by a
-    later training step.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    generators = rng_state()
+    """Yield the model for an evaluation; see `TrainingRun.evaluation`."""
+    modes, generators = [(each, each.training) for each in model.modules()], rng_state()
     model.eval()
     try:
+        # Not inference_mode: what a model computes once and keeps, e.g. a mask, could not be used
+        # by a later step.
         with torch.no_grad(), precision.autocast():
             yield model
     finally:

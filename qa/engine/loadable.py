@@ -13,21 +13,18 @@ PLAIN = (type(None), bool, int, float, str, torch.Tensor, torch.nn.Parameter)
 
 
 def require_loadable(value: Any, place: str = "") -> None:
-    """Raise UserError, naming the place, unless `torch.load(weights_only=True)` takes this value.
+    """Raise UserError unless `torch.load(weights_only=True)` takes this value.
 
-    Args:
-        value: A state: dicts, lists and tuples of tensors and plain values.
-        place: Where the value is in the whole state, e.g. "tracker.best.f1".
+    The message names its place in the whole state, e.g. "tracker.best.f1".
     """
-    kind = type(value)
-    if kind in PLAIN:
+    if type(value) in PLAIN:
         return
-    if kind is dict:
+    if type(value) is dict:
         for key, item in value.items():
             name = f"{place}.{key}".removeprefix(".")
-            require_loadable(key, f"{name} (the key)")
+            require_loadable(key, f"the key {name}")
             require_loadable(item, name)
-    elif kind in (list, tuple):
+    elif type(value) in (list, tuple):
         for number, item in enumerate(value):
             require_loadable(item, f"{place}[{number}]")
     else:

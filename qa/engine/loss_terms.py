@@ -1,4 +1,4 @@
-"""What `loss_fn` returns: a summed loss and, if it likes, the summed terms that it is made of."""
+"""What `loss_fn` returns: a summed loss and, if it likes, further sums, the terms of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from qa.engine.batch import Batch
-from qa.engine.errors import require, type_name
+from qa.engine.errors import UserError, require, type_name
 
-LossFn: TypeAlias = Callable[
-    [nn.Module, Batch], "torch.Tensor | tuple[torch.Tensor, Mapping[str, torch.Tensor]]"
-]
+Sums: TypeAlias = dict[str, torch.Tensor]
+
+LossFn: TypeAlias = Callable[[nn.Module, Batch], "torch.Tensor | tuple[torch.Tensor, Sums]"]
 """`loss_fn(model, batch)` returns the SUM of the batch's losses, a scalar tensor.
 
 It may return `(loss, terms)`, where terms are further sums by name, to be looked at only.
@@ -22,51 +22,31 @@ It may return `(loss, terms)`, where terms are further sums by name, to be looke
 LOSS = "loss"  # the key of the loss among the sums; terms have others
 
 
-def loss_and_terms(returned: Any) -> dict[str, torch.Tensor]:
-    """Return what `loss_fn` returned as sums by name, the loss first, under `LOSS`.
-
-    Raises:
-        UserError: It is neither a scalar tensor nor such a tensor and a dict of others.
-    """
-    loss, terms = returned if isinstance(returned, tuple) and len(returned) == 2 else (returned, {})
-    require(
-        isinstance(terms, Mapping) and LOSS not in terms,
-        f"loss_fn must return a loss, or a loss and a dict of terms, none of them named {LOSS!r}",
-    )
-    sums = {LOSS: loss, **terms}
+def loss_and_terms(returned: Any) -> Sums:
+    """Return what `loss_fn` returned as sums by name, the loss under `LOSS`, or raise UserError."""
+    loss, terms = returned if type(returned) is tuple and len(returned) == 2 else (returned, {})
+    sums = {LOSS: loss, **terms} if isinstance(terms, Mapping) else {LOSS: returned}
     for name, value in sums.items():
         if not isinstance(value, torch.Tensor) or value.ndim:
-            is_tensor = isinstance(value, torch.Tensor)
-            told = f"of shape {tuple(value.shape)}" if is_tensor else type_name(value)
-            require(
-                False,
-                f"loss_fn must return the sum over the items of a batch, a scalar tensor, but its"
-                f" {name} is {told}; try check_split(run, items)",
+            shape = f" of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else ""
+            raise UserError(
+                "loss_fn must return sums over the items of a batch, scalar tensors: a loss, or a"
+                f" loss and a dict of terms; its {name} is {type_name(value)}{shape}; try"
+                " check_split(run, items)"
             )
     return sums
 
 
-def add_up(
-    sums: dict[str, torch.Tensor], more: Mapping[str, torch.Tensor], weight: float
-) -> dict[str, torch.Tensor]:
-    """Return the sums, {} at first, with those of one more micro-batch added, cut off its graph.
+def add_up(sums: Sums, more: Sums, weight: float) -> Sums:
+    """Return the sums, {} at first, with those of another micro-batch, cut off its graph.
 
-    Sums in bf16 or fp16 would lose small addends, so these are of fp32 at least.
-
-    Raises:
-        UserError: The names are others than before. Processes could not exchange such terms.
+    In fp32 at least: a sum in bf16 would lose small addends. UserError if the names have changed.
     """
-    require(
-        not sums or sums.keys() == more.keys(),
-        f"loss_fn must return the same terms for every batch, not {', '.join(more)} after"
-        f" {', '.join(sums)}",
-    )
+    if sums and sums.keys() != more.keys():
+        require(False, f"loss_fn returned the terms {[*more]} after {[*sums]}, not always the same")
     total = {}
     for name, value in more.items():
-        value = value.detach()
-        if value.dtype.itemsize < 4:
-            value = value.float()
-        if weight != 1:
-            value = value * weight
+        value = value.detach() if weight == 1 else value.detach() * weight
+        value = value.float() if value.dtype.itemsize < 4 else value
         total[name] = sums[name] + value if sums else value
     return total

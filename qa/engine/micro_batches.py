@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import IterableDataset
@@ -15,13 +15,12 @@ from torch.utils.data import IterableDataset
 from qa.engine.batch import Batch, move_to_device
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
+from qa.engine.data_workers import load_batches
 from qa.engine.distributed import World
-from qa.engine.errors import notice, require, type_name
-from qa.engine.load_batches import load_batches
+from qa.engine.errors import UserError, notice, require, type_name
 
 
-@dataclass(frozen=True)
-class StepBatches:
+class StepBatches(NamedTuple):
     """The micro-batches of one step, on the device."""
 
     micro_batches: list[Batch]  # of this process
@@ -40,14 +39,9 @@ class StepShare:
 class MicroBatches:
     """The micro-batches of a run, step by step, and the place in them.
 
-    The place is `epoch` and `position`, the micro-batches of that epoch that all processes
-    together have consumed; whoever trains on a step moves it on. A stream has no epochs: there the
-    position counts from its beginning.
-
-    Args: those of `TrainingRun`.
-
-    Raises:
-        UserError: They do not fit together.
+    The place is `epoch` and `position`, the micro-batches of that epoch that all processes together
+    have consumed; whoever trains on a step moves it on. A stream has no epochs: there the position
+    counts from its beginning. The arguments are those of `TrainingRun`.
     """
 
     def __init__(
@@ -67,11 +61,10 @@ class MicroBatches:
         self.epoch_length: int | None = None  # micro-batches of that epoch; None: a stream
         self._stream: Iterator[Batch] | None = None
         if order is None:
-            require(config.max_steps, "a stream (order None) has no end: max_steps must be set")
-            require(collate_fn is None, "a stream (order None) yields batches: collate_fn is None")
             require(
-                hasattr(dataset, "__iter__"),
-                f"a stream (order None) must be iterable, but is {type_name(dataset)}",
+                config.max_steps and collate_fn is None and hasattr(dataset, "__iter__"),
+                "without an order the data is a stream: an iterable of micro-batches, with"
+                " collate_fn None and max_steps set",
             )
             return
         require(callable(order), f"order must be a function of the epoch, not {type_name(order)}")
@@ -81,11 +74,7 @@ class MicroBatches:
             " train on the batches that it yields pass order None and collate_fn None",
         )
         self.epoch_length = len(order(0))
-        require(self.epoch_length, "there is nothing to train on: the first epoch is empty")
-
-    def steps(self) -> Generator[StepBatches, None, None]:
-        """Yield the micro-batches of each step from the current place on, for ever."""
-        return self._streamed() if self.order is None else self._ordered(self.order)
+        self._note_length(self.epoch_length)
 
     @property
     def end_of_epoch(self) -> bool | None:
@@ -122,14 +111,19 @@ class MicroBatches:
         length = len(self.order(epoch))
         require(
             position <= length,
-            f"the checkpoint stands at micro-batch {position} of an epoch, but that epoch now has"
+            f"the checkpoint stands at micro-batch {position} of an epoch, but an epoch now has"
             f" {length}: data or batch size changed",
         )
         self.epoch, self.position, self.epoch_length = epoch, position, length
 
-    def _ordered(self, order: Order) -> Generator[StepBatches, None, None]:
+    def steps(self) -> Generator[StepBatches, None, None]:
+        """Yield the micro-batches of each step from the current place on, for ever."""
+        while self.order is None:
+            taken = [self._next() for _ in range(self.per_step)][self.world.rank :: self.world.size]
+            own = [move_to_device(batch, self.device) for batch in taken]
+            yield StepBatches(own, len(own), self.per_step)
         while True:
-            batches = order(self.epoch)
+            batches = self.order(self.epoch)
             self._note_length(len(batches))
             remaining = batches[self.position :]
             size = self.per_step  # the last step of an epoch may have fewer
@@ -154,7 +148,7 @@ class MicroBatches:
             self.position = 0
 
     def _note_length(self, length: int) -> None:
-        """Note how many micro-batches the epoch has that now begins or goes on."""
+        """Note how many micro-batches the epoch in progress has."""
         require(length, f"there is nothing to train on: epoch {self.epoch} is empty")
         if length != self.epoch_length and self.config.max_steps is None:
             notice(
@@ -163,30 +157,20 @@ class MicroBatches:
             )
         self.epoch_length = length
 
-    def _streamed(self) -> Generator[StepBatches, None, None]:
-        if self._stream is None:
-            self._stream = iter(self.dataset)
-        while True:
-            step = [self._next() for _ in range(self.per_step)]
-            own = [move_to_device(b, self.device) for b in step[self.world.rank :: self.world.size]]
-            yield StepBatches(own, len(own), len(step))
-
     def _next(self) -> Batch:
         """Return the next micro-batch of the stream, which begins anew when it ends.
 
         Not if it has a state: a restored one may begin anew in the middle, as `datasets`' does.
         """
-        assert self._stream is not None
-        batch = next(self._stream, None)
-        if batch is None and not hasattr(self.dataset, "state_dict"):
-            self._stream = iter(self.dataset)
-            batch = next(self._stream, None)
-        require(
-            batch is not None,
-            f"the stream ended after {self.position} micro-batches or a few more, before max_steps;"
-            " it must go on for ever if it has a state_dict or can be iterated only once",
+        for begins_anew in (False, True):
+            if self._stream is None or (begins_anew and not hasattr(self.dataset, "state_dict")):
+                self._stream = iter(self.dataset)
+            for batch in self._stream:
+                return batch
+        raise UserError(
+            f"the stream ended before max_steps, in the step after {self.position} micro-batches;"
+            " one that has a state_dict, or can be read only once, must go on for ever"
         )
-        return cast(Batch, batch)
 
 
 def split_step(step: list[list[Any]], world: World, sharding: str) -> StepShare:
