@@ -87,7 +87,7 @@ def test_other_ints_are_summed_even_if_not_every_batch_has_them() -> None:
 )
 def test_a_loss_that_is_no_scalar_tensor_is_refused(returned: Any, told: str) -> None:
     run = make_run()
-    run.loss_fn = lambda model, batch: returned(squared_error(model, batch))  # type: ignore[arg-type]
+    run.loss_fn = lambda model, batch: returned(squared_error(model, batch))
     with pytest.raises(UserError, match=told) as error:
         next(run.steps())
     assert "\n" not in str(error.value)

@@ -31,7 +31,8 @@ def penalised(model: Any, batch: Any) -> torch.Tensor:
     """The gradient of each item's output enters its loss, so that gradients must be on."""
     x = batch["x"].clone().requires_grad_()
     (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
-    return squared_error(model, batch) + slope.square().sum()
+    penalty: torch.Tensor = slope.square().sum()
+    return squared_error(model, batch) + penalty
 
 
 def with_term(term: Any) -> Any:
