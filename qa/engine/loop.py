@@ -79,6 +79,7 @@ class TrainingRun:
         self.model = model.to(self.device)
         self.clock = PhaseClock(self.device)
         self.synced_model = world.wrap(self.model, self.device, config.sharding)
+        self._modules = list(self.model.modules())
         self.loss_fn = loss_fn
         self.optimizers = make_optimizers(optimizer or partial(adamw, config=config), self.model)
         self.global_step = 0  # optimizer steps made so far
@@ -187,7 +188,7 @@ class TrainingRun:
         set_rates(self.optimizers, self.schedule(self.global_step, self.total_steps))
         learning_rate = self.optimizers[0].param_groups[0]["lr"]
         # An evaluation in between may leave it in eval mode. To look is faster than to set.
-        if not all(module.training for module in self.model.modules()):
+        if not all(module.training for module in self._modules):
             self.model.train()
         result = train_step(
             self.synced_model,

@@ -122,8 +122,9 @@ def note_peaks(optimizers: Sequence[Optimizer]) -> None:
 
 def set_rates(optimizers: Sequence[Optimizer], factor: float) -> None:
     """Set the rate of each group to its peak times a factor; one that has none has none."""
-    note_peaks(optimizers)  # of groups that were added since
     for group in groups_of(optimizers):
+        if "initial_lr" not in group:  # it was added since
+            note_peaks(optimizers)
         if group["initial_lr"] is not None:
             group["lr"] = group["initial_lr"] * factor
 
