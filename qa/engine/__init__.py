@@ -43,31 +43,17 @@ if TYPE_CHECKING:
     from qa.engine.tensorboard import TensorBoard
 
 _NAMES = {  # the public names of each module
-    "batch_order": "length_grouped_batches",
-    "best_tracker": "BestTracker",
+    "batch_order": "length_grouped_batches", "best_tracker": "BestTracker",
     "checkpoint": "list_checkpoints load_checkpoint load_newest_checkpoint prune_checkpoints"
     " save_checkpoint",
-    "checkpoint_writer": "CheckpointWriter",
-    "config": "TrainConfig",
-    "device": "resolve_device",
-    "distributed": "World join_world",
-    "errors": "Notice RunStopped UserError",
-    "lock": "RunLock",
-    "loop": "TrainingRun",
-    "meters": "Mean Rates",
-    "nonfinite": "NonfiniteCheck",
-    "optim": "adamw",
-    "precision": "Precision",
-    "progress": "progress_bar",
-    "rng": "seed_everything",
-    "schedule": "lr_factor",
-    "signals": "StopSignals",
-    "split_check": "check_split",
-    "step": "train_step",
-    "step_output": "StepOutput",
-    "step_trace": "StepTrace",
+    "checkpoint_writer": "CheckpointWriter", "config": "TrainConfig", "device": "resolve_device",
+    "distributed": "World join_world", "errors": "Notice RunStopped UserError", "lock": "RunLock",
+    "loop": "TrainingRun", "meters": "Mean Rates", "nonfinite": "NonfiniteCheck", "optim": "adamw",
+    "precision": "Precision", "progress": "progress_bar", "rng": "seed_everything",
+    "schedule": "lr_factor", "signals": "StopSignals", "split_check": "check_split",
+    "step": "train_step", "step_output": "StepOutput", "step_trace": "StepTrace",
     "tensorboard": "TensorBoard",
-}
+}  # fmt: skip
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [

@@ -19,7 +19,7 @@ from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.evaluation_mode import evaluation_mode
 from qa.engine.full_state import load_state, model_state, optimizer_state, states_to_load
 from qa.engine.loss_terms import LossFn
-from qa.engine.micro_batches import MicroBatches, StepBatches
+from qa.engine.micro_batches import MicroBatches
 from qa.engine.optim import MakeOptimizer, adamw, make_optimizers, set_rates
 from qa.engine.phase_clock import PhaseClock
 from qa.engine.precision import Precision
@@ -106,8 +106,8 @@ class TrainingRun:
         # Closed even if an exception's traceback goes on holding it, and its data workers with it.
         with closing(self.micro_batches.steps()) as steps:
             self.clock.start("data")
-            for batches in steps:
-                out = self._step(batches)
+            for micro_batches, num_own, consumed in steps:
+                out = self._step(micro_batches, num_own, consumed)
                 self.clock.stop()
                 yield out
                 if self.is_finished:
@@ -181,9 +181,9 @@ class TrainingRun:
             seed_everything(self.config.seed + 1000 * self.world.rank + state["global_step"])
         self.global_step = state["global_step"]
 
-    def _step(self, batches: StepBatches) -> StepOutput:
+    def _step(self, micro_batches: list[Batch], num_own: int, consumed: int) -> StepOutput:
         """Make one step and move on in the data."""
-        counts = sum_counts(batches.micro_batches[: batches.num_own])
+        counts = sum_counts(micro_batches[:num_own])
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
         set_rates(self.optimizers, self.schedule(self.global_step, self.total_steps))
         learning_rate = self.optimizers[0].param_groups[0]["lr"]
@@ -192,18 +192,18 @@ class TrainingRun:
             self.model.train()
         result = train_step(
             self.synced_model,
-            batches.micro_batches,
+            micro_batches,
             self.loss_fn,
             self.optimizers,
             self.precision,
             max_grad_norm=self.config.max_grad_norm,
             num_items=num_items,
-            num_own=batches.num_own,
+            num_own=num_own,
             world=self.world,
             clock=self.clock,
         )
         self.global_step += 1
-        self.micro_batches.position += batches.consumed
+        self.micro_batches.position += consumed
         return StepOutput(
             global_step=self.global_step,
             epoch=self.epochs_consumed,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.utils.data import IterableDataset
@@ -18,14 +18,6 @@ from qa.engine.config import TrainConfig
 from qa.engine.data_workers import load_batches
 from qa.engine.distributed import World
 from qa.engine.errors import UserError, notice, require, type_name
-
-
-class StepBatches(NamedTuple):
-    """The micro-batches of one step, on the device."""
-
-    micro_batches: list[Batch]  # of this process
-    num_own: int  # how many of them count; see `StepShare`
-    consumed: int  # by all processes together
 
 
 @dataclass(frozen=True)
@@ -94,11 +86,7 @@ class MicroBatches:
         return place
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to a saved place; what a stream without a state yields up to there is passed over.
-
-        Raises:
-            UserError: There is no such place.
-        """
+        """Go to a saved place; what a stream without a state yields up to there is passed over."""
         epoch, position = state["epoch"], state["position"]
         if self.order is None:
             if "stream" in state:
@@ -116,12 +104,16 @@ class MicroBatches:
         )
         self.epoch, self.position, self.epoch_length = epoch, position, length
 
-    def steps(self) -> Generator[StepBatches, None, None]:
-        """Yield the micro-batches of each step from the current place on, for ever."""
+    def steps(self) -> Generator[tuple[list[Batch], int, int], None, None]:
+        """Yield each step from the current place on, for ever: what this process has to do.
+
+        (its micro-batches on the device; how many of them count, see `split_step`; how many
+        micro-batches all processes together consume)
+        """
         while self.order is None:
             taken = [self._next() for _ in range(self.per_step)][self.world.rank :: self.world.size]
             own = [move_to_device(batch, self.device) for batch in taken]
-            yield StepBatches(own, len(own), self.per_step)
+            yield own, len(own), self.per_step
         while True:
             batches = self.order(self.epoch)
             self._note_length(len(batches))
@@ -143,7 +135,7 @@ class MicroBatches:
             with closing(loading) as loaded:
                 for step, share in zip(steps, shares, strict=True):
                     own = list(islice(loaded, len(share.batches)))
-                    yield StepBatches(own, share.num_own, len(step))
+                    yield own, share.num_own, len(step)
             self.epoch += 1
             self.position = 0
 

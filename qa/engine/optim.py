@@ -63,11 +63,7 @@ def adamw(
 
 
 def make_optimizers(make: MakeOptimizer, model: nn.Module) -> list[Optimizer]:
-    """Return the optimizers of a model, which is on its device; give notice of what none has.
-
-    Raises:
-        UserError: They are no optimizers of torch, or two of them have the same parameter.
-    """
+    """Return the optimizers of a model, or raise UserError; give notice of what none has."""
     require(callable(make), f"optimizer must be a function of the model, not {type_name(make)}")
     made = make(model)
     optimizers = list(made) if isinstance(made, Sequence) else [made]
@@ -133,11 +129,20 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
     """Return a saved state as this run goes on from it.
 
     Groups are restored whole, since some optimizers keep counters there. What this run decides are
-    the peak rate, the decay if it was changed between the runs, and how a step is computed.
+    the peak rate, the decay if it was changed between the runs, and how a step is computed. Raise
+    UserError if the state is not of as many groups of as many parameters.
     """
     note_peaks([optimizer])
     groups = []
-    require_same_groups(optimizer, saved)
+    sizes, other = (
+        [len(group["params"]) for group in each]
+        for each in (optimizer.param_groups, saved["param_groups"])
+    )
+    require(
+        sizes == other,
+        f"the checkpoint is of another optimizer: its groups have {other} parameters, those of this"
+        f" run's {type(optimizer).__name__} {sizes}; resume with the optimizer it was made with",
+    )
     for now, then in zip(optimizer.param_groups, saved["param_groups"], strict=True):
         own = {name: now[name] for name in ("initial_lr", *COMPUTING) if name in now}
         if now["initial_weight_decay"] != then.get("initial_weight_decay"):
@@ -145,16 +150,3 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
         groups.append({**then, **own})
         groups[-1].pop("lr_scale", None)  # which older checkpoints have, instead of the peak
     return {**saved, "param_groups": groups}
-
-
-def require_same_groups(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-    """Raise UserError unless a saved state is of as many groups of as many parameters."""
-    sizes, other = (
-        [len(group["params"]) for group in groups]
-        for groups in (optimizer.param_groups, saved["param_groups"])
-    )
-    require(
-        sizes == other,
-        f"the checkpoint is of another optimizer: its groups have {other} parameters, those of this"
-        f" run's {type(optimizer).__name__} {sizes}; resume with the optimizer it was made with",
-    )

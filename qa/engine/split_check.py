@@ -17,18 +17,14 @@ from qa.engine.rng import seed_everything
 def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3) -> None:
     """Check that the loss of a batch of these items is the sum of the losses of its halves.
 
-    So must be `num_items` and every term. This finds a loss that is a mean, a wrong count, and a
-    loss that couples the items, e.g. in-batch negatives, whose accumulation is not one big batch.
-    It does not find a coupling by batch statistics, since the model runs in eval mode; in fp32, and
-    the run's state is as before.
+    So must be `num_items` and every term, or UserError gives the figures. This finds a mean, a
+    wrong count, and a loss that couples items, e.g. by in-batch negatives; not one that does so by
+    batch statistics, since the model runs in eval mode. It runs in fp32 and changes nothing.
 
     Args:
         run: The run; all processes of a sharded one must call this.
         items: At least two items of its data set, e.g. 16 of them.
-        tolerance: Relative difference that rounding may make; weights of bf16 need more.
-
-    Raises:
-        UserError: They do not add up; the message gives the figures.
+        tolerance: Relative difference that rounding may make; weights in bf16 need more.
     """
     collate_fn = run.micro_batches.collate_fn
     if collate_fn is None:
@@ -36,8 +32,8 @@ def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3)
     require(len(items) > 1, f"check_split needs two items or more, not {len(items)}")
     middle = len(items) // 2
     found = []
-    with run.evaluation() as model, torch.enable_grad():  # a loss may need gradients, e.g. to
-        for parts in ((items,), (items[:middle], items[middle:])):  # penalise them
+    with run.evaluation() as model, torch.enable_grad():  # a loss may penalise gradients
+        for parts in ((items,), (items[:middle], items[middle:])):
             seed_everything(run.config.seed)  # a collate_fn that draws draws the same again
             for batch in [run.to_device(collate_fn(list(part))) for part in parts]:
                 counts = sum_counts([batch])
