@@ -20,7 +20,7 @@ def evaluation_mode(model: nn.Module, precision: Precision) -> Iterator[nn.Modul
     try:
         # Not inference_mode: what a model computes once and keeps, e.g. a mask, could not be used
         # by a later step.
-        with torch.no_grad(), precision.autocast():
+        with torch.no_grad(), precision.autocast(keeps_casts=False):
             yield model
     finally:
         for module, mode in modes:

@@ -79,3 +79,18 @@ def test_what_a_model_keeps_from_an_evaluation_serves_a_step() -> None:
     with run.evaluation() as model:
         model(BATCH["x"])
     assert len(list(run.steps())) == 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_may_change_within_an_evaluation(precision: str) -> None:
+    """As when a mean of the weights is evaluated after the weights themselves."""
+    run = make_run(precision=precision)
+    with run.evaluation() as model:
+        first = model(BATCH["x"])
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(2)
+        second = model(BATCH["x"])
+    with run.evaluation() as model:
+        assert torch.equal(model(BATCH["x"]), second)
+    assert not torch.equal(first, second)
