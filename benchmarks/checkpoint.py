@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from qa.engine.checkpoint_writer import CheckpointWriter
-from qa.engine.optim import make_optimizer
+from qa.engine.config import TrainConfig
+from qa.engine.optim import adamw
 from qa.models.span_reader import SpanReader
 
 
@@ -61,7 +62,7 @@ def make_state(model: str | None) -> dict[str, Any]:
         )
     else:
         reader = SpanReader.from_pretrained(model)
-    optimizer = make_optimizer(reader, 1e-5, 0.01)
+    optimizer = adamw(reader, TrainConfig(learning_rate=1e-5))
     for parameter in reader.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

@@ -53,7 +53,7 @@ def order(epoch):
 
 config = TrainConfig(device="cpu", num_workers=workers, num_train_epochs=1000)
 world = join_world(torch.device("cpu"))
-run = TrainingRun(torch.nn.Linear(4, 1), loss_fn, Rows(), order, collate, config, world)
+run = TrainingRun(torch.nn.Linear(4, 1), loss_fn, Rows(), order, collate, config, world=world)
 steps = run.steps()  # under a name, which keeps the workers alive after an exception
 for out in steps:
     if out.global_step == 20:

@@ -191,6 +191,11 @@ def test_every_public_name_resolves_to_its_own_object() -> None:
     assert sorted(qa.engine.__all__) == list(qa.engine.__all__)
 
 
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Once such a module is imported, the name would stand for the module."""
+    assert not {path.stem for path in ENGINE_FILES} & set(qa.engine.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = qa.engine.nonsense
@@ -209,3 +214,16 @@ def test_no_word_of_the_task(path: Path) -> None:
     lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
     found = [f"{path.name}:{i}: {line.strip()}" for i, line in lines if TASK_WORD.search(line)]
     assert not found
+
+
+@pytest.mark.parametrize("path", ENGINE_FILES, ids=module_of)
+def test_no_message_names_a_flag_of_a_program(path: Path) -> None:
+    """The engine serves programs that have other flags, or none. Docstrings may name some."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    statements = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node not in statements
+    ]
+    assert not [text for text in texts if isinstance(text, str) and re.search(r"--[a-z]", text)]

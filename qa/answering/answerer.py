@@ -23,8 +23,8 @@ from qa.data.batches.evaluation_batches import (
 )
 from qa.data.examples import Example
 from qa.data.windows.cut import NO_ANSWER_POSITION
+from qa.engine.batch import move_to_device
 from qa.engine.errors import require
-from qa.engine.micro_batches import move_to_device
 from qa.engine.precision import Precision
 from qa.models.loss import window_loss
 from qa.models.model_io import SpanScores, model_inputs

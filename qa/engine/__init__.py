@@ -17,59 +17,53 @@ if TYPE_CHECKING:
     from qa.engine.checkpoint import (
         list_checkpoints,
         load_checkpoint,
+        load_newest_checkpoint,
         prune_checkpoints,
         save_checkpoint,
     )
+    from qa.engine.checkpoint_writer import CheckpointWriter
     from qa.engine.config import TrainConfig
-    from qa.engine.errors import UserError
+    from qa.engine.device import resolve_device
+    from qa.engine.distributed import World, join_world
+    from qa.engine.errors import Notice, RunStopped, UserError
+    from qa.engine.lock import RunLock
     from qa.engine.loop import TrainingRun
     from qa.engine.meters import Mean, Rates
+    from qa.engine.nonfinite import NonfiniteCheck
+    from qa.engine.optim import adamw
+    from qa.engine.precision import Precision
     from qa.engine.progress import progress_bar
     from qa.engine.rng import seed_everything
     from qa.engine.schedule import lr_factor
+    from qa.engine.signals import StopSignals
+    from qa.engine.split_check import check_split
     from qa.engine.step import train_step
     from qa.engine.step_output import StepOutput
+    from qa.engine.step_trace import StepTrace
     from qa.engine.tensorboard import TensorBoard
 
-_HOME = {  # the module in which each public name lives
-    "BestTracker": "best_tracker",
-    "Mean": "meters",
-    "Rates": "meters",
-    "StepOutput": "step_output",
-    "TensorBoard": "tensorboard",
-    "TrainConfig": "config",
-    "TrainingRun": "loop",
-    "UserError": "errors",
-    "length_grouped_batches": "batch_order",
-    "list_checkpoints": "checkpoint",
-    "load_checkpoint": "checkpoint",
-    "lr_factor": "schedule",
-    "progress_bar": "progress",
-    "prune_checkpoints": "checkpoint",
-    "save_checkpoint": "checkpoint",
-    "seed_everything": "rng",
-    "train_step": "step",
-}
+_NAMES = {  # the public names of each module
+    "batch_order": "length_grouped_batches", "best_tracker": "BestTracker",
+    "checkpoint": "list_checkpoints load_checkpoint load_newest_checkpoint prune_checkpoints"
+    " save_checkpoint",
+    "checkpoint_writer": "CheckpointWriter", "config": "TrainConfig", "device": "resolve_device",
+    "distributed": "World join_world", "errors": "Notice RunStopped UserError", "lock": "RunLock",
+    "loop": "TrainingRun", "meters": "Mean Rates", "nonfinite": "NonfiniteCheck", "optim": "adamw",
+    "precision": "Precision", "progress": "progress_bar", "rng": "seed_everything",
+    "schedule": "lr_factor", "signals": "StopSignals", "split_check": "check_split",
+    "step": "train_step", "step_output": "StepOutput", "step_trace": "StepTrace",
+    "tensorboard": "TensorBoard",
+}  # fmt: skip
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "BestTracker",
-    "Mean",
-    "Rates",
-    "StepOutput",
-    "TensorBoard",
-    "TrainConfig",
-    "TrainingRun",
-    "UserError",
-    "length_grouped_batches",
-    "list_checkpoints",
-    "load_checkpoint",
-    "lr_factor",
-    "progress_bar",
-    "prune_checkpoints",
-    "save_checkpoint",
-    "seed_everything",
-    "train_step",
-]
+    "BestTracker", "CheckpointWriter", "Mean", "NonfiniteCheck", "Notice", "Precision", "Rates",
+    "RunLock", "RunStopped", "StepOutput", "StepTrace", "StopSignals", "TensorBoard",
+    "TrainConfig", "TrainingRun", "UserError", "World", "adamw", "check_split", "join_world",
+    "length_grouped_batches", "list_checkpoints", "load_checkpoint", "load_newest_checkpoint",
+    "lr_factor", "progress_bar", "prune_checkpoints", "resolve_device", "save_checkpoint",
+    "seed_everything", "train_step",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-Order: TypeAlias = Callable[[int], list[list[int]]]
-"""`order(epoch)` returns that epoch's micro-batches as lists of item indices: a pure function."""
+Order: TypeAlias = Callable[[int], list[list[Any]]]
+"""`order(epoch)` returns that epoch's micro-batches as lists of item indices: a pure function.
+
+An index is whatever the data set takes for one, e.g. `(item, epoch)` as the key of a random draw.
+"""
 
 BATCHES_PER_CHUNK = 64  # wide enough for little padding, narrow enough to mix lengths over time
 

@@ -16,6 +16,7 @@ import torch
 from qa.engine.atomic_files import remove, replace_directory, restore_directory
 from qa.engine.errors import UserError
 from qa.engine.json_files import write_json
+from qa.engine.loadable import require_loadable
 
 STATE_FILE = "state.pt"
 SUMMARY_FILE = "checkpoint.json"
@@ -32,7 +33,11 @@ def save_checkpoint(
         state: What a run needs to go on: tensors and plain types.
         summary: What a person wants to read, stored as JSON beside the size and SHA-256 of the
             state file.
+
+    Raises:
+        UserError: The state holds what `load_checkpoint` would refuse; nothing is written.
     """
+    require_loadable(state)
     path = checkpoint_path(directory, step)
     with replace_directory(path) as temporary:
         try:
@@ -101,9 +106,7 @@ def load_newest_checkpoint(
     """
     paths = restore_checkpoints(directory)
     if not paths:
-        raise UserError(
-            f"{directory}: there is no checkpoint to resume from; start with --overwrite instead"
-        )
+        raise UserError(f"{directory}: there is no checkpoint to resume from; start afresh")
     for path in reversed(paths):
         try:
             return path, load_checkpoint(path)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from qa.engine.checkpoint import prune_checkpoints, save_checkpoint
+from qa.engine.loadable import require_loadable
 
 
 class CheckpointWriter:
@@ -51,6 +52,7 @@ class CheckpointWriter:
         if not self.background:
             self._write(step, state, summary, keep_steps)
             return
+        require_loadable(state)  # here, and not at the next step
         copied = to_host(state)
         self._thread = threading.Thread(
             target=self._write_and_note, args=(step, copied, summary, keep_steps)

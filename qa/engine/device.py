@@ -25,7 +25,7 @@ def resolve_device(name: str) -> torch.device:
     # torch reports an absent device by RuntimeError, or AssertionError in a CPU-only build.
     except (RuntimeError, AssertionError) as error:
         reason = short_reason(str(error))  # a dispatcher's goes on for 7,000 characters
-        raise UserError(f"device {name!r} cannot be used ({reason}); try --device cpu") from error
+        raise UserError(f"device {name!r} cannot be used ({reason}); try cpu") from error
     return device
 
 

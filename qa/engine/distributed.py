@@ -76,11 +76,16 @@ class World:
         dist.all_reduce(tensor, group=self.control)
         return [int(value) for value in tensor]
 
-    def sum_tensor(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the sum of a tensor over all processes, on its device; may change it in place."""
-        if self.size > 1:
-            dist.all_reduce(value)
-        return value
+    def sum_scalars(self, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the sum of each scalar over all processes, which all have the same names.
+
+        One message, on the tensors' device.
+        """
+        if self.size == 1:
+            return values
+        stacked = torch.stack(list(values.values()))
+        dist.all_reduce(stacked)
+        return dict(zip(values, stacked, strict=True))
 
     def from_main(self, value: Value) -> Value:
         """Return the main process's value in every process; the other values are ignored."""

@@ -49,6 +49,11 @@ def first_few(names: Sequence[str]) -> str:
     return ", ".join(map(shown, names[:3])) + ", ..." * (len(names) > 3) or "none"
 
 
+def type_name(value: object) -> str:
+    """Return the name of a value's type, e.g. "numpy.float64", for a message."""
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
 MEMORY_SIGNS = (
     "out of memory",  # torch on CUDA and other accelerators
     "can't allocate memory",  # torch on a CPU

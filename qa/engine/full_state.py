@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -16,72 +17,102 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule
 
 from qa.engine.errors import require
+from qa.engine.optim import with_own_settings
 
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+# Not strict: what may be missing of a checkpoint is checked before it is loaded.
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
 
 
-def model_state(model: nn.Module) -> dict[str, Any]:
-    """Return the weights by name.
+def model_state(model: nn.Module, trainable_only: bool = False) -> dict[str, Any]:
+    """Return the weights by name, without the frozen ones if only what trains is wanted.
 
     All processes must call this. Of a sharded model the main process gets all weights, in host
     memory, and the others get none.
     """
-    if isinstance(model, FSDPModule):
-        return get_model_state_dict(model, options=WHOLE)
-    return model.state_dict()
+    is_sharded = isinstance(model, FSDPModule)
+    weights = get_model_state_dict(model, options=WHOLE) if is_sharded else model.state_dict()
+    left_out = frozen_names(model) if trainable_only else set()
+    return {name: value for name, value in weights.items() if name not in left_out}
 
 
-def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return the optimizer's state, e.g. AdamW's moments, and its settings.
+def frozen_names(model: nn.Module) -> set[str]:
+    """Return the names of the parameters that do not train; of a tied one all of them."""
+    named = model.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if not parameter.requires_grad}
+
+
+def optimizer_state(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> Any:
+    """Return the state of the optimizer, e.g. AdamW's moments; a list of several optimizers'.
 
     As with `model_state`, all processes must call this, and of a sharded model the main process
     gets all of it.
     """
-    if isinstance(model, FSDPModule):
-        return get_optimizer_state_dict(model, optimizer, options=WHOLE)
-    return optimizer.state_dict()
+    states = [
+        get_optimizer_state_dict(model, each, options=WHOLE)
+        if isinstance(model, FSDPModule)
+        else each.state_dict()
+        for each in optimizers
+    ]
+    return states if len(states) > 1 else states[0]
+
+
+def states_to_load(
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    weights: dict[str, Any],
+    saved: Any,
+) -> list[dict[str, Any]]:
+    """Return each optimizer's state as this run goes on from it; nothing is changed yet.
+
+    Args:
+        model: The model, possibly sharded; frozen parameters of it may be missing in `weights`.
+        optimizers: The optimizers of that model's parameters.
+        weights: What `model_state` returned in the main process.
+        saved: What `optimizer_state` returned in the main process.
+
+    Raises:
+        UserError: The state is of another model or of other optimizers.
+    """
+    require_same_model(model, weights, may_lack=frozen_names(model))
+    states = saved if isinstance(saved, list) else [saved]
+    require(
+        len(states) == len(optimizers),
+        f"the checkpoint is of {len(states)} optimizers, this run has {len(optimizers)}",
+    )
+    return [with_own_settings(o, state) for o, state in zip(optimizers, states, strict=True)]
 
 
 def load_state(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     weights: dict[str, Any],
-    moments: dict[str, Any],
+    states: Sequence[dict[str, Any]],
 ) -> None:
-    """Load the whole state into a model and its optimizer; all processes must call this.
-
-    Args:
-        model: The model, possibly sharded.
-        optimizer: The optimizer of that model's parameters.
-        weights: What `model_state` returned in the main process; given to every process.
-        moments: What `optimizer_state` returned in the main process; given to every process.
-    """
-    if isinstance(model, FSDPModule):
+    """Load what `states_to_load` has checked; all processes must call this, with the same."""
+    is_sharded = isinstance(model, FSDPModule)
+    if is_sharded:
         set_model_state_dict(model, weights, options=WHOLE)
-        set_optimizer_state_dict(model, optimizer, moments, options=WHOLE)
-        return
-    model.load_state_dict(weights)
-    load_moments(optimizer, moments)
+    else:
+        model.load_state_dict(weights, strict=False)
+    for optimizer, state in zip(optimizers, states, strict=True):
+        if is_sharded:
+            set_optimizer_state_dict(model, optimizer, state, options=WHOLE)
+        else:
+            optimizer.load_state_dict(state)
 
 
-def load_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Restore the optimizer's state; its settings, such as weight decay, stay those of this run."""
-    current = optimizer.state_dict()["param_groups"]
-    groups = [
-        # Every step sets the rate, so it counts as state and not as a setting.
-        {**now, "params": then["params"], "lr": then["lr"]}
-        for now, then in zip(current, saved["param_groups"], strict=True)
-    ]
-    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+def require_same_model(
+    model: nn.Module, saved: dict[str, torch.Tensor], may_lack: Collection[str] = ()
+) -> None:
+    """Raise UserError, naming the first difference, unless names and shapes agree.
 
-
-def require_same_model(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
-    """Raise UserError, naming the first difference, unless names and shapes agree."""
+    Names of the model that are in `may_lack` may be missing in `saved`.
+    """
     current = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     other = {name: tuple(value.shape) for name, value in saved.items()}
     for name in sorted(current.keys() | other.keys()):
         require(
-            current.get(name) == other.get(name),
+            current.get(name) == other.get(name) or (name in may_lack and name not in other),
             f"the checkpoint is of another model: {name} is {other.get(name, 'absent')} there and"
             f" {current.get(name, 'absent')} here; resume with the model it was made with",
         )

@@ -33,7 +33,7 @@ class RunLock:
             self._file.close()
             raise UserError(
                 f"{directory}: another run is writing there ({holder}); wait for it, stop it, or"
-                " pass another --output-dir"
+                " take another directory"
             )
         LOCKS.add(self)
         drop_locks_in_children()

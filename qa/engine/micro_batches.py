@@ -1,36 +1,171 @@
-"""The micro-batches of a step: which of them a process makes, and how they are loaded."""
+"""The micro-batches of each step: where they come from, the place in them, a process's share."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from itertools import islice
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import IterableDataset
 
-from qa.engine.data_workers import iterate_batches
+from qa.engine.batch import Batch, move_to_device
+from qa.engine.batch_order import Order
+from qa.engine.config import TrainConfig
+from qa.engine.data_workers import load_batches
 from qa.engine.distributed import World
-from qa.engine.signals import ignore_stop_signals
-from qa.engine.step import Batch
-
-
-class Items(Protocol):
-    """A data set: anything that returns an item for its index, e.g. a list."""
-
-    def __getitem__(self, index: int, /) -> Any: ...
+from qa.engine.errors import UserError, notice, require, type_name
 
 
 @dataclass(frozen=True)
 class StepShare:
     """What one process does in a step: its own micro-batches, then some that count for nothing."""
 
-    batches: list[list[int]]  # item indices of each micro-batch
+    batches: list[list[Any]]  # item indices of each micro-batch
     num_own: int
 
 
-def split_step(step: list[list[int]], world: World, sharding: str) -> StepShare:
+class MicroBatches:
+    """The micro-batches of a run, step by step, and the place in them.
+
+    The place is `epoch` and `position`, the micro-batches of that epoch that all processes together
+    have consumed; whoever trains on a step moves it on. A stream has no epochs: there the position
+    counts from its beginning. The arguments are those of `TrainingRun`.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        order: Order | None,
+        collate_fn: Callable[[list[Any]], Batch] | None,
+        config: TrainConfig,
+        device: torch.device,
+        world: World,
+    ) -> None:
+        self.dataset, self.order, self.collate_fn = dataset, order, collate_fn
+        self.config, self.device, self.world = config, device, world
+        self.per_step = config.gradient_accumulation_steps * world.size
+        self.epoch = 0  # the epoch in progress
+        self.position = 0
+        self.epoch_length: int | None = None  # micro-batches of that epoch; None: a stream
+        self._stream: Iterator[Batch] | None = None
+        if order is None:
+            require(
+                config.max_steps and collate_fn is None and hasattr(dataset, "__iter__"),
+                "without an order the data is a stream: an iterable of micro-batches, with"
+                " collate_fn None and max_steps set",
+            )
+            return
+        require(callable(order), f"order must be a function of the epoch, not {type_name(order)}")
+        require(
+            hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset),
+            f"the data set must return an item for its index, as {type_name(dataset)} does not; to"
+            " train on the batches that it yields pass order None and collate_fn None",
+        )
+        self.epoch_length = len(order(0))
+        self._note_length(self.epoch_length)
+
+    @property
+    def end_of_epoch(self) -> bool | None:
+        """Whether the place is the end of an epoch; None for a stream, where nobody knows."""
+        return None if self.epoch_length is None else self.position == self.epoch_length
+
+    @property
+    def epochs_consumed(self) -> float:
+        """Epochs consumed so far; 0 for a stream."""
+        return self.epoch + (self.position / self.epoch_length if self.epoch_length else 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place, and the state of a stream that has one."""
+        place: dict[str, Any] = {"epoch": self.epoch, "position": self.position}
+        if self.order is None and hasattr(self.dataset, "state_dict"):
+            place["stream"] = self.dataset.state_dict()
+        return place
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a saved place; what a stream without a state yields up to there is passed over."""
+        epoch, position = state["epoch"], state["position"]
+        if self.order is None:
+            if "stream" in state:
+                self.dataset.load_state_dict(state["stream"])
+            self._stream = iter(self.dataset)
+            self.position = position
+            for _ in range(0 if "stream" in state else position):
+                self._next()
+            return
+        length = len(self.order(epoch))
+        require(
+            position <= length,
+            f"the checkpoint stands at micro-batch {position} of an epoch, but an epoch now has"
+            f" {length}: data or batch size changed",
+        )
+        self.epoch, self.position, self.epoch_length = epoch, position, length
+
+    def steps(self) -> Generator[tuple[list[Batch], int, int], None, None]:
+        """Yield each step from the current place on, for ever: what this process has to do.
+
+        (its micro-batches on the device; how many of them count, see `split_step`; how many
+        micro-batches all processes together consume)
+        """
+        while self.order is None:
+            taken = [self._next() for _ in range(self.per_step)][self.world.rank :: self.world.size]
+            own = [move_to_device(batch, self.device) for batch in taken]
+            yield own, len(own), self.per_step
+        while True:
+            batches = self.order(self.epoch)
+            self._note_length(len(batches))
+            remaining = batches[self.position :]
+            size = self.per_step  # the last step of an epoch may have fewer
+            steps = [remaining[i : i + size] for i in range(0, len(remaining), size)]
+            shares = [split_step(step, self.world, self.config.sharding) for step in steps]
+            # One loader for the whole epoch: its workers start once, and go on preparing batches
+            # from one step to the next.
+            loading = load_batches(
+                self.dataset,
+                [indices for share in shares for indices in share.batches],
+                self.collate_fn,
+                self.device,
+                self.config.num_workers,
+                seed=self.config.seed + self.epoch,
+            )
+            # Closed even if an exception's traceback goes on holding it, and its workers with it.
+            with closing(loading) as loaded:
+                for step, share in zip(steps, shares, strict=True):
+                    own = list(islice(loaded, len(share.batches)))
+                    yield own, share.num_own, len(step)
+            self.epoch += 1
+            self.position = 0
+
+    def _note_length(self, length: int) -> None:
+        """Note how many micro-batches the epoch in progress has."""
+        require(length, f"there is nothing to train on: epoch {self.epoch} is empty")
+        if length != self.epoch_length and self.config.max_steps is None:
+            notice(
+                f"epoch {self.epoch} has {length} micro-batches, not {self.epoch_length}; the run"
+                " still makes the steps of epochs that are as long as the first (or max_steps)"
+            )
+        self.epoch_length = length
+
+    def _next(self) -> Batch:
+        """Return the next micro-batch of the stream, which begins anew when it ends.
+
+        Not if it has a state: a restored one may begin anew in the middle, as `datasets`' does.
+        """
+        for begins_anew in (False, True):
+            if self._stream is None or (begins_anew and not hasattr(self.dataset, "state_dict")):
+                self._stream = iter(self.dataset)
+            for batch in self._stream:
+                return batch
+        raise UserError(
+            f"the stream ended before max_steps, in the step after {self.position} micro-batches;"
+            " one that has a state_dict, or can be read only once, must go on for ever"
+        )
+
+
+def split_step(step: list[list[Any]], world: World, sharding: str) -> StepShare:
     """Return the share of this process in a step's micro-batches, which are dealt out in turn.
 
     The processes exchange gradients, and with FSDP weights too, at fixed points of a micro-batch;
@@ -47,52 +182,3 @@ def split_step(step: list[list[int]], world: World, sharding: str) -> StepShare:
     own = step[world.rank :: world.size]
     needed = math.ceil(len(step) / world.size) if sharding == "fsdp" else 1
     return StepShare(own + step[:1] * (needed - len(own)), len(own))
-
-
-def load_batches(
-    dataset: Items,
-    index_batches: list[list[int]],
-    collate_fn: Callable[[list[Any]], Batch],
-    device: torch.device,
-    num_workers: int,
-    seed: int,
-) -> Generator[Batch, None, None]:
-    """Yield the batch of each list of indices, on the device.
-
-    Args:
-        dataset: The items.
-        index_batches: The item indices of each batch.
-        collate_fn: Makes a batch of the items at one list of indices.
-        device: Where the batches' tensors are to be.
-        num_workers: Processes that prepare batches ahead of time; 0: this process does, on demand.
-        seed: Seeds the random generators of the workers.
-    """
-    if not index_batches:
-        return
-    loader = DataLoader(
-        cast("Dataset[Any]", dataset),
-        batch_sampler=index_batches,
-        collate_fn=collate_fn,
-        num_workers=num_workers,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=ignore_stop_signals,
-        # Its own generator: otherwise every new loader draws from the global one, which dropout
-        # uses, and a resumed run, having made one loader more, would differ.
-        generator=torch.Generator().manual_seed(seed),
-    )
-    for batch in iterate_batches(loader):
-        yield move_to_device(batch, device)
-
-
-def move_to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
-    """Copy a batch's tensors to `device`; from pinned memory the copy does not block the host."""
-    return {
-        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-        for name, value in batch.items()
-    }
-
-
-def sum_counts(micro_batches: Sequence[Batch]) -> dict[str, int]:
-    """Add up each int of the batches (`num_items` and others) over the batches."""
-    names = [name for name, value in micro_batches[0].items() if type(value) is int]
-    return {name: sum(batch[name] for batch in micro_batches) for name in names}

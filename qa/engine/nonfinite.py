@@ -63,6 +63,6 @@ class NonfiniteCheck:
             f"error: the {what} is not finite since step {step}; the likely cause is a learning"
             f" rate that is too high ({learning_rate:.2e} now) or, in the first steps, broken"
             " weights or labels; the last checkpoint is whole; start a new run with a lower"
-            " --learning-rate, or with --precision fp32 to rule out overflow",
+            " learning rate, or with precision fp32 to rule out overflow",
             exit_code=1,
         )

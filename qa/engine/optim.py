@@ -1,44 +1,43 @@
-"""AdamW with weight decay on matrices only."""
+"""The optimizers of a run: AdamW by default, or any others; their rates and their state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
-from qa.engine.errors import require
+from qa.engine.config import TrainConfig
+from qa.engine.errors import first_few, notice, require, type_name
+
+MakeOptimizer: TypeAlias = Callable[[nn.Module], "Optimizer | Sequence[Optimizer]"]
+"""Returns one optimizer or several of a model's parameters; a group's `lr` is its peak rate."""
+
+# How a step is computed, not what it computes; the machine that resumes decides.
+COMPUTING = ("fused", "foreach", "capturable", "differentiable")
 
 
-def make_optimizer(
-    model: nn.Module,
-    learning_rate: float,
-    weight_decay: float,
-    own_rates: Mapping[str, float] | None = None,
-    betas: tuple[float, float] = (0.9, 0.999),
-    epsilon: float = 1e-8,
-) -> torch.optim.Optimizer:
-    """Return an AdamW optimizer of the trainable parameters.
+def adamw(
+    model: nn.Module, config: TrainConfig, learning_rates: Mapping[str, float] | None = None
+) -> Optimizer:
+    """Return AdamW with the settings of `config` for the trainable parameters.
 
-    Biases and norm weights (1-D) do not decay. Each parameter group holds, as `lr_scale`, its peak
-    learning rate divided by `learning_rate`; `train_step` multiplies the rate of a step by it.
-
-    The optimizer is fused where torch has a fused kernel: one pass over memory instead of one per
-    operation, and no host sync inside `GradScaler.step`.
+    Biases and norm weights (1-D) do not decay. The optimizer is fused where torch has a fused
+    kernel: one pass over memory instead of one per operation, and no host sync inside
+    `GradScaler.step`.
 
     Args:
         model: The model, on its final device.
-        learning_rate: The peak learning rate.
-        weight_decay: AdamW's decay of the matrices.
-        own_rates: Peak learning rates by prefix of a parameter's name, used instead of
-            `learning_rate`; of several prefixes that fit, the first one counts.
-        betas: AdamW's decay of the mean gradient and of the mean squared gradient.
-        epsilon: AdamW's addition to the denominator.
+        config: Where the peak learning rate, the decay of the matrices, betas and epsilon are.
+        learning_rates: Peak learning rates by prefix of a parameter's name, e.g. a new head's, used
+            instead of the configured one; of several prefixes that fit, the first one counts.
 
     Raises:
         UserError: No parameter's name begins with one of the prefixes.
     """
-    own_rates = own_rates or {}
+    own_rates = learning_rates or {}
     names = [name for name, _ in model.named_parameters()]
     for prefix in own_rates:
         require(
@@ -49,14 +48,105 @@ def make_optimizer(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             rates = [rate for prefix, rate in own_rates.items() if name.startswith(prefix)]
-            scale = rates[0] / learning_rate if rates else 1.0
-            decay = weight_decay if parameter.ndim >= 2 else 0.0
-            by_kind.setdefault((scale, decay), []).append(parameter)
-    groups = [
-        {"params": parameters, "lr_scale": scale, "weight_decay": decay}
-        for (scale, decay), parameters in by_kind.items()
-    ]
-    fused = all(p.device.type in ("cpu", "cuda") for group in by_kind.values() for p in group)
+            decay = config.weight_decay if parameter.ndim >= 2 else 0.0
+            by_kind.setdefault(((rates or [config.learning_rate])[0], decay), []).append(parameter)
     return torch.optim.AdamW(
-        groups, lr=learning_rate, betas=betas, eps=epsilon, fused=fused or None
+        [
+            {"params": parameters, "lr": rate, "weight_decay": decay}
+            for (rate, decay), parameters in by_kind.items()
+        ],
+        betas=(config.adam_beta1, config.adam_beta2),
+        eps=config.adam_epsilon,
+        fused=all(p.device.type in ("cpu", "cuda") for group in by_kind.values() for p in group)
+        or None,
     )
+
+
+def make_optimizers(make: MakeOptimizer, model: nn.Module) -> list[Optimizer]:
+    """Return the optimizers of a model, or raise UserError; give notice of what none has."""
+    require(callable(make), f"optimizer must be a function of the model, not {type_name(make)}")
+    made = make(model)
+    optimizers = list(made) if isinstance(made, Sequence) else [made]
+    for each in optimizers:
+        require(
+            isinstance(each, Optimizer),
+            f"optimizer must return one or several of torch's optimizers, not {type_name(each)}",
+        )
+    owned = [id(parameter) for parameter in parameters_of(optimizers)]
+    require(len(set(owned)) == len(owned), "two optimizers have the same parameter")
+    left = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in set(owned)]
+    if left:
+        notice(f"{len(left)} parameters are trainable, but in no optimizer: {first_few(left)}")
+    note_peaks(optimizers)
+    return optimizers
+
+
+def groups_of(optimizers: Sequence[Optimizer]) -> list[dict[str, Any]]:
+    """Return the parameter groups of all optimizers."""
+    return [group for optimizer in optimizers for group in optimizer.param_groups]
+
+
+def parameters_of(optimizers: Sequence[Optimizer]) -> list[torch.Tensor]:
+    """Return the parameters of all optimizers."""
+    return [parameter for group in groups_of(optimizers) for parameter in group["params"]]
+
+
+def owned_parameters(
+    parameters: Sequence[torch.Tensor], optimizers: Sequence[Optimizer]
+) -> list[torch.Tensor]:
+    """Return the parameters of all optimizers: in the model's order, then those that it has not.
+
+    The order decides how a norm over all of them is rounded.
+    """
+    owned = {id(parameter): parameter for parameter in parameters_of(optimizers)}
+    in_model = [each for each in parameters if owned.pop(id(each), None) is not None]
+    return [*in_model, *owned.values()]
+
+
+def clear_gradients(parameters: Sequence[torch.Tensor]) -> None:
+    """Drop the gradients of these parameters."""
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def note_peaks(optimizers: Sequence[Optimizer]) -> None:
+    """Note the `lr` of each group as its peak, and its decay, as torch's schedulers name them."""
+    for group in groups_of(optimizers):
+        for name in ("lr", "weight_decay"):
+            group.setdefault(f"initial_{name}", group.get(name))
+
+
+def set_rates(optimizers: Sequence[Optimizer], factor: float) -> None:
+    """Set the rate of each group to its peak times a factor; one that has none has none."""
+    for group in groups_of(optimizers):
+        if "initial_lr" not in group:  # it was added since
+            note_peaks(optimizers)
+        if group["initial_lr"] is not None:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+    """Return a saved state as this run goes on from it.
+
+    Groups are restored whole, since some optimizers keep counters there. What this run decides are
+    the peak rate, the decay if it was changed between the runs, and how a step is computed. Raise
+    UserError if the state is not of as many groups of as many parameters.
+    """
+    note_peaks([optimizer])
+    groups = []
+    sizes, other = (
+        [len(group["params"]) for group in each]
+        for each in (optimizer.param_groups, saved["param_groups"])
+    )
+    require(
+        sizes == other,
+        f"the checkpoint is of another optimizer: its groups have {other} parameters, those of this"
+        f" run's {type(optimizer).__name__} {sizes}; resume with the optimizer it was made with",
+    )
+    for now, then in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+        own = {name: now[name] for name in ("initial_lr", *COMPUTING) if name in now}
+        if now["initial_weight_decay"] != then.get("initial_weight_decay"):
+            own |= {n: now[n] for n in ("weight_decay", "initial_weight_decay") if n in now}
+        groups.append({**then, **own})
+        groups[-1].pop("lr_scale", None)  # which older checkpoints have, instead of the peak
+    return {**saved, "param_groups": groups}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -24,10 +24,15 @@ class Precision:
         # Only fp16 needs scaling; with bf16 and fp32 every call of the scaler does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
 
-    def autocast(self) -> AbstractContextManager[None]:
-        """Return the context of a forward pass, which does nothing with fp32."""
+    def autocast(self, keeps_casts: bool = True) -> AbstractContextManager[None]:
+        """Return the context of a forward pass, which does nothing with fp32.
+
+        With `keeps_casts` the weights must not change in it, since their casts are used again.
+        """
         dtype = AUTOCAST_DTYPES.get(self.name)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        if dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=dtype, cache_enabled=keeps_casts)
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+Schedule: TypeAlias = Callable[[int, int], float]
+"""`schedule(step, total)` returns a step's factor of the peak rates, purely; steps count from 0."""
 
 
 def warmup_steps(total_steps: int, warmup_ratio: float) -> int:
@@ -10,7 +15,7 @@ def warmup_steps(total_steps: int, warmup_ratio: float) -> int:
     return math.ceil(total_steps * warmup_ratio)
 
 
-def lr_factor(step: int, *, kind: str, warmup: int, total: int) -> float:
+def lr_factor(step: int, total: int, *, kind: str, warmup: int) -> float:
     """Return the factor by which a step multiplies the peak learning rate.
 
     It rises linearly to 1 at the first step after the warm-up and then follows `kind`. It is that
@@ -20,10 +25,10 @@ def lr_factor(step: int, *, kind: str, warmup: int, total: int) -> float:
 
     Args:
         step: Number of the optimizer step, from 0.
+        total: Steps of the whole run.
         kind: "cosine" (half a period, down to 0 at `total`), "linear" (down to 0 at `total`) or
             "constant".
         warmup: Steps of the warm-up.
-        total: Steps of the whole run.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)

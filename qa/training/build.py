@@ -22,6 +22,7 @@ from qa.data.windows.options import require_fits
 from qa.engine.device import local_device, resolve_device
 from qa.engine.distributed import World, join_world
 from qa.engine.loop import TrainingRun
+from qa.engine.optim import adamw
 from qa.engine.rng import seed_everything
 from qa.models.flops import ModelFlops, count_flops
 from qa.models.loss import reader_loss
@@ -125,6 +126,7 @@ def make_run(
         config.train.seed,
         groups_lengths=not model.is_packed,
     )
+    rates = dict.fromkeys(model.new_weights, config.model.head_learning_rate)
     return TrainingRun(
         model,
         partial(reader_loss, r_drop=config.model.r_drop),
@@ -132,6 +134,6 @@ def make_run(
         order,
         collator,
         config.train,
-        world,
-        learning_rates=dict.fromkeys(model.new_weights, config.model.head_learning_rate),
+        optimizer=partial(adamw, config=config.train, learning_rates=rates),
+        world=world,
     )

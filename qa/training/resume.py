@@ -30,7 +30,7 @@ def run_identity(job: Job) -> dict[str, Any]:
         "precision": job.run.precision.name,
         "packed windows": job.reader.model.is_packed,
         "new heads": ", ".join(name.strip(".") for name in job.reader.model.new_weights),
-        "global batch (micro-batches per step)": job.run.micro_batches_per_step,
+        "global batch (micro-batches per step)": job.run.micro_batches.per_step,
     }
     same = [n for n, field in config_fields().items() if field.metadata["resume"] == "same"]
     return {**identity, **{name: values[name] for name in same}}

@@ -142,18 +142,19 @@ class Validation:
         """Answer and score the held-out questions; return None if that was cut short."""
         job = self.job
         threshold = job.config.decoding.null_score_diff_threshold
-        return evaluate(
-            job.reader.answerer,
-            job.eval_examples,
-            iterate_rows(job.eval_windows),
-            files=files,
-            world=job.run.world,
-            should_abort=self.should_abort,
-            # A sharded model runs in all processes at once, so all must answer the same block.
-            shards_blocks=job.config.train.sharding == "none",
-            threshold=threshold,
-            tunes=threshold is None and has_unanswerable(job.eval_examples),
-        )
+        with job.run.evaluation():
+            return evaluate(
+                job.reader.answerer,
+                job.eval_examples,
+                iterate_rows(job.eval_windows),
+                files=files,
+                world=job.run.world,
+                should_abort=self.should_abort,
+                # A sharded model runs in all processes at once, so all must answer the same block.
+                shards_blocks=job.config.train.sharding == "none",
+                threshold=threshold,
+                tunes=threshold is None and has_unanswerable(job.eval_examples),
+            )
 
     def _report(self, result: Evaluation, step: int, is_best: bool) -> None:
         """Report an evaluation to people, TensorBoard and metrics.json."""

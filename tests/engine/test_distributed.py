@@ -17,13 +17,15 @@ from qa.engine.micro_batches import split_step
 # Trains a small model in fp64 and saves what it saw; run in each process.
 SCRIPT = """
 import json, sys
+from functools import partial
 from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
-from qa.engine import TrainConfig, TrainingRun, load_checkpoint, save_checkpoint, seed_everything
+from qa.engine import TrainConfig, TrainingRun, adamw, load_checkpoint, save_checkpoint
+from qa.engine import seed_everything
 from qa.engine.distributed import join_world
 
 ITEMS, BATCH_SIZE = 13, 2  # 7 micro-batches an epoch, the last of them with one item
@@ -41,8 +43,12 @@ def collate(items):
     return batch
 
 def loss_fn(model, batch):
-    error = (model(batch["x"]).squeeze(-1) - batch["y"]) ** 2
-    return (error * batch["counts"]).sum()
+    error = (model(batch["x"]).squeeze(-1) - batch["y"]) * batch["counts"]
+    return (error ** 2).sum(), {"absolute": error.abs().sum(), "bias": error.sum()}
+
+def optimizers(model):
+    head = adamw(model[3], TrainConfig(learning_rate=0.02))
+    return [head, torch.optim.SGD(model[0].parameters(), lr=0.05, momentum=0.9)]
 
 seen = []
 world = join_world(torch.device("cpu"))
@@ -54,19 +60,25 @@ config = TrainConfig(
     precision="fp32", device="cpu", learning_rate=0.05, max_grad_norm=options["max_grad_norm"],
     gradient_accumulation_steps=options["accumulation"], max_steps=options["total"],
 )
-run = TrainingRun(model, loss_fn, list(rows), order, collate, config, world, {"3.": 0.02})
+optimizer = partial(adamw, config=config, learning_rates={"3.": 0.02})
+if options.get("two_optimizers"):
+    optimizer = optimizers
+run = TrainingRun(
+    model, loss_fn, list(rows), order, collate, config, optimizer=optimizer, world=world
+)
 seed_everything(100 + world.rank)
 if options["load"]:
     run.load_state_dict(load_checkpoint(Path(options["load"]))["run"])
-losses, norms = [], []
+losses, norms, terms = [], [], []
 for out in run.steps():
     losses.append(float(out.loss))
     norms.append(float(out.grad_norm))
+    terms.append({name: float(term) for name, term in out.terms.items()})
     if out.global_step == options.get("fail_at") and world.rank == 1:
         raise RuntimeError("rank 1 is broken")
     if out.global_step == options["until"]:
         break
-state = {"run": run.state_dict(), "losses": losses, "norms": norms}
+state = {"run": run.state_dict(), "losses": losses, "norms": norms, "terms": terms}
 gathered = world.gather(seen)
 if world.is_main:
     save_checkpoint(Path(options["save"]), run.global_step, {**state, "seen": gathered}, {})
@@ -93,6 +105,7 @@ def train(
     until: int = 9,
     dropout: float = 0.0,
     max_grad_norm: float = 1.0,
+    two_optimizers: bool = False,
 ) -> Path:
     """Train from the start or from a checkpoint until a step of 9; return its checkpoint."""
     options = {
@@ -103,6 +116,7 @@ def train(
         "total": 9,
         "dropout": dropout,
         "max_grad_norm": max_grad_norm,
+        "two_optimizers": two_optimizers,
     }
     runs = start_processes(launcher, size, options)
     assert [run.wait() for run in runs] == [0] * size, [run.stderr for run in runs]
@@ -120,10 +134,14 @@ def assert_close(path: Path, other: Path) -> None:
     for name, weight in other_state["model"].items():
         assert weight.dtype == torch.float64
         assert float((state["model"][name] - weight).abs().max()) < 1e-12, name
-    for index, moments in other_state["optimizer"]["state"].items():
-        for name, value in moments.items():
-            difference = (state["optimizer"]["state"][index][name] - value).abs().max()
-            assert float(difference) < 1e-12, name
+    optimizers, others = state["optimizer"], other_state["optimizer"]
+    if isinstance(others, dict):
+        optimizers, others = [optimizers], [others]
+    for optimizer, other_optimizer in zip(optimizers, others, strict=True):
+        for index, moments in other_optimizer["state"].items():
+            for name, value in moments.items():
+                difference = (optimizer["state"][index][name] - value).abs().max()
+                assert float(difference) < 1e-12, name
 
 
 def rows_by_step(path: Path, accumulation: int) -> list[list[int]]:
@@ -164,6 +182,9 @@ def test_two_processes_are_one_process_that_accumulates(
         assert len(expected[name]) == 9
         assert found[name] == pytest.approx(expected[name], abs=1e-12)
     assert len(set(expected["losses"])) == 9
+    for ours, theirs in zip(found["terms"], expected["terms"], strict=True):
+        assert theirs.keys() == {"absolute", "bias"}
+        assert ours == pytest.approx(theirs, abs=1e-12)
     assert rows_by_step(two, 1) == rows_by_step(alone, 2)[:8]
 
 
@@ -177,6 +198,17 @@ def test_two_processes_that_accumulate_over_a_ragged_step(
     assert_close(two, one)
     losses = [load_checkpoint(path)["losses"] for path in (two, one)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-12)
+
+
+@pytest.mark.e2e
+def test_two_processes_with_two_optimizers(launcher: Launcher, tmp_path: Path) -> None:
+    """Clipped together; the run is broken off and goes on in another number of processes."""
+    one = train(launcher, tmp_path / "one", 1, 2, two_optimizers=True)
+    two = train(launcher, tmp_path / "two", 2, 1, two_optimizers=True)
+    assert_close(two, one)
+    path = train(launcher, tmp_path / "a", 2, 1, until=5, two_optimizers=True)
+    path = train(launcher, tmp_path / "b", 1, 2, load=path, two_optimizers=True)
+    assert_close(path, one)
 
 
 @pytest.mark.e2e

@@ -69,5 +69,5 @@ def test_an_absent_device_is_one_short_line() -> None:
         resolve_device("mps")
     assert str(error.value) == (
         "device 'mps' cannot be used (Could not run 'aten::empty.memory_format' with arguments"
-        " from the 'MPS' backend); try --device cpu"
+        " from the 'MPS' backend); try cpu"
     )

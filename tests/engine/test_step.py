@@ -1,4 +1,4 @@
-"""train_step and make_optimizer against loops written out by hand, in fp64."""
+"""train_step and adamw against loops written out by hand, in fp64."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from qa.engine import train_step
-from qa.engine.optim import make_optimizer
+from qa.engine import TrainConfig, train_step
+from qa.engine.loss_terms import LossFn
+from qa.engine.optim import adamw, set_rates
 from qa.engine.precision import Precision
+from qa.engine.step import StepResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -61,14 +63,14 @@ def run_steps(
     seen: Grads = []
     optimizer.register_step_pre_hook(lambda *_: seen.append(copy_grads(model)))
     results = [
-        train_step(
+        step_at(
+            learning_rate,
             model,
             micro_batches,
             squared_error,
             optimizer,
             Precision("fp32", CPU),
-            learning_rate=learning_rate,
-            max_grad_norm=max_grad_norm,
+            max_grad_norm,
         )
         for micro_batches, learning_rate in zip(steps, learning_rates, strict=True)
     ]
@@ -112,6 +114,30 @@ def run_reference(
         losses.append(loss.item())
         norms.append(norm.item())
     return seen, losses, norms
+
+
+def make_optimizer(
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    own_rates: dict[str, float] | None = None,
+) -> torch.optim.Optimizer:
+    config = TrainConfig(learning_rate=learning_rate, weight_decay=weight_decay)
+    return adamw(model, config, own_rates)
+
+
+def step_at(
+    factor: float,
+    model: nn.Module,
+    batches: list[dict[str, Any]],
+    loss_fn: LossFn,
+    optimizer: torch.optim.Optimizer,
+    precision: Precision,
+    max_grad_norm: float,
+) -> StepResult:
+    """A step at this factor of the optimizer's peak rates."""
+    set_rates([optimizer], factor)
+    return train_step(model, batches, loss_fn, [optimizer], precision, max_grad_norm=max_grad_norm)
 
 
 def copy_grads(model: nn.Module) -> list[torch.Tensor]:
@@ -198,14 +224,14 @@ def test_each_step_uses_its_own_learning_rate() -> None:
     weight = matrix.detach().clone()
     optimizer = make_optimizer(model, 1.0, 0.1)
     for learning_rate in (0.0, 0.5, 0.25, 0.0):
-        train_step(
+        step_at(
+            learning_rate,
             model,
             cut(make_items(0, ignored=range(ITEMS)), (ITEMS,)),
             squared_error,
             optimizer,
             Precision("fp32", CPU),
-            learning_rate=learning_rate,
-            max_grad_norm=1.0,
+            1.0,
         )
         weight = weight * (1 - learning_rate * 0.1)
         assert max_difference([matrix], [weight]) < 1e-15
@@ -264,10 +290,7 @@ def test_parameters_with_a_rate_of_their_own_move_as_with_an_optimizer_of_their_
 
     for factor in (1.0, 0.5, 0.25):  # a schedule, which holds for both rates
         batch = {"x": torch.randn(5, 3, dtype=torch.float64), "num_items": 1}
-        precision, rate = Precision("fp32", CPU), 0.01 * factor
-        train_step(
-            ours, [batch], loss_of, optimizer, precision, learning_rate=rate, max_grad_norm=0.0
-        )
+        step_at(factor, ours, [batch], loss_of, optimizer, Precision("fp32", CPU), 0.0)
         loss_of(theirs, batch).backward()
         for reference, own_rate in zip(references, (0.01, 0.05), strict=True):
             for group in reference.param_groups:
@@ -288,14 +311,14 @@ def test_fp16_skips_a_step_that_overflows_and_halves_the_scale() -> None:
     scales, norms, changes = [scaler.get_scale()], [], []
     for _ in range(5):
         before = copy_weights(model)
-        result = train_step(
+        result = step_at(
+            0.01,
             model,
             [{"x": torch.ones(2, 4), "num_items": 2}],
             lambda model, batch: (model(batch["x"]) * 12).sum(),
             optimizer,
             precision,
-            learning_rate=0.01,
-            max_grad_norm=1.0,
+            1.0,
         )
         scales.append(scaler.get_scale())
         norms.append(result.grad_norm.item())

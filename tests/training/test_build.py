@@ -67,7 +67,7 @@ def test_loaded_heads_learn_at_the_rate_of_all(
 
 def test_frozen_parts_stay_and_the_rest_learns(encoder_dir: Path, squad_file: Path) -> None:
     job = make_job(encoder_dir, squad_file, freeze="embeddings,encoder.layer.0")
-    groups = job.run.optimizer.param_groups
+    groups = job.run.optimizers[0].param_groups
     optimized = {id(p) for group in groups for p in group["params"]}
     before = {name: value.detach().clone() for name, value in job.run.model.named_parameters()}
     next(iter(job.run.steps()))
@@ -95,9 +95,13 @@ def test_r_drop_adds_to_the_loss(weight: float, encoder_dir: Path, squad_file: P
     losses = []
     for r_drop in (0.0, weight):
         job = make_job(encoder_dir, squad_file, r_drop=r_drop)
-        batch = job.run.collate_fn([job.run.dataset[i] for i in range(3)])
+        data = job.run.micro_batches
+        assert data.collate_fn is not None
+        batch = data.collate_fn([data.dataset[i] for i in range(3)])
         torch.manual_seed(3)
         job.run.model.train()
         with torch.no_grad():
-            losses.append(float(job.run.loss_fn(job.run.model, batch)))
+            loss = job.run.loss_fn(job.run.model, batch)
+        assert isinstance(loss, torch.Tensor)
+        losses.append(float(loss))
     assert (losses[1] > losses[0] + 1e-4) == (weight > 0)

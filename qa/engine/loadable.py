@@ -1,0 +1,40 @@
+"""What a checkpoint may hold: what can be loaded again without running code."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import torch
+
+from qa.engine.errors import UserError, shown, type_name
+
+PLAIN = (type(None), bool, int, float, str, torch.Tensor, torch.nn.Parameter)
+
+
+def require_loadable(value: Any, place: str = "") -> None:
+    """Raise UserError unless `torch.load(weights_only=True)` takes this value.
+
+    The message names its place in the whole state, e.g. "tracker.best.f1".
+    """
+    if type(value) in PLAIN:
+        return
+    if type(value) is dict:
+        for key, item in value.items():
+            name = f"{place}.{key}".removeprefix(".")
+            require_loadable(key, f"the key {name}")
+            require_loadable(item, name)
+    elif type(value) in (list, tuple):
+        for number, item in enumerate(value):
+            require_loadable(item, f"{place}[{number}]")
+    else:
+        file = io.BytesIO()
+        try:
+            torch.save(value, file)
+            file.seek(0)
+            torch.load(file, weights_only=True)
+        except Exception as error:  # which ones depends on the value
+            raise UserError(
+                f"a checkpoint cannot hold {shown(place)}, which is {type_name(value)}: it could"
+                " not be loaded again; store tensors and plain values, e.g. float(...)"
+            ) from error

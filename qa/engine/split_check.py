@@ -1,0 +1,53 @@
+"""A check of the contract that makes accumulation exact: losses and counts of items add up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from qa.engine.batch import sum_counts
+from qa.engine.errors import UserError, require
+from qa.engine.loop import TrainingRun
+from qa.engine.loss_terms import loss_and_terms
+from qa.engine.rng import seed_everything
+
+
+def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3) -> None:
+    """Check that the loss of a batch of these items is the sum of the losses of its halves.
+
+    So must be `num_items` and every term, or UserError gives the figures. This finds a mean, a
+    wrong count, and a loss that couples items, e.g. by in-batch negatives; not one that does so by
+    batch statistics, since the model runs in eval mode. It runs in fp32 and changes nothing.
+
+    Args:
+        run: The run; all processes of a sharded one must call this.
+        items: At least two items of its data set, e.g. 16 of them.
+        tolerance: Relative difference that rounding may make; weights in bf16 need more.
+    """
+    collate_fn = run.micro_batches.collate_fn
+    if collate_fn is None:
+        raise UserError("check_split needs a collate_fn, which a stream does not have")
+    require(len(items) > 1, f"check_split needs two items or more, not {len(items)}")
+    middle = len(items) // 2
+    found = []
+    with run.evaluation() as model, torch.enable_grad():  # a loss may penalise gradients
+        for parts in ((items,), (items[:middle], items[middle:])):
+            seed_everything(run.config.seed)  # a collate_fn that draws draws the same again
+            for batch in [run.to_device(collate_fn(list(part))) for part in parts]:
+                counts = sum_counts([batch])
+                with torch.autocast(run.device.type, enabled=False):
+                    sums = loss_and_terms(run.loss_fn(model, batch))
+                values = {name: float(value.detach()) for name, value in sums.items()}
+                found.append({"num_items": counts["num_items"], **values})
+    whole, first, second = found
+    for name, value in whole.items():
+        a, b = first[name], second[name]
+        cause = "a mean?" if min(a, b) <= value <= max(a, b) else "are the items independent?"
+        require(
+            abs(a + b - value) <= tolerance * max(abs(a), abs(b), abs(value)),
+            f"the {name} of a batch is {value:.6g}, of its halves {a:.6g} + {b:.6g} ({cause});"
+            " loss_fn must return sums over items, each of which does not depend on the others of"
+            " its batch, and num_items count them, or accumulation changes what is learned",
+        )

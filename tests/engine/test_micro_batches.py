@@ -1,0 +1,226 @@
+"""Where the micro-batches of a step come from: epochs of any length, and streams."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import torch
+from support.regression import (
+    BATCH_SIZE,
+    ITEMS,
+    collate,
+    make_dataset,
+    make_model,
+    order,
+    squared_error,
+)
+from torch.utils.data import DataLoader, IterableDataset
+
+from qa.engine import (
+    Notice,
+    TrainConfig,
+    TrainingRun,
+    UserError,
+    load_checkpoint,
+    save_checkpoint,
+    seed_everything,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def config(**settings: Any) -> TrainConfig:
+    return TrainConfig(**{"precision": "fp32", "device": "cpu", "learning_rate": 0.05, **settings})
+
+
+def make_run(data: Any, an_order: Any = None, seed: int = 0, **settings: Any) -> TrainingRun:
+    seed_everything(seed)
+    collate_fn = None if an_order is None else collate
+    return TrainingRun(make_model(), squared_error, data, an_order, collate_fn, config(**settings))
+
+
+def growing(epoch: int) -> list[list[int]]:
+    """7, 5 and 9 micro-batches, as batches of so many tokens may come out."""
+    return list(itertools.islice(itertools.cycle(order(epoch)), [7, 5, 9][epoch]))
+
+
+def test_epochs_of_other_lengths_end_where_they_end() -> None:
+    run = make_run(make_dataset(), growing, max_steps=11, gradient_accumulation_steps=2)
+    ends = [(out.global_step, out.epoch) for out in run.steps() if out.end_of_epoch]
+    assert ends == [(4, 1.0), (7, 2.0)]
+    assert run.epochs_consumed == 2 + 8 / 9
+
+
+def test_another_length_is_told_when_it_comes() -> None:
+    run = make_run(make_dataset(), growing, num_train_epochs=2)
+    with pytest.warns(Notice) as notices:
+        assert len(list(run.steps())) == 14
+    told = [str(each.message).partition(";")[0] for each in notices]
+    assert told == ["epoch 1 has 5 micro-batches, not 7", "epoch 2 has 9 micro-batches, not 5"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(make_run(make_dataset(), order, num_train_epochs=2).steps())
+        list(make_run(make_dataset(), growing, max_steps=14).steps())
+
+
+def test_a_place_in_a_longer_epoch_is_gone_back_to(tmp_path: Path) -> None:
+    """Micro-batch 8 of 9, though the first epoch has 7 only."""
+    run, losses = make_run(make_dataset(), growing, max_steps=21), []
+    for out in run.steps():
+        losses.append(float(out.loss))
+        if out.global_step == 20:
+            save_checkpoint(tmp_path, 20, run.state_dict(), {})
+    resumed = make_run(make_dataset(), growing, seed=1, max_steps=21)
+    resumed.load_state_dict(load_checkpoint(tmp_path / "step-00000020"))
+    assert [float(out.loss) for out in resumed.steps()] == losses[20:]
+
+
+def test_an_empty_later_epoch_is_refused() -> None:
+    run = make_run(make_dataset(), lambda epoch: order(0) if epoch == 0 else [], max_steps=8)
+    with pytest.raises(UserError, match="epoch 1 is empty"):
+        list(run.steps())
+
+
+def batches_of(seed: int) -> Iterator[Any]:
+    rows = make_dataset()
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield collate([rows[i] for i in torch.randint(ITEMS, (BATCH_SIZE,), generator=generator)])
+
+
+class Endless:
+    """The same batches whenever it is begun."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return batches_of(3)
+
+
+class Counting:
+    """Knows its place, which it counts before it gives a batch."""
+
+    def __init__(self) -> None:
+        self.place = 0
+        self.skipped = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in itertools.islice(batches_of(3), self.place, None):
+            self.place += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"place": self.place}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.place = state["place"]
+
+
+def shuffled_loader() -> DataLoader[Any]:
+    generator = torch.Generator().manual_seed(4)
+    rows: Any = make_dataset()
+    return DataLoader(rows, 2, shuffle=True, generator=generator, collate_fn=collate)
+
+
+def hub_stream() -> Any:
+    """Of `datasets`. Its buffer of `shuffle` is not part of its state, so it has none."""
+    rows = datasets.Dataset.from_dict({"row": torch.stack(make_dataset()).tolist()})
+    stream = rows.to_iterable_dataset().repeat(None)
+    return stream.batch(2).map(
+        lambda batch: collate([torch.tensor(row) for row in batch["row"]]),
+        remove_columns=["row"],
+    )
+
+
+@pytest.mark.parametrize("stream", [Endless, Counting, shuffled_loader, hub_stream])
+def test_a_stream_resumes_at_any_step(stream: Any, tmp_path: Path) -> None:
+    """Over the end of the loader, too, whose 7 batches are shuffled anew in each pass."""
+    settings = {"max_steps": 9, "gradient_accumulation_steps": 2}
+    whole = make_run(stream(), **settings)
+    expected = [float(out.loss) for out in whole.steps()]
+    assert len(set(expected)) == 9
+    saving = make_run(stream(), **settings)
+    for out in saving.steps():
+        save_checkpoint(tmp_path, out.global_step, saving.state_dict(), {})
+    for stop in range(1, 9):
+        resumed = make_run(stream(), seed=100 + stop, **settings)
+        resumed.load_state_dict(load_checkpoint(tmp_path / f"step-{stop:08d}"))
+        assert [float(out.loss) for out in resumed.steps()] == expected[stop:], stop
+        for name, value in whole.model.state_dict().items():
+            assert torch.equal(resumed.model.state_dict()[name], value), (stop, name)
+
+
+def test_a_stream_with_a_state_is_not_read_again() -> None:
+    run = make_run(Counting(), max_steps=4)
+    list(run.steps())
+    resumed = make_run(source := Counting(), max_steps=6)
+    resumed.load_state_dict(run.state_dict())
+    assert source.place == 4
+    list(resumed.steps())
+    assert source.place == 6
+
+
+def test_the_body_may_leave_a_stream_and_come_back() -> None:
+    expected = [float(out.loss) for out in make_run(Endless(), max_steps=5).steps()]
+    run = make_run(Endless(), max_steps=5)
+    found = [float(next(run.steps()).loss) for _ in range(5)]
+    assert found == expected
+
+
+def test_a_stream_has_no_epochs() -> None:
+    run = make_run(Endless(), max_steps=2)
+    out = next(run.steps())
+    assert (out.epoch, out.end_of_epoch, out.is_due(1), out.is_due(2)) == (0, None, True, False)
+    with pytest.raises(UserError, match="a stream has no epochs"):
+        out.is_due("epoch")
+
+
+@pytest.mark.parametrize("stream", [lambda: iter(list(batches_of_three())), lambda: Ending()])
+def test_a_stream_that_ends_early_is_told(stream: Any) -> None:
+    """Read once only, or with a state, which may not begin anew where it began."""
+    run = make_run(stream(), max_steps=4)
+    steps = run.steps()
+    assert [next(steps).global_step for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(UserError, match="ended before max_steps, in the step after 3 micro"):
+        next(steps)
+
+
+def batches_of_three() -> Iterator[Any]:
+    return itertools.islice(batches_of(3), 3)
+
+
+class Ending(Counting):
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.islice(super().__iter__(), 3)
+
+
+class TorchStream(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return batches_of(3)
+
+
+@pytest.mark.parametrize(
+    ("data", "an_order", "settings", "told"),
+    [
+        (make_dataset(), [[0, 1]], {}, "order must be a function of the epoch, not list"),
+        (shuffled_loader(), order, {}, "item for its index, as torch.utils.data.*DataLoader does"),
+        (TorchStream(), order, {}, "TorchStream does not; .* pass order None"),
+        (Endless(), None, {}, "max_steps set"),
+        (3, None, {"max_steps": 1}, "an iterable of micro-batches"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(
+    data: Any, an_order: Any, settings: Any, told: str
+) -> None:
+    with pytest.raises(UserError, match=told) as error:
+        make_run(data, an_order, **settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_stream_takes_no_collate_fn() -> None:
+    with pytest.raises(UserError, match="collate_fn None"):
+        TrainingRun(make_model(), squared_error, Endless(), None, collate, config(max_steps=1))

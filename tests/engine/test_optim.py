@@ -1,0 +1,245 @@
+"""Optimizers that are passed in: their rates, what is clipped, and resuming them bit for bit."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.regression import collate, make_dataset, make_model, order, squared_error
+from torch import nn
+from torch.optim import SGD, Adafactor, AdamW, Muon, Optimizer
+
+from qa.engine import (
+    Notice,
+    TrainConfig,
+    TrainingRun,
+    UserError,
+    load_checkpoint,
+    save_checkpoint,
+    seed_everything,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Counting(Optimizer):
+    """Counts its steps in its groups, as schedule-free and Prodigy do, and slows down by them."""
+
+    def __init__(self, parameters: Any, lr: float) -> None:
+        super().__init__(parameters, {"lr": lr, "k": 0, "weight_sum": 0.0})
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            group["k"] += 1
+            group["weight_sum"] += group["lr"] ** 2
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    rate = group["lr"] / group["k"] / (1 + group["weight_sum"])
+                    parameter.data.add_(parameter.grad, alpha=-rate)
+
+
+def muon_and_adamw(model: nn.Module) -> list[Optimizer]:
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    rest = [p for p in model.parameters() if p.ndim != 2]
+    return [Muon(matrices, lr=0.02), AdamW(rest, lr=0.05)]
+
+
+def schedule_free(model: nn.Module) -> Optimizer:
+    schedulefree = pytest.importorskip("schedulefree")
+    optimizer: Any = schedulefree.AdamWScheduleFree(model.parameters(), lr=0.05, warmup_steps=3)
+    optimizer.train()
+    made: Optimizer = optimizer
+    return made
+
+
+def prodigy(model: nn.Module) -> Optimizer:
+    made: Optimizer = pytest.importorskip("prodigyopt").Prodigy(model.parameters(), lr=1.0)
+    return made
+
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], Any]] = {
+    "counting": lambda model: Counting(model.parameters(), lr=0.5),
+    "sgd": lambda model: SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True),
+    "adafactor": lambda model: Adafactor(model.parameters(), lr=0.05),
+    "muon and adamw": muon_and_adamw,
+    "schedule-free": schedule_free,
+    "prodigy": prodigy,
+}
+
+
+def min_rate(step: int, total: int) -> float:
+    return (step + 1) / 3 if step < 3 else 0.1 + 0.9 * math.cos(step / total)
+
+
+def make_run(optimizer: Any, model_seed: int = 0, schedule: Any = min_rate) -> TrainingRun:
+    seed_everything(model_seed)
+    config = TrainConfig(precision="fp32", device="cpu", gradient_accumulation_steps=3)
+    return TrainingRun(
+        make_model(),
+        squared_error,
+        make_dataset(),
+        order,
+        collate,
+        config,
+        optimizer=optimizer,
+        schedule=schedule,
+    )
+
+
+def change_groups(run: TrainingRun) -> None:
+    """What the body of a loop may do after a step: momentum in a cycle, a decay that grows."""
+    for group in (group for optimizer in run.optimizers for group in optimizer.param_groups):
+        if "momentum" in group:
+            group["momentum"] = 0.9 - 0.01 * run.global_step
+        if group.get("weight_decay"):
+            group["weight_decay"] = 0.01 * run.global_step
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_resuming_at_any_step_equals_not_stopping(name: str, tmp_path: Path) -> None:
+    """The resumed run's model begins with other weights than the saved one's."""
+    expected, whole = [], make_run(OPTIMIZERS[name])
+    for out in whole.steps():
+        expected.append((float(out.loss), float(out.grad_norm)))
+        change_groups(whole)
+        save_checkpoint(tmp_path, out.global_step, whole.state_dict(), {})
+    for stop in range(1, whole.total_steps):
+        resumed, found = make_run(OPTIMIZERS[name], model_seed=100 + stop), []
+        resumed.load_state_dict(load_checkpoint(tmp_path / f"step-{stop:08d}"))
+        for out in resumed.steps():
+            found.append((float(out.loss), float(out.grad_norm)))
+            change_groups(resumed)
+        assert found == expected[stop:], stop
+        for key, value in whole.model.state_dict().items():
+            assert torch.equal(resumed.model.state_dict()[key], value), (stop, key)
+
+
+def test_rates_are_peaks_times_the_schedule() -> None:
+    run = make_run(muon_and_adamw)
+    for step, out in enumerate(run.steps()):
+        factor = min_rate(step, run.total_steps)
+        rates = [o.param_groups[0]["lr"] for o in run.optimizers]
+        assert rates == [0.02 * factor, 0.05 * factor]
+        assert out.learning_rate == run.learning_rate(step) == rates[0]
+
+
+def test_a_group_that_is_added_later_follows_too() -> None:
+    def lower(model: nn.Module) -> Optimizer:
+        model[0].requires_grad_(False)  # type: ignore[index]
+        return SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+
+    run = make_run(lower, schedule=lambda step, total: 1 / (1 + step))
+    thawed = run.model[0].requires_grad_()  # type: ignore[index]
+    for step, _ in enumerate(run.steps()):
+        rates = [group["lr"] for group in run.optimizers[0].param_groups]
+        factor = 1 / (1 + step)
+        assert rates == [0.1 * factor, 0.4 * factor][: len(rates)]
+        if step == 1:
+            run.optimizers[0].add_param_group({"params": list(thawed.parameters()), "lr": 0.4})
+    assert len(rates) == 2
+
+
+def test_peak_and_changed_decay_are_those_of_this_run() -> None:
+    """Whatever else is in the groups is the saved run's."""
+
+    def sgd(lr: float, decay: float) -> Any:
+        return lambda model: SGD(model.parameters(), lr=lr, weight_decay=decay, momentum=0.5)
+
+    saved = make_run(sgd(0.1, 0.3))
+    next(saved.steps())
+    saved.optimizers[0].param_groups[0] |= {"weight_decay": 0.2, "momentum": 0.7}
+    for decay, expected in ((0.3, 0.2), (0.4, 0.4)):  # unchanged: as the loop's body left it
+        run = make_run(sgd(0.8, decay))
+        run.load_state_dict(saved.state_dict())
+        (group,) = run.optimizers[0].param_groups
+        assert (group["weight_decay"], group["momentum"]) == (expected, 0.7)
+        assert run.learning_rate(5) == 0.8 * min_rate(5, run.total_steps)
+
+
+def test_one_optimizer_keeps_the_format_and_an_older_one_is_read() -> None:
+    """Older checkpoints have, instead of the peak, `lr_scale`; rates are this run's anyway."""
+    run = make_run(None, schedule=None)
+    list(zip(range(2), run.steps(), strict=False))
+    state = run.state_dict()
+    assert state["optimizer"].keys() == {"state", "param_groups"}
+    for group in state["optimizer"]["param_groups"]:
+        del group["initial_lr"], group["initial_weight_decay"]
+        group["lr_scale"] = 1.0
+    resumed = make_run(None, model_seed=7, schedule=None)
+    resumed.load_state_dict(state)
+    assert "lr_scale" not in resumed.optimizers[0].param_groups[0]
+    list(resumed.steps())
+    whole = make_run(None, schedule=None)
+    list(whole.steps())
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "told"),
+    [
+        (lambda model: None, "torch's optimizers, not NoneType"),
+        (lambda model: [SGD(model.parameters(), lr=1.0), "adam"], "torch's optimizers, not str"),
+        (SGD([torch.zeros(1)], lr=1.0), "a function of the model, not torch.optim.sgd.SGD"),
+        (lambda model: [SGD(model.parameters(), lr=1.0)] * 2, "two optimizers have the same"),
+    ],
+)
+def test_what_is_no_optimizer_is_refused(optimizer: Any, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        make_run(optimizer)
+
+
+def test_what_no_optimizer_has_is_told() -> None:
+    with pytest.warns(Notice, match=r"2 parameters .* in no optimizer: 0\.weight, 0\.bias"):
+        make_run(lambda model: SGD([*model.parameters()][2:], lr=1.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_run(muon_and_adamw)
+
+
+@pytest.mark.parametrize("other", ["sgd", "muon and adamw"])
+def test_a_checkpoint_of_other_optimizers_is_refused_and_changes_nothing(other: str) -> None:
+    state = make_run(None).state_dict()
+    run = make_run(OPTIMIZERS[other])
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    with pytest.raises(UserError, match="optimizer") as error:
+        run.load_state_dict({**state, "position": 2})
+    assert "\n" not in str(error.value)
+    assert run.micro_batches.position == 0
+    for name, value in before.items():
+        assert torch.equal(run.model.state_dict()[name], value)
+
+
+def test_what_thaws_is_neither_clipped_nor_does_its_gradient_grow() -> None:
+    """The norm is that of what the optimizer has, and the weights learn as if it were frozen."""
+
+    def head_only(model: nn.Module) -> Optimizer:
+        model[0].requires_grad_(False)  # type: ignore[index]
+        return SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+
+    frozen, thawed = make_run(head_only), make_run(head_only)
+    seed_everything(1)
+    expected = [(float(out.loss), float(out.grad_norm)) for out in frozen.steps()]
+    thawed.model[0].requires_grad_()  # type: ignore[index]
+    seed_everything(1)
+    found = []
+    for out in thawed.steps():
+        found.append((float(out.loss), float(out.grad_norm)))
+        assert all(p.grad is None for p in thawed.model.parameters())
+    assert found == expected
+
+
+def test_a_gradient_that_another_model_left_here_is_dropped() -> None:
+    """As in a GAN, whose generator learns through the discriminator."""
+    expected = [float(out.grad_norm) for out in make_run(muon_and_adamw).steps()]
+    found, run = [], make_run(muon_and_adamw)
+    for out in run.steps():
+        found.append(float(out.grad_norm))
+        for parameter in run.model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+    assert found == expected
