@@ -239,7 +239,8 @@ def train(launcher: Launcher, folder: Path, *arguments: str) -> Path:
     """Run train.py in `folder`; returns the directory of the run."""
     run = launcher.run(arguments, prelude=f"import os\nos.chdir({str(folder)!r})")
     assert run.code == 0, run.stderr
-    assert run.error_lines == []
+    (note,) = run.error_lines  # it is scored on what it learned
+    assert "questions to evaluate on stand in the training data" in note
     return folder / "run"
 
 
