@@ -154,6 +154,20 @@ def test_predict(best: Path, data_file: Path, capsys: pytest.CaptureFixture[str]
     assert notes(capsys.readouterr().err) == OF_QUESTIONS
 
 
+def test_what_the_notes_name_can_be_passed(
+    best: Path, data_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(best), "--data", str(data_file), "--device", "cpu"]
+    flags = ["--max-answer-length", "9", "--max-seq-length", "32", "--max-question-length", "7"]
+    out = ["--output-dir", str(best.parent / "longer")]
+    assert evaluate.main([*given, *out, *flags]) == 0
+    assert notes(capsys.readouterr().err) == [LOST, UNKNOWN, DECOMPOSED]
+    assert predict.main([*given, *flags]) == 0
+    assert notes(capsys.readouterr().err) == [DECOMPOSED]
+    assert predict.main([*given, "--max-seq-length", "33"]) == 2
+    assert capsys.readouterr().err.startswith("error: max_seq_length 33 is more than the 32 tokens")
+
+
 @pytest.mark.parametrize("nfc", [False, True])
 def test_python(best: Path, data_file: Path, nfc: bool) -> None:
     reader = Reader.from_pretrained(best, device="cpu")
