@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from qa.engine.errors import UserError, notice, out_of_memory, require
+from qa.engine.errors import UserError, first_few, notice, out_of_memory, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -22,6 +22,7 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
+POINTER = b"version https://git-lfs"
 
 
 def revision_of(name: str) -> str | None:
@@ -143,6 +144,11 @@ def check_directory(name: str) -> None:
         require(not looks_local and not os.path.exists(name), f"{name}: no such model directory")
 
 
+def _is_pointer(path: Path) -> bool:
+    """Return whether a file is what git has in the place of a large one; False for a folder."""
+    return path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(POINTER)
+
+
 def _config_keys(name: str) -> set[str]:
     """Return the names in a directory's config.json; none if it cannot be read."""
     try:
@@ -169,6 +175,9 @@ def user_errors(name: str) -> Iterator[None]:
             ) from error
         reason = shorten(str(error))
         if os.path.isdir(name):
+            pointers = [file for file in sorted(os.listdir(name)) if _is_pointer(Path(name, file))]
+            if pointers:
+                reason = f"Git LFS has not fetched {first_few(pointers)}: `git lfs pull` does"
             raise UserError(f"{name}: cannot be loaded as a model ({reason})") from error
         raise UserError(
             f"{name}: is no local directory and cannot be had from the hub; check the id and the"
