@@ -297,6 +297,16 @@ def test_wrong_prediction_files(
     assert err.count("\n") == 1
 
 
+def test_a_set_without_answers_is_for_predict(run: Run, write: Callable[..., str]) -> None:
+    data = write("d.json", [{"id": "a", "question": "?", "context": "강", "answers": []}])
+    code, out, err = run(write("p.json", {"a": "강"}), data=data)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: {data}: no question has an answer; expected answers with text and answer_start"
+        " (`qa predict --output` needs none)\n"
+    )
+
+
 def test_files_that_are_no_text(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "latin.json"
     path.write_bytes('{"0-0": "강"}'.encode("euc-kr"))
