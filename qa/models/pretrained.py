@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from qa.engine.errors import UserError, first_few, notice, out_of_memory, require
+from qa.engine.errors import UserError, cut, first_few, notice, out_of_memory, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -173,7 +173,7 @@ def user_errors(name: str) -> Iterator[None]:
                 f"{name}: comes with code of its own, which is run only if you trust it: read it,"
                 " then pass --trust-remote-code (in Python trust_remote_code=True)"
             ) from error
-        reason = shorten(str(error))
+        reason = cut(str(error))
         if os.path.isdir(name):
             pointers = [file for file in sorted(os.listdir(name)) if _is_pointer(Path(name, file))]
             if pointers:
@@ -183,9 +183,3 @@ def user_errors(name: str) -> Iterator[None]:
             f"{name}: is no local directory and cannot be had from the hub; check the id and the"
             f" network, or pass a local directory instead ({reason})"
         ) from error
-
-
-def shorten(text: str) -> str:
-    """Return what an exception says on one line of 160 letters, not cut inside a word."""
-    words = " ".join(text.split())
-    return words if len(words) <= 160 else words[:160].rsplit(" ", 1)[0] + " ..."
