@@ -227,7 +227,7 @@ CONTENTS = (
 
 
 @pytest.mark.filterwarnings("ignore::qa.engine.errors.Notice")
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(name=NAMES, content=CONTENTS)
 def test_any_file_is_read_or_refused(name: str, content: bytes) -> None:
     found, message = {}, ""
