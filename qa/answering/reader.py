@@ -115,7 +115,8 @@ class Reader:
                 passed all the same.
 
         Returns:
-            [] if the reader was trained to leave questions unanswered, and leaves this one so.
+            [] if the reader was trained to leave questions unanswered, and leaves this one so; or
+            if nothing in the context can be an answer, such as in one of zero-width spaces.
         """
         example = make_example(question, context)
         (answers,) = self.iterate_answers([example], top_k=top_k, nfc=nfc)
