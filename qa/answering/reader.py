@@ -11,35 +11,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from qa.answering.answerer import Answerer, blocks
+from qa.answering.loading import load, require_types
 from qa.answering.nbest import Answer, in_original, null_odds
 from qa.answering.questions import Pair, check_examples, check_top_k, make_example, to_examples
-from qa.answering.reader_settings import (
-    SETTINGS_FILE,
-    THRESHOLD,
-    fitting_settings,
-    make_options,
-    read_settings,
-    require_types,
-)
-from qa.data.batches.collate import Collator
+from qa.answering.reader_settings import SETTINGS_FILE, THRESHOLD
 from qa.data.examples import Example
 from qa.data.nfc import compose_example
 from qa.data.windows.coverage import Coverage
 from qa.data.windows.iterate import iterate_windows
-from qa.data.windows.options import WindowOptions, require_fits
+from qa.data.windows.options import WindowOptions
 from qa.data.windows.tokens import example_blocks
-from qa.engine.device import resolve_device
-from qa.engine.errors import notice
 from qa.engine.json_files import write_json
-from qa.engine.precision import Precision
-from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
-from qa.models.vocabulary import num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerFast
 
 
@@ -90,29 +77,10 @@ class Reader:
         Raises:
             UserError: The model cannot be loaded, or a setting does not fit it.
         """
-        require_types(directory, device, precision, batch_size)
-        name = str(directory)
-        revision = revision_of(name)
-        trusts = {"trust_remote_code": True} if trust_remote_code else {}
-        model = SpanReader.from_pretrained(name, require_head=True, revision=revision, **trusts)
-        for note in model.notes:
-            notice(note)
-        tokenizer = load_tokenizer(name, revision, **trusts)
-        require_vocabulary(name, tokenizer, num_embeddings(model))
-        settings_file = saved_file(name, SETTINGS_FILE, revision)
-        saved = read_settings(settings_file) or fitting_settings(model.max_length)
-        windows, decoding, saved_batch_size = make_options({**saved, **settings})
-        require_fits(tokenizer, model.max_length, windows)
-        torch_device = resolve_device(device)
-        model.to(torch_device).eval()
-        answerer = Answerer(
-            model,
-            Collator(windows.max_seq_length, pads=not model.is_packed),
-            decoding,
-            Precision(precision, torch_device),
-            saved_batch_size if batch_size is None else batch_size,
-        )
-        return cls(answerer, tokenizer, windows)
+        require_types(directory, device, precision, trust_remote_code)
+        if batch_size is not None:
+            settings["batch_size"] = batch_size
+        return cls(*load(str(directory), device, precision, trust_remote_code, settings))
 
     def save_pretrained(
         self, directory: Path, weights: dict[str, torch.Tensor] | None = None
@@ -147,7 +115,8 @@ class Reader:
                 passed all the same.
 
         Returns:
-            [] if the reader was trained to leave questions unanswered, and leaves this one so.
+            [] if the reader was trained to leave questions unanswered, and leaves this one so; or
+            if nothing in the context can be an answer, such as in one of zero-width spaces.
         """
         example = make_example(question, context)
         (answers,) = self.iterate_answers([example], top_k=top_k, nfc=nfc)
@@ -159,7 +128,8 @@ class Reader:
         """Return the best answers of each pair, batched.
 
         `pairs`: (question, context) or {"question": ..., "context": ...} each, other keys are
-        ignored; or examples. For `top_k` and `nfc` see `answer`.
+        ignored; or examples and other objects with these attributes. For `top_k` and `nfc` see
+        `answer`.
         """
         return list(self.iterate_answers(to_examples(pairs), top_k=top_k, nfc=nfc))
 
@@ -169,8 +139,8 @@ class Reader:
         """Return an iterator over the best answers of each example, in blocks of windows.
 
         For `top_k` and `nfc` see `answer`. What is wrong with the arguments is raised at once.
-        Behind the last answers each kind of thing that was missed, such as the front of long
-        questions, is a `Notice`.
+        Behind the last answers, or when the iterator is closed before, each kind of thing that was
+        missed in what was read, such as the front of long questions, is a `Notice`.
         """
         check_top_k(top_k, nfc)
         return self._iterate_answers(check_examples(examples), top_k, nfc)
@@ -180,13 +150,15 @@ class Reader:
     ) -> Iterator[list[Answer]]:
         """Yield the best answers of each example in turn, holding only a block of windows."""
         coverage = self.coverage()
-        for first, end in example_blocks(examples) if nfc else [(0, len(examples))]:
-            block = examples[first:end]
-            read = [compose_example(example) for example in block] if nfc else block
-            found = self._answer_composed(read, top_k, coverage)
-            for example, answers in zip(block, found, strict=True):
-                yield in_original(answers, example.context) if nfc else answers
-        coverage.give_notices()
+        try:
+            for first, end in example_blocks(examples) if nfc else [(0, len(examples))]:
+                block = examples[first:end]
+                read = [compose_example(example) for example in block] if nfc else block
+                found = self._answer_composed(read, top_k, coverage)
+                for example, answers in zip(block, found, strict=True):
+                    yield in_original(answers, example.context) if nfc else answers
+        finally:
+            coverage.give_notices()
 
     def _answer_composed(
         self, examples: list[Example], top_k: int, coverage: Coverage

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from qa.answering.options import DecodeOptions
-from qa.answering.questions import kind
+from qa.answering.questions import is_whole, kind
 from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.windows.options import WindowOptions
 from qa.engine.config import from_values
-from qa.engine.errors import require
+from qa.engine.errors import UserError, require
 from qa.engine.json_files import kind_of, read_json
 
 SETTINGS_FILE = "reader.json"
@@ -39,8 +40,7 @@ def make_options(values: dict[str, float]) -> tuple[WindowOptions, DecodeOptions
         not unknown,
         f"unknown settings of a reader: {', '.join(unknown)}; there are {', '.join(sorted(known))}",
     )
-    for name, value in values.items():
-        require_number(name, value)
+    values = {name: plain_number(name, value) for name, value in values.items()}
     return (
         from_values(WindowOptions, values),
         from_values(DecodeOptions, values),
@@ -69,24 +69,17 @@ def read_settings(path: Path | None) -> dict[str, float]:
     return values
 
 
-def require_number(name: str, value: Any) -> None:
-    """Raise UserError unless a setting is a whole number; the threshold any number, or None."""
-    if name == THRESHOLD and (value is None or type(value) is float):
-        return
-    what = "a number or None" if name == THRESHOLD else "a whole number"
-    require(type(value) is int, f"{name} must be {what}, not {kind(value)}")
+def plain_number(name: str, value: Any) -> Any:
+    """Return a setting as Python's own number, or None; UserError if it must be something else.
 
-
-def require_types(directory: Any, device: Any, precision: Any, batch_size: Any) -> None:
-    """Raise UserError, naming it, if an argument of `Reader.from_pretrained` is of another type."""
-    require(
-        isinstance(directory, str | Path),
-        f"pass the directory of a reader or an id of the hub, not {kind(directory)}",
-    )
-    require(str(directory), "the directory of the reader is empty")
-    for name, value in (("device", device), ("precision", precision)):
-        require(
-            isinstance(value, str), f"{name} must be a string such as 'auto', not {kind(value)}"
-        )
-    if batch_size is not None:
-        require_number("batch_size", batch_size)
+    All are whole numbers; the threshold is any number, or None.
+    """
+    is_threshold = name == THRESHOLD
+    if is_whole(value):
+        return int(value)
+    if is_threshold and isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    if is_threshold and value is None:
+        return None
+    what = "a number or None" if is_threshold else "a whole number"
+    raise UserError(f"{name} must be {what}, not {kind(value)}")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.answering.options import DecodeOptions
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser, run_command
+from qa.cli.reader_flags import LENGTHS
 from qa.cli.startup import prepare_hub
 from qa.data.doctor.report import report_lines
 from qa.data.windows.options import WindowOptions
@@ -45,10 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="report train.py --eval-data FILE, too, and what of it stands in the training data",
     )
-    for field in fields(WindowOptions):
+    for field in LENGTHS:
         add_option(parser, field)
-    (longest,) = (field for field in fields(DecodeOptions) if field.name == "max_answer_length")
-    add_option(parser, longest)
     parser.add_argument("--write-fixed", metavar="OUT", help="write the mended data, SQuAD-style")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qa.cli.parser import Parser, run_command
+from qa.cli.reader_flags import add_reader_flags, load_reader
 from qa.cli.scored_data import add_flags, read_questions
 from qa.cli.startup import no_collection, prepare_hub
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
@@ -61,13 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="windows of full length per batch; shorter windows share its capacity, and on a CPU it"
         f" holds at most {CPU_BATCH_TOKENS} tokens (default {BATCH_SIZE})",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run code that comes with the model; read it first",
-    )
+    add_reader_flags(parser)
     return parser
 
 
@@ -97,7 +92,9 @@ def evaluate_model(options: argparse.Namespace) -> None:
     check_output(options.output_dir, resume=False, overwrite=options.overwrite)
     check_not_a_run(options.output_dir)
     prepare_hub(options.model, options.data)
-    examples, reader = load(options)
+    with no_collection():
+        examples = read_questions(options)
+        reader = load_reader(options, options.batch_size)
     scores = [Score(name) for name in dict.fromkeys(options.metric or metrics_for(examples))]
     threshold, tunes = options.null_score_diff_threshold, False
     if threshold == TUNE:
@@ -116,22 +113,6 @@ def evaluate_model(options: argparse.Namespace) -> None:
     write_scores(result, intervals, directory)
     print_scores(result, intervals, examples)
     print(f"output: {directory}")
-
-
-@no_collection()
-def load(options: argparse.Namespace) -> tuple[list[Example], Reader]:
-    """Load the questions and the reader that is to answer them."""
-    from qa.answering.reader import Reader
-
-    examples = read_questions(options)
-    reader = Reader.from_pretrained(
-        options.model,
-        options.device,
-        options.precision,
-        batch_size=options.batch_size,
-        trust_remote_code=options.trust_remote_code,
-    )
-    return examples, reader
 
 
 def score_reader(

@@ -8,10 +8,13 @@ from dataclasses import Field
 from typing import Any
 
 
-def add_option(parser: argparse.ArgumentParser, field: Field[Any]) -> None:
+def add_option(
+    parser: argparse.ArgumentParser, field: Field[Any], default: str | None = None
+) -> None:
     """Add the flag of a field that `qa.engine.config.option` made.
 
-    If the flag is not given, the parsed options have no value for it.
+    If the flag is not given, the parsed options have no value for it. `default`: what the help text
+    says of that case; None for the field's own default.
     """
     flag = "--" + field.name.replace("_", "-")
     if field.type == "bool":
@@ -23,14 +26,16 @@ def add_option(parser: argparse.ArgumentParser, field: Field[Any]) -> None:
             help=field.metadata["help"],
         )
         return
-    default = "" if field.default is None else f" (default {field.default})"
+    if default is None and field.default is not None:
+        default = str(field.default)
+    shown_default = "" if default is None else f" (default {default})"
     parser.add_argument(
         flag,
         dest=field.name,
         metavar=metavar(field),
         type=converter(str(field.type)),
         default=argparse.SUPPRESS,
-        help=(field.metadata["help"] + default).replace("%", "%%"),
+        help=(field.metadata["help"] + shown_default).replace("%", "%%"),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qa.cli.parser import Parser, run_command
+from qa.cli.reader_flags import add_reader_flags, load_reader
 from qa.cli.startup import no_collection, prepare_hub
 from qa.data.examples import Example, check_text
 from qa.engine.errors import require
@@ -49,13 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
         " it; .jsonl the lines of --json; .csv id and prediction",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file of --output")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
-    parser.add_argument(
-        "--trust-remote-code",
-        action="store_true",
-        help="run code that comes with the model; read it first",
-    )
+    add_reader_flags(parser)
     return parser
 
 
@@ -73,14 +68,7 @@ def predict(options: argparse.Namespace) -> None:
     prepare_hub(options.model, options.data)
     examples = _examples(options)
     with no_collection():
-        from qa.answering.reader import Reader
-
-        reader = Reader.from_pretrained(
-            options.model,
-            options.device,
-            options.precision,
-            trust_remote_code=options.trust_remote_code,
-        )
+        reader = load_reader(options)
     found = reader.iterate_answers(examples, top_k=options.top_k, nfc=options.nfc)
     answered = zip(examples, found, strict=True)
     if options.output is None:

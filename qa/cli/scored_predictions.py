@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 from qa.data.nfc import hangul_form
 from qa.engine.errors import first_few, notice, require
@@ -33,16 +34,17 @@ def check_predictions(
         is_part: The questions are a part of the data, so that others may have predictions.
     """
     missing = [example.id for example in examples if example.id not in predictions]
+    ids = {example.id for example in examples}
+    extra = [key for key in predictions if key not in ids]
+    hint = alike_note(missing, extra)
     require(
         len(missing) < len(examples),
         f"{path}: has no prediction for any of the {len(examples)} questions (its ids:"
-        f" {first_few(list(predictions))}; the data's: {first_few(missing)})",
+        f" {first_few(list(predictions))}; the data's: {first_few(missing)}){hint}",
     )
     if missing:
-        notice(f"{path}: {missing_note(missing, len(examples), names)}")
-    ids = {example.id for example in examples}
-    extra = [] if is_part else [key for key in predictions if key not in ids]
-    if extra:
+        notice(f"{path}: {missing_note(missing, len(examples), names)}{hint}")
+    if extra and not is_part:
         notice(
             f"{path}: {len(extra)} predictions belong to no question of the data"
             f" ({first_few(extra)}); they do not count"
@@ -56,6 +58,28 @@ def check_predictions(
             f"{path}: of {len(unlike)} predictions and their gold answers one side is decomposed"
             f" Hangul (NFD) ({first_few(unlike)}), so they are never equal; --nfc composes both"
         )
+
+
+def alike_note(missing: Sequence[str], extra: Sequence[str]) -> str:
+    """Return what to add to a message if ids are those of questions but for how they are written.
+
+    Args:
+        missing: Ids of the questions that have no prediction.
+        extra: Ids of the predictions that have no question.
+    """
+    written = {as_compared(key) for key in extra}
+    alike = [key for key in missing if as_compared(key) in written]
+    return (
+        f"; the ids of {len(alike)} ({first_few(alike)}) differ only in blanks, case, Unicode form"
+        " or a .0 at the end: write them as the data has them"
+        if alike
+        else ""
+    )
+
+
+def as_compared(key: str) -> str:
+    """Return an id without what spreadsheets, pandas and macOS change of one."""
+    return normalize("NFC", key.strip().removesuffix(".0")).casefold()
 
 
 def is_unlike(text: str, golds: Sequence[str]) -> bool:

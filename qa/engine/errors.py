@@ -87,8 +87,11 @@ def short_reason(text: str) -> str:
 
 
 def cut(text: str) -> str:
-    """A text as a message may hold it: not too long."""
-    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 3] + "..."
+    """A text as a message may hold it: on one line, not too long, and not cut inside a word."""
+    words = " ".join(text.split())
+    if len(words) <= LONGEST_REASON:
+        return words
+    return words[: LONGEST_REASON - 4].rsplit(" ", 1)[0] + " ..."
 
 
 def require(condition: object, message: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from qa.engine.errors import UserError, notice, out_of_memory, require
+from qa.engine.errors import UserError, cut, first_few, notice, out_of_memory, require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -22,6 +22,7 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
+POINTER = b"version https://git-lfs"
 
 
 def revision_of(name: str) -> str | None:
@@ -143,6 +144,11 @@ def check_directory(name: str) -> None:
         require(not looks_local and not os.path.exists(name), f"{name}: no such model directory")
 
 
+def _is_pointer(path: Path) -> bool:
+    """Return whether a file is what git has in the place of a large one; False for a folder."""
+    return path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(POINTER)
+
+
 def _config_keys(name: str) -> set[str]:
     """Return the names in a directory's config.json; none if it cannot be read."""
     try:
@@ -167,16 +173,13 @@ def user_errors(name: str) -> Iterator[None]:
                 f"{name}: comes with code of its own, which is run only if you trust it: read it,"
                 " then pass --trust-remote-code (in Python trust_remote_code=True)"
             ) from error
-        reason = shorten(str(error))
+        reason = cut(str(error))
         if os.path.isdir(name):
+            pointers = [file for file in sorted(os.listdir(name)) if _is_pointer(Path(name, file))]
+            if pointers:
+                reason = f"Git LFS has not fetched {first_few(pointers)}: `git lfs pull` does"
             raise UserError(f"{name}: cannot be loaded as a model ({reason})") from error
         raise UserError(
             f"{name}: is no local directory and cannot be had from the hub; check the id and the"
             f" network, or pass a local directory instead ({reason})"
         ) from error
-
-
-def shorten(text: str) -> str:
-    """Return what an exception says on one line of 160 letters, not cut inside a word."""
-    words = " ".join(text.split())
-    return words if len(words) <= 160 else words[:160].rsplit(" ", 1)[0] + " ..."

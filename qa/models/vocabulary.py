@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from qa.engine.errors import require
+from qa.engine.errors import notice, require
 from qa.engine.json_files import read_json
 from qa.models.pretrained import revision_of, saved_file
 
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from qa.models.span_reader import SpanReader
 
 
+FEWEST_TOKENS = 0.9  # of the embeddings; many models have some more, to a round number
+
+
 def require_vocabulary(
     name: str, tokenizer: PreTrainedTokenizerFast, num_embeddings: int | None
 ) -> None:
     """Raise UserError if the tokenizer of the model `name` gives ids that the model has no row for.
 
-    One id too many is an error at whatever text holds its token, perhaps after hours.
-    `num_embeddings`: the model's rows; None if it has none, or they are not known.
+    One id too many is an error at whatever text holds its token, perhaps after hours. Far fewer are
+    a `Notice`: the tokenizer may be another model's. `num_embeddings`: the model's rows; None if it
+    has none, or they are not known.
     """
     if num_embeddings is None:
         return
@@ -36,6 +40,12 @@ def require_vocabulary(
         " if tokens were added, call the model's"
         f" resize_token_embeddings({largest + 1}) and save it",
     )
+    if largest + 1 < FEWEST_TOKENS * num_embeddings:
+        notice(
+            f"{name}: the tokenizer has {largest + 1:,} tokens, but the model has embeddings for"
+            f" {num_embeddings:,}: if it is another model's, answers are nonsense; put the model's"
+            " own there"
+        )
 
 
 def num_embeddings(model: SpanReader) -> int | None:

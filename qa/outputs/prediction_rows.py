@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from qa.data.formats.files import DataFile, decode
+from qa.data.formats.delimited import table_rows
+from qa.data.formats.files import DATA_SUFFIXES, TEXT_SUFFIXES, DataFile, decode
+from qa.data.formats.json_mistakes import reason_of
+from qa.data.formats.json_rows import follows_a_line
 from qa.engine.errors import UserError, require, shown
 from qa.engine.json_files import kind_of
 
 
 def prediction_rows(file: DataFile) -> dict[str, Any] | Iterator[tuple[str, dict[str, Any]]]:
     """Return the object that a file is, or its rows with their places; UserError if neither."""
+    is_table = file.suffix in DATA_SUFFIXES and file.suffix not in TEXT_SUFFIXES
+    require(not is_table, f"{file.name}: predictions are text; save them as CSV (UTF-8) or JSON")
     text = decode(file)
     if file.suffix in (".csv", ".tsv"):
         return _table_rows(file.name, text)
@@ -26,9 +29,9 @@ def prediction_rows(file: DataFile) -> dict[str, Any] | Iterator[tuple[str, dict
     except UserError:
         raise
     except (ValueError, RecursionError) as error:
-        if _is_json(text.lstrip().partition("\n")[0]):
+        if follows_a_line(error, text):
             return _line_rows(file.name, text)
-        raise UserError(f"{file.name}: is not JSON ({error})") from error
+        raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
     if isinstance(content, dict):
         return content
     require(
@@ -59,7 +62,7 @@ def _line_rows(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             except UserError:
                 raise
             except (ValueError, RecursionError) as error:
-                raise UserError(f"{where} is not JSON ({error})") from error
+                raise UserError(f"{where} is not JSON ({reason_of(error, line)})") from error
             if not isinstance(row, dict):
                 raise UserError(
                     f"{where} is {kind_of(row)}, not an object with id and prediction_text"
@@ -68,29 +71,15 @@ def _line_rows(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _table_rows(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows of CSV text with a header; the delimiter is that of the header.
-
-    Between tabs a `"` is a character unless there is a `""`, so that none swallows a line.
-    """
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
-    quotes = delimiter != "\t" or '""' in text
-    lines = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
-        strict=True,
-    )
-    try:
-        columns = next(lines, [])
-        for cells in lines:
-            where = f"{name}: line {lines.line_num}"
-            if any(cell.strip() for cell in cells):
-                counts = f"{len(cells)} cells, the header {len(columns)}"
-                require(len(cells) == len(columns), f"{where} has {counts}")
-                yield where, dict(zip(columns, cells, strict=True))
-    except csv.Error as error:
-        raise UserError(f"{name}: line {lines.line_num} is not CSV ({error})") from error
+    """Yield the rows of CSV or TSV text with a header."""
+    # A stray quote can take the next rows into a cell. Their questions are then said to have no
+    # prediction, while a text of two lines with commas, which looks the same, may well be one.
+    rows = table_rows(name, text, refuses_doubts=False)
+    _, columns = next(rows, (0, []))
+    twice = [column for column in columns if column.strip() and columns.count(column) > 1]
+    require(not twice, f"{name}: column {', '.join(dict.fromkeys(twice))} stands twice")
+    for line, cells in rows:
+        yield f"{name}: line {line}", dict(zip(columns, cells, strict=True))
 
 
 def _parse(text: str, where: str) -> Any:
@@ -105,12 +94,3 @@ def _object(where: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         require(key not in found, f"{where}: {shown(key)!r} stands twice")
         found[key] = value
     return found
-
-
-def _is_json(line: str) -> bool:
-    """Return whether a line is JSON by itself."""
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True

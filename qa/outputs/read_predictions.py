@@ -15,13 +15,22 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from qa.data.formats.files import open_files
+from qa.data.formats.names import plain
+from qa.data.formats.row_to_example import read_id
 from qa.engine.errors import UserError, notice, require, shown
 from qa.engine.json_files import kind_of
 from qa.outputs.prediction_rows import prediction_rows
 
-# Of the names of a row, without case, the first one that it has counts.
+# Of the names of a row, compared as `plain` has them, the first one that it has counts.
 ID_KEYS = ("id", "question_id", "example_id", "guid", "qid")
-TEXT_KEYS = ("prediction_text", "prediction", "predicted_answer", "answer", "text", "answers")
+PREDICTION_KEYS = (
+    "prediction_text",
+    "prediction",
+    "predicted_answer",
+    "pred",
+    "best_span_str",  # AllenNLP
+)
+TEXT_KEYS = (*PREDICTION_KEYS, "answer", "text", "answers")  # a data set has the last three, too
 NUMBER_KEYS = ("no_answer_probability", "na_prob", "null_odds")
 GOLD_KEYS = ("answer_start", "is_impossible", "context")  # a data set has them
 
@@ -85,34 +94,35 @@ def _entries(path: str, expected: str, keys: tuple[str, ...]) -> Iterator[Entry]
             yield f"{path}: expected {expected}, but {shown(key)!r}", key, value
         return
     for where, row in rows:
-        names = _in_lower_case(row)
-        key = _named(names, ID_KEYS, where)
-        require(type(key) in (str, int), f"{where}: the id is {kind_of(key)}, not a text")
-        yield f"{where}: {shown(str(key))!r}", str(key), _named(names, keys, where)
-
-
-def _in_lower_case(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with its names as the tables above have them."""
-    return {name.strip().lower(): value for name, value in row.items()}
+        key = read_id(_named(row, ID_KEYS, where), where)
+        require(key, f"{where}: the id is empty")
+        yield f"{where}: {shown(key)!r}", key, _named(row, keys, where)
 
 
 def _is_row(content: Mapping[str, Any]) -> bool:
     """Return whether an object is one row, and not {id: text}."""
-    names = _in_lower_case(content).keys()
-    return bool(names & {*ID_KEYS}) and bool(names & {*TEXT_KEYS})
+    return _first(content, ID_KEYS) is not None and _first(content, TEXT_KEYS) is not None
 
 
 def _named(row: Mapping[str, Any], keys: tuple[str, ...], where: str) -> Any:
     """Return what a row has under the first of the keys that it has; UserError if under none."""
-    key = next((key for key in keys if key in row), None)
-    if key is None:
+    found = _first(row, keys)
+    if found is None:
         raise UserError(f"{where} has no {keys[0]}, only {', '.join(map(shown, row)) or 'nothing'}")
-    gold = next((name for name in GOLD_KEYS if name in row), None)
+    key, name = found
+    gold = _first(row, GOLD_KEYS)
     require(
-        gold is None or key not in TEXT_KEYS[2:],
-        f"{where} has {gold}, so this is a data set with its gold answers; pass predictions",
+        gold is None or key not in TEXT_KEYS or key in PREDICTION_KEYS,
+        f"{where} has {gold and gold[0]}, so this is a data set with its gold answers; pass"
+        " predictions",
     )
-    return row[key]
+    return row[name]
+
+
+def _first(row: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the first of the keys that a row has, and its name there; None if it has none."""
+    names = {plain(name): name for name in row}
+    return next(((key, names[plain(key)]) for key in keys if plain(key) in names), None)
 
 
 def _add(found: dict[str, Any], key: str, value: Any, where: str) -> None:

@@ -79,7 +79,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     for name, each in windows.items():
         coverage = Coverage(tokenizer, config.windows, config.decoding.max_answer_length)
         title = name.removesuffix(" data").replace("-", " ")
-        report(describe_data(title, data[name], each, coverage, ratios[name]))
+        for line in describe_data(title, data[name], each, coverage, ratios[name]):
+            report(line)
         if coverage.cut:  # older checkpoints were trained on the front of long questions
             fingerprints[name] += ", long questions by their end"
     for problem in measure_health((e.context for e in train_examples), tokenizer).problems():

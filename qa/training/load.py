@@ -89,11 +89,11 @@ def load_model(
 
 def describe_data(
     name: str, examples: list[Example], windows: Dataset, coverage: Coverage, negative_ratio: float
-) -> str:
-    """Return a line on a data set: questions, windows, and what may be wrong with it.
+) -> list[str]:
+    """Return lines on a data set: questions and windows, and one for each thing that is missed.
 
     Args:
-        name: What the line calls the data set.
+        name: What the lines call the data set.
         examples: Its examples.
         windows: The windows of these examples.
         coverage: Is given all of these windows.
@@ -108,7 +108,7 @@ def describe_data(
     )
     if negative_ratio < 1:
         line += f"; each epoch trains on {round(negatives * negative_ratio):,} of the others"
-    return "; ".join((line, *coverage.lines()))
+    return [line, *(f"{name}: {missed}" for missed in coverage.lines())]
 
 
 def describe_parameters(model: nn.Module) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
-from collections import OrderedDict
+from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 DIRECTORY = Path(__file__).parents[1] / "outputs" / "golden" / "answerable" / "run" / "best"
 CONTEXT = ARTICLES[0][1]
 QUESTION = "강나루가 태어난 해는?"
+Row = namedtuple("Row", ["Index", "context", "question"])  # as pandas' itertuples gives them
 PAIR: Any = {"question": QUESTION, "context": CONTEXT}
 
 
@@ -39,8 +43,10 @@ def reader() -> Reader:
         PAIR,
         OrderedDict(context=CONTEXT, question=QUESTION, id="7", answers={"text": []}),
         Example("7", QUESTION, CONTEXT),
+        Row(7, CONTEXT, QUESTION),
+        SimpleNamespace(context=CONTEXT, question=QUESTION),
     ],
-    ids=["tuple", "list", "mapping", "row of a data set", "example"],
+    ids=["tuple", "list", "mapping", "row of a data set", "example", "named tuple", "object"],
 )
 def test_pairs_in_every_form_that_people_have(pair: Any, reader: Reader) -> None:
     expected = reader.answer(**PAIR)
@@ -56,6 +62,9 @@ PAIRS_REFUSED = [
     (3, "not an int"),
     (PAIR, "not a dict; put the one into a list"),
     (Example("7", QUESTION, CONTEXT), "not an Example; put the one into a list"),
+    ({"question": [QUESTION], "context": [CONTEXT]}, "not a dict; pass one for each question"),
+    (pandas.DataFrame([PAIR]), r'not a DataFrame; pass its rows, .to_dict\("records"\)'),
+    (numpy.array([[QUESTION, CONTEXT]]), "pair 0: expected .*, not a numpy.ndarray"),
     (["가나"], "pair 0: expected .*, not a str; put a lone pair into a list"),
     ((QUESTION, CONTEXT), "pair 0: expected .*, not a str; put a lone pair into a list"),
     ([PAIR, None], "pair 1: expected .*, not None"),
@@ -112,6 +121,17 @@ def test_anything_else_is_answered_or_refused(pairs: Any, reader: Reader) -> Non
             reader.answer_many(pairs)
 
 
+def test_pairs_in_the_wrong_order_are_noticed(reader: Reader) -> None:
+    """The names of the parts count before their order, and a short context is nothing wrong."""
+    wrong: Any = [(CONTEXT, QUESTION), [CONTEXT, QUESTION]]
+    with pytest.warns(Notice, match=r"^2 of 3 pairs .* \(0, 2\); a pair is \(question, context\)$"):
+        reader.answer_many([wrong[0], PAIR, wrong[1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reader.answer_many([(QUESTION, CONTEXT), ("누가 왔나?", "강나루"), PAIR])
+        reader.answer_many([{"question": "누가 왔나?", "context": "강나루"}])
+
+
 @pytest.mark.parametrize("name", ["question", "context"])
 @pytest.mark.parametrize(
     ("value", "kind"), [(None, "None"), ([CONTEXT], "a list"), (b"ab", "a bytes"), (3, "an int")]
@@ -133,8 +153,9 @@ def test_top_k_is_a_whole_number(top_k: Any, reader: Reader) -> None:
     for call in calls:
         with pytest.raises(UserError, match="top_k must be"):
             call()
-    with pytest.raises(UserError, match="nfc must be True or False, not a str"):
-        reader.answer(**PAIR, nfc="NFC")  # type: ignore[arg-type]
+    for nfc, kind in (("NFC", "a str"), (numpy.bool_(1), "a numpy.bool")):
+        with pytest.raises(UserError, match=f"nfc must be True or False, not {kind}"):
+            reader.answer(**PAIR, nfc=nfc)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -170,11 +191,24 @@ def test_iterate_answers_takes_a_generator(reader: Reader) -> None:
         ({"batch_size": 2.5}, "batch_size must be a whole number, not a float"),
         ({"device": None}, "device must be a string such as 'auto', not None"),
         ({"precision": 16}, "precision must be a string such as 'auto', not an int"),
+        ({"trust_remote_code": "no"}, "trust_remote_code must be True or False, not a str"),
     ],
 )
 def test_settings_of_another_type(given: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         Reader.from_pretrained(DIRECTORY, **given)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """They come from a search over settings; saved, they must be JSON."""
+    given: dict[str, Any] = {"max_answer_length": numpy.int64(7), "batch_size": numpy.int32(3)}
+    given["null_score_diff_threshold"] = numpy.float32(0.5)
+    reader = Reader.from_pretrained(DIRECTORY, device="cpu", **given)
+    assert type(reader.answerer.options.max_answer_length) is int
+    assert reader.answerer.options.max_answer_length == 7
+    assert reader.answerer.batch_size == 3
+    assert type(reader.null_score_diff_threshold) is float
+    assert reader.null_score_diff_threshold == 0.5
 
 
 @pytest.mark.parametrize(("directory", "expected"), [(None, "not None"), ("", "is empty")])
@@ -196,3 +230,14 @@ def test_decomposed_hangul_is_told_once(reader: Reader) -> None:
         warnings.simplefilter("error")
         reader.answer_many([*decomposed, PAIR], nfc=True)
         reader.answer_many([PAIR])
+
+
+@pytest.mark.parametrize("nfc", [False, True])
+def test_an_iterator_that_is_left_says_what_it_missed(nfc: bool, reader: Reader) -> None:
+    long = Example("long", "알려 다오. " * 40 + QUESTION, CONTEXT)
+    found = reader.iterate_answers([long, Example("other", QUESTION, CONTEXT)], nfc=nfc)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert next(iter(found))
+    with pytest.warns(Notice, match=r"^1 questions cut to their last .* \(long\)$"):
+        found.close()  # type: ignore[attr-defined]  # as `break` does

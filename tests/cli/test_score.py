@@ -163,6 +163,41 @@ def test_what_does_not_fit_the_questions_is_noted(
     assert run(empty)[2] == f"note: {empty}: all 12 predictions are empty\n"
 
 
+@pytest.mark.parametrize(
+    "rewritten",
+    [
+        lambda key: unicodedata.normalize("NFD", key),  # macOS
+        lambda key: f" {key}",
+        lambda key: f"{key}.0",  # pandas
+        str.upper,
+    ],
+)
+def test_ids_that_differ_only_in_how_they_are_written_are_named(
+    rewritten: Callable[[str], str], run: Run, write: Callable[..., str]
+) -> None:
+    """They look the same, or nearly so, in the list of those that are missing."""
+    rows = [
+        {
+            "id": key,
+            "question": "?",
+            "context": "강",
+            "answers": [{"text": "강", "answer_start": 0}],
+        }
+        for key in ("\u00e9강-a1", "7")
+    ]
+    data = write("d.json", rows)
+    key = rewritten("\u00e9강-a1")
+    path = write("p.json", {key: "강"})
+    code, _, err = run(path, data=data)
+    hint = (
+        "; the ids of 1 (\u00e9강-a1) differ only in blanks, case, Unicode form or a .0 at the end"
+    )
+    assert (code, hint in err) == (2, True)
+    code, _, err = run(write("p.json", {key: "강", "7": "강"}), data=data)
+    assert (code, hint in err) == (0, True)
+    assert "differ only" not in run(write("p.json", {"other": "강", "7": "강"}), data=data)[2]
+
+
 def test_decomposed_hangul_beside_composed_is_noted(
     run: Run, write: Callable[..., str], squad_file: Path
 ) -> None:
@@ -260,6 +295,16 @@ def test_wrong_prediction_files(
     assert err.startswith(f"error: {path}: ")
     assert expected in err
     assert err.count("\n") == 1
+
+
+def test_a_set_without_answers_is_for_predict(run: Run, write: Callable[..., str]) -> None:
+    data = write("d.json", [{"id": "a", "question": "?", "context": "강", "answers": []}])
+    code, out, err = run(write("p.json", {"a": "강"}), data=data)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: {data}: no question has an answer; expected answers with text and answer_start"
+        " (`qa predict --output` needs none)\n"
+    )
 
 
 def test_files_that_are_no_text(run: Run, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def test_other_errors_are_not(error: BaseException | None) -> None:
 def test_the_first_sentence_is_the_reason() -> None:
     assert short_reason("No such thing 1.5. Try another.\nMore") == "No such thing 1.5"
     assert short_reason("") == ""
-    assert short_reason("x" * 200) == "x" * 157 + "..."
+    assert short_reason("x" * 200) == "x" * 156 + " ..."
+    assert short_reason("a word " * 40) == "a word " * 22 + "a ..."
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an MPS device")

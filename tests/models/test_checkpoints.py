@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from support.tiny_models import logits_of, make_model, make_windows
 from qa.answering.reader import Reader
 from qa.cli import doctor
 from qa.config import config_from_flat
-from qa.engine.errors import UserError
+from qa.engine.errors import Notice, UserError
 from qa.models.pretrained import load_tokenizer
 from qa.models.span_reader import SpanReader
+from qa.models.vocabulary import require_vocabulary
 from qa.models.weights_report import describe_unused
 from qa.training.load import load_model
 
@@ -203,9 +205,33 @@ def test_no_tokenizer_at_all(tmp_path: Path) -> None:
         load_tokenizer(str(tmp_path))
 
 
-def test_more_embeddings_than_tokens_are_fine(encoder_dir: Path) -> None:
-    config = config_from_flat({"model": str(encoder_dir), "train_data": "a.json"})
-    assert load_model(config, [])[1].new_weights
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_pointers_of_git_lfs_are_told(file: str, encoder_dir: Path, tmp_path: Path) -> None:
+    """A clone without git-lfs has them; transformers finds a header too large, or no JSON."""
+    directory = tmp_path / "model"
+    shutil.copytree(encoder_dir, directory)
+    (directory / "folder").mkdir()
+    (directory / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:a\n")
+    action: Any = SpanReader.from_pretrained if file == "model.safetensors" else load_tokenizer
+    with pytest.raises(UserError, match=rf"Git LFS has not fetched {file}: `git lfs pull` does"):
+        action(str(directory))
+
+
+@pytest.mark.parametrize(("surplus", "is_said"), [(0, False), (5, False), (50, True)])
+def test_far_fewer_tokens_than_embeddings_are_said(
+    surplus: int, is_said: bool, encoder_dir: Path
+) -> None:
+    """Another model's vocabulary, of which the ids mean other words here."""
+    tokenizer = load_tokenizer(str(encoder_dir))
+    rows = len(tokenizer) + surplus
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        require_vocabulary("NAME", tokenizer, rows)
+    said = [str(each.message) for each in caught if each.category is Notice]
+    assert said == is_said * [
+        f"NAME: the tokenizer has {len(tokenizer)} tokens, but the model has embeddings for {rows}:"
+        " if it is another model's, answers are nonsense; put the model's own there"
+    ]
 
 
 # Weights left over

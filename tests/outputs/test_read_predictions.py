@@ -78,6 +78,9 @@ FORMS: dict[str, tuple[str, Callable[[Texts], str]]] = {
     ),
     "qa predict --json": ("p.jsonl", own_lines),
     "qa predict --json > p.json": ("p.json", own_lines),
+    "AllenNLP": ("p.jsonl", lambda t: as_lines(rows(t, "id", "best_span_str", best_span=[0, 1]))),
+    "names as people write them": ("p.jsonl", lambda t: as_lines(rows(t, "Question ID", "Pred"))),
+    "sep=": ("p.csv", lambda t: "sep=;\r\n" + as_table(t, ";", "ID", "Answer")),
     "csv": ("p.csv", lambda t: as_table(t, ",", "id", "prediction")),
     "excel": ("p.csv", lambda t: "\ufeff" + as_table(t, ";", "ID", "Answer")),
     "tsv": ("p.tsv", lambda t: as_table(t, "\t", "guid", "text")),
@@ -118,6 +121,11 @@ def test_one_question_is_enough(form: str) -> None:
     assert read(f"{name}.gz", gzip.compress(write({"q1": "이서준"}).encode())) == {"q1": "이서준"}
 
 
+def test_a_text_of_lines_with_commas_is_one_text() -> None:
+    """Of a data set it would be refused, since the second line looks like a row of its own."""
+    assert read("p.csv", 'id,prediction\na,"서울\n2,000명"\n') == {"a": "서울\n2,000명"}
+
+
 def test_quotes_between_tabs_are_characters() -> None:
     """No row is swallowed, as the unbalanced quote would do."""
     content = 'id\tprediction\na\t"먼 불빛\nb\t1987년\nc\t"시집" 둘\n'
@@ -126,7 +134,9 @@ def test_quotes_between_tabs_are_characters() -> None:
 
 
 def test_ids_may_be_numbers() -> None:
+    """7.0 is what pandas makes of 7 where another row has none; data is read in the same way."""
     assert read("p.jsonl", '{"id": 7, "prediction": "x"}\n') == {"7": "x"}
+    assert read("p.jsonl", '{"id": 7.0, "prediction": "x"}\n') == {"7": "x"}
 
 
 def test_the_first_of_several_answers_counts_and_that_is_said() -> None:
@@ -143,18 +153,17 @@ REFUSED = [
     ("p.json", '["x"]', "entry 0 is a string, not an object with id and prediction_text"),
     ("p.json", '[{"id": "a"}]', "entry 0 has no prediction_text, only id"),
     ("p.json", '[{"prediction": "x"}]', "entry 0 has no id, only prediction"),
-    ("p.json", '[{"id": null, "text": "x"}]', "entry 0: the id is null, not a text"),
+    ("p.json", '[{"id": null, "text": "x"}]', "entry 0: the id is empty"),
+    ("p.csv", "id,prediction\n,x\n", "line 2: the id is empty"),
+    ("p.json", '[{"id": 1.5, "text": "x"}]', "id must be a text or a whole number, not 1.5"),
     ("p.json", '[{"id": "a", "prediction": null}]', "entry 0: 'a' has null, not a text"),
     ("p.json", '[{"id": 1, "text": "x"}, {"id": "1", "text": "y"}]', "entry 1: '1' stands twice"),
     ("p.json", '{"id": "a", "text": "x"}\n{"b": "y"', "line 2 is not JSON"),
-    ("p.json", "{'a': 'x'}", "is not JSON (Expecting property name"),
-    ("p.json", "", "is not JSON"),
-    ("p.jsonl", '{"id": "a", "text": "x"}\n\n[1]\n', "line 3 is a list, not an object"),
-    ("p.jsonl", '{"id": "a", "text": "x", "text": "y"}\n', "line 1: 'text' stands twice"),
-    ("p.csv", "id,prediction\na,x,y\n", "line 2 has 3 cells, the header 2"),
-    ("p.csv", "id,prediction\na,x\na,y\n", "line 3: 'a' stands twice"),
-    ("p.csv", 'id,prediction\na,"x\n', "line 2 is not CSV"),
-    ("p.csv", "id,question\na,x\n", "line 2 has no prediction_text, only id, question"),
+    ("p.json", "{'a': 'x'}", "is not JSON (names and texts must stand in double quotes"),
+    ("p.json", '{"a": "x",}', "is not JSON (a comma stands before the end of a list or object"),
+    ("p.json", "", "is not JSON (it is empty)"),
+    ("p.parquet", b"PAR1", "predictions are text; save them as CSV (UTF-8) or JSON"),
+    ("p.csv", "id,prediction,prediction\na,x,y\n", "column prediction stands twice"),
     # Gold answers would score 100.
     ("p.csv", "id,context,answer,answer_start\na,xy,x,0\n", "has answer_start, so this is a data"),
     (
@@ -218,7 +227,7 @@ CONTENTS = (
 
 
 @pytest.mark.filterwarnings("ignore::qa.engine.errors.Notice")
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(name=NAMES, content=CONTENTS)
 def test_any_file_is_read_or_refused(name: str, content: bytes) -> None:
     found, message = {}, ""

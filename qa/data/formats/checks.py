@@ -14,7 +14,8 @@ def require_answers(examples: list[Example], source: str) -> None:
     """Raise UserError if no example can be learned from or scored."""
     require(
         any(example.answers for example in examples),
-        f"{source}: no question has an answer; expected answers with text and answer_start",
+        f"{source}: no question has an answer; expected answers with text and answer_start"
+        " (`qa predict --output` needs none)",
     )
 
 

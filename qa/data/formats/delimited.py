@@ -21,12 +21,17 @@ QUOTED = re.compile(r'"(?:[^"]|"")*"')
 DOUBLE_IT = 'a " inside a cell in " must stand twice ("")'
 
 
-def table_rows(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
+def table_rows(
+    name: str,
+    text: str,
+    refuses_doubts: bool = True,
+) -> Iterator[tuple[int, list[str]]]:
     """Yield the line at which a row ends and its cells, the header first; empty rows are left out.
 
     The delimiter is that of a first line as `sep=;`, which Excel reads, or the one of `,` `;` tab
     that the header has most often. Raises UserError, naming the file and the line, for rows that do
-    not have the cells of the header, and for quotes that cannot be understood in one way only.
+    not have the cells of the header, and for quotes that cannot be understood in one way only;
+    without `refuses_doubts` those are taken for quotes, where swallowed rows are found missing.
     """
     named = re.match(r'"?sep=([,;|:\t])"?\r?\n', text, re.IGNORECASE)
     lines_before = 1 if named else 0
@@ -54,7 +59,9 @@ def table_rows(name: str, text: str) -> Iterator[tuple[int, list[str]]]:
             f"{name}: line {line} has {len(cells)} cells, the header {len(columns)}",
         )
         require(
-            len(lines.taken) < 2 or not _swallows(lines.taken, cells, columns, delimiter),
+            not refuses_doubts
+            or len(lines.taken) < 2
+            or not _swallows(lines.taken, cells, columns, delimiter),
             f'{name}: line {begin}: the " that opens a cell here closes in line {line}, though the'
             f" lines between look like rows of their own; {DOUBLE_IT}",
         )

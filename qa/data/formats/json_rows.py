@@ -32,7 +32,7 @@ def json_rows(file: DataFile, split: str, findings: Findings) -> Iterator[Row]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        if not is_lines and not _follows_a_line(error, text):
+        if not is_lines and not follows_a_line(error, text):
             raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
         yield from _lines(file.name, text)
         return
@@ -97,7 +97,7 @@ def _lines(name: str, text: str) -> Iterator[Row]:
             yield from flatten(entry, where)
 
 
-def _follows_a_line(error: Exception, text: str) -> bool:
+def follows_a_line(error: Exception, text: str) -> bool:
     """Return whether the error is only that more follows a first line that is JSON."""
     return (
         isinstance(error, json.JSONDecodeError)

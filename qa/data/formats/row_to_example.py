@@ -59,7 +59,7 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
         fields["context"] = _joined(fields["context"], where)
     context = _text(fields, "context", where)
     require(not context.isspace() and context, f"{where}: the context is empty")
-    example_id = _id(fields.get("id"), where)
+    example_id = read_id(fields.get("id"), where)
     if not example_id:
         example_id = made_id(question, context)
         findings.add(MADE_ID, example_id)
@@ -127,7 +127,7 @@ def _placed(
     return answers
 
 
-def _id(value: Any, where: str) -> str:
+def read_id(value: Any, where: str) -> str:
     """Return the id as text, "" if there is none."""
     if value is None:
         return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -72,11 +72,13 @@ class Coverage:
         present = np.unique(index)
         unlabelled = [i for i in np.setdiff1d(present, reached).tolist() if examples[i].answers]
         lost = [i for i in unlabelled if not holds_other_answer(examples[i], windows, index == i)]
-        self.unreached |= ids_of(examples, lost)
+        uncovered = [i for i in lost if not is_covered(examples[i], windows, index == i)]
+        self.unreached |= ids_of(examples, sorted({*lost} - {*uncovered}))
         read = [
             self._is_read(examples[i], windows, row) for i, row in zip(reached, rows, strict=True)
         ]
-        self.unreadable |= ids_of(examples, reached[~np.array(read, dtype=bool)])
+        unread = [*reached[~np.array(read, dtype=bool)].tolist(), *uncovered]
+        self.unreadable |= ids_of(examples, sorted(unread))
         is_composed = {c: not is_decomposed(c) for c in {examples[i].context for i in present}}
         self.decomposed |= ids_of(
             examples,
@@ -91,14 +93,10 @@ class Coverage:
         """Return whether known tokens cover all of the answer that is in the window `row`."""
         begin = windows.bounds[row]
         first, last = (int(windows.values[f"{end}_position"][row]) for end in ("start", "end"))
-        part = slice(begin + first, begin + last + 1)
-        if (windows.tokens["input_ids"][part] == self.tokenizer.unk_token_id).any():
+        ids = windows.tokens["input_ids"][begin + first : begin + last + 1]
+        if (ids == self.tokenizer.unk_token_id).any():
             return False
-        spans = zip(
-            windows.tokens["offset_starts"][part].tolist(),
-            windows.tokens["offset_ends"][part].tolist(),
-            strict=True,
-        )
+        spans = zip(*(of[first : last + 1].tolist() for of in offsets(windows, row)), strict=True)
         covered, end_of_answer = bare_span(example.answers[0], example.answer_starts[0])
         for start, end in spans:
             if start < end:
@@ -153,14 +151,28 @@ def ids_of(examples: Sequence[Example], indices: Iterable[int]) -> dict[str, Non
 def holds_other_answer(example: Example, windows: Windows, rows: np.ndarray) -> bool:
     """Return whether one of these windows holds an answer behind the first; `rows`: (W,) bool."""
     answers = list(zip(example.answers[1:], example.answer_starts[1:], strict=True))
-    if not answers:
-        return False
-    for row in np.flatnonzero(rows):
-        part = slice(windows.bounds[row], windows.bounds[row + 1])
-        starts, ends = (windows.tokens[f"offset_{name}"][part] for name in ("starts", "ends"))
-        if any(holds(starts, ends, *bare_span(*answer)) for answer in answers):
-            return True
-    return False
+    return any(
+        holds(starts, ends, *bare_span(*answer))
+        for starts, ends in (offsets(windows, row) for row in np.flatnonzero(rows) if answers)
+        for answer in answers
+    )
+
+
+def is_covered(example: Example, windows: Windows, rows: np.ndarray) -> bool:
+    """Return whether a token in one of these windows covers any of the first answer."""
+    answer = bare_span(example.answers[0], example.answer_starts[0])
+    return any(len(touching(*offsets(windows, row), *answer)) for row in np.flatnonzero(rows))
+
+
+def offsets(windows: Windows, row: int | np.integer[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first character that each token of the window `row` covers, and their ends."""
+    part = slice(windows.bounds[row], windows.bounds[row + 1])
+    return windows.tokens["offset_starts"][part], windows.tokens["offset_ends"][part]
+
+
+def touching(starts: np.ndarray, ends: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Return the tokens that cover any of the characters from `start` to `end`; see `holds`."""
+    return np.flatnonzero((starts < ends) & (starts < end) & (ends > start))
 
 
 def holds(starts: np.ndarray, ends: np.ndarray, start: int, end: int) -> bool:
@@ -174,9 +186,9 @@ def holds(starts: np.ndarray, ends: np.ndarray, start: int, end: int) -> bool:
         start: The answer's first character.
         end: The end of the answer.
     """
-    touching = np.flatnonzero((starts < ends) & (starts < end) & (ends > start))
-    if not len(touching):
+    tokens = touching(starts, ends, start, end)
+    if not len(tokens):
         return False
     inside = np.flatnonzero(starts >= 0)
-    begins = touching[0] > inside[0] or starts[touching[0]] <= start
-    return bool(begins and (touching[-1] < inside[-1] or ends[touching[-1]] >= end))
+    begins = tokens[0] > inside[0] or starts[tokens[0]] <= start
+    return bool(begins and (tokens[-1] < inside[-1] or ends[tokens[-1]] >= end))

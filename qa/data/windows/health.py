@@ -5,14 +5,15 @@ Measured on a sample of the contexts. The doctor reports all of it, training say
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import category, combining, normalize
 
 import numpy as np
 
+from qa.data.nfc import is_decomposed
 from qa.data.windows.tokens import Encoded, plain_backend
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ MEND_OFFSETS = (
 class TokenizerHealth:
     """Counts over a sample of texts."""
 
-    characters: int  # that are no blanks
+    characters: int  # but blanks, control characters and marks as U+200B, which few tokens cover
     uncovered: int  # of them in no token
     words: int  # between blanks
     tokens: int
@@ -107,9 +108,13 @@ class TokenizerHealth:
 
 
 def measure_health(contexts: Iterable[str], tokenizer: PreTrainedTokenizerFast) -> TokenizerHealth:
-    """Return what the tokenizer makes of `SAMPLE` characters of these contexts, evenly chosen."""
+    """Return what the tokenizer makes of `SAMPLE` characters of these contexts, evenly chosen.
+
+    Decomposed Hangul is composed before: that it is not is a fault of the texts.
+    """
     texts = list(dict.fromkeys(contexts))
     texts = texts[:: -(-sum(map(len, texts)) // SAMPLE) or 1]
+    texts = [normalize("NFC", text) if is_decomposed(text) else text for text in texts]
     encodings = plain_backend(tokenizer).encode_batch(texts, add_special_tokens=False)
     tokens = Encoded(texts, encodings).tokens(with_offsets=True)
     joined = "".join(texts)
@@ -118,7 +123,8 @@ def measure_health(contexts: Iterable[str], tokenizer: PreTrainedTokenizerFast) 
     starts, ends = tokens.offset_starts + base, tokens.offset_ends + base
     opened, closed = (np.bincount(each, minlength=len(joined) + 1) for each in (starts, ends))
     is_covered = np.cumsum(opened - closed)[: len(joined)] > 0
-    is_solid = np.array([not character.isspace() for character in joined], dtype=bool)
+    shows = {c: not c.isspace() and category(c) not in ("Cc", "Cf") for c in set(joined)}
+    is_seen = np.array([shows[character] for character in joined], dtype=bool)
     is_unknown = tokens.ids == tokenizer.unk_token_id
     is_alone = (starts < ends) & ~is_unknown
     is_alone[1:] &= starts[1:] >= ends[:-1]  # bytes, for one, share a character
@@ -126,8 +132,8 @@ def measure_health(contexts: Iterable[str], tokenizer: PreTrainedTokenizerFast) 
     spans = (each[is_alone].tolist() for each in (tokens.ids, starts, ends))
     pieces = Counter((token, joined[first:end]) for token, first, end in zip(*spans, strict=True))
     return TokenizerHealth(
-        characters=int(is_solid.sum()),
-        uncovered=int((is_solid & ~is_covered).sum()),
+        characters=int(is_seen.sum()),
+        uncovered=int((is_seen & ~is_covered).sum()),
         words=sum(len(text.split()) for text in texts),
         tokens=len(tokens.ids),
         unknown=int(is_unknown.sum()),
@@ -155,6 +161,6 @@ def count_misplaced(pieces: Mapping[tuple[int, str], int], backend: Tokenizer) -
 
 def bare(text: str) -> str:
     """Return a text without what tokenizers add or normalise: case, accents, forms, blanks, ##."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    letters = (c for c in decomposed if not unicodedata.combining(c) and not c.isspace())
+    decomposed = normalize("NFKD", text.casefold())
+    letters = (c for c in decomposed if not combining(c) and not c.isspace())
     return "".join(letters).removeprefix("##")

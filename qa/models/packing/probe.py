@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from qa.engine.errors import cut
 from qa.models.head_parts import UnfitModelError
 from qa.models.packing import attention
 from qa.models.packing.segments import Scratch, Segments
@@ -22,7 +23,6 @@ from qa.models.packing.trial import (
     telling_lengths,
     uneven_lengths,
 )
-from qa.models.pretrained import shorten
 from qa.models.weights import quiet_transformers
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def require_standard_forward(
     # Whatever a model raises: wrong shapes, inputs it lacks, separators it looks for.
     except Exception as error:
         raise UnfitModelError(
-            f"{name} is loaded, but two short windows cannot be run through it"
-            f" ({shorten(str(error))})"
+            f"{name} is loaded, but two short windows cannot be run through it ({cut(str(error))})"
         ) from error
     if not is_standard:
         raise UnfitModelError(
@@ -158,7 +157,7 @@ def sees_padding(
             score_padded(**two_windows(model.train()))
         except Exception as error:
             raise UnfitModelError(
-                f"{name} runs, but not in training ({shorten(str(error))})"
+                f"{name} runs, but not in training ({cut(str(error))})"
             ) from error
         finally:
             model.train(was_training)
@@ -168,7 +167,7 @@ def sees_padding(
         except Exception as error:
             raise UnfitModelError(
                 f"{name} cannot be run without padding, so that it cannot be told"
-                f" whether it sees padding ({shorten(str(error))})"
+                f" whether it sees padding ({cut(str(error))})"
             ) from error
 
 

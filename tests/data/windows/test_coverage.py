@@ -78,14 +78,17 @@ def test_decomposed_questions_and_contexts() -> None:
 
 
 def test_characters_that_no_token_covers() -> None:
-    """BERT drops zero-width spaces; one inside a word is between the ends of a token."""
+    """BERT drops zero-width spaces; one inside a word is between the ends of a token.
+
+    No `window_overlap` helps an answer that is one.
+    """
     context = "강\u200b나루 \u200b화가이다 산"
     examples = [
-        Example(str(i), "누구", context, (answer,), (context.index(answer),))
-        for i, answer in enumerate(["강\u200b나루", "\u200b화가", "화가", "산"])
+        Example(str(i), "누구", context, (answer,), (context.rindex(answer),))
+        for i, answer in enumerate(["강\u200b나루", "\u200b화가", "화가", "산", "\u200b"])
     ]
     coverage = covered(examples, train_wordpiece(lowercase=True), WindowOptions(60, 4, 8))
-    assert ids(coverage) == {"unreadable": ["1"]}
+    assert ids(coverage) == {"unreadable": ["1", "4"]}
 
 
 def test_lines_name_number_ids_and_what_helps() -> None:
@@ -140,20 +143,24 @@ def test_any_text(any_tokenizer: Any, case: Any, data: st.DataObject, longest: i
     lengths = {int(w["end_position"] - w["start_position"]) + 1 for w in first}
     assert bool(coverage.too_long) == any(each > longest for each in lengths)
     assert coverage.longest_answer == max(lengths, default=0)
-    if first:
+    start = example.answer_starts[0]
+    unknown, holes, nothing = readable(
+        any_tokenizer, context, start, start + len(example.answers[0])
+    )
+    if first or nothing:
         assert not coverage.unreached
     elif has_own_tokens(any_tokenizer, context, second, end):
         assert bool(coverage.unreached) == (not other)
     elif other:  # else an edge of a window that is inside a character counts as its end
         assert not coverage.unreached
     if first:
-        start = example.answer_starts[0]
-        unknown, holes = readable(any_tokenizer, context, start, start + len(example.answers[0]))
         assert bool(coverage.unreadable) == (unknown or holes)
+    elif not other:
+        assert bool(coverage.unreadable) == nothing
 
 
-def readable(tokenizer: Any, context: str, start: int, end: int) -> tuple[bool, bool]:
-    """Whether there is an unknown token, and an uncovered character, in this part of a text."""
+def readable(tokenizer: Any, context: str, start: int, end: int) -> tuple[bool, bool, bool]:
+    """Whether a part of a text has an unknown token, an uncovered character, and no token."""
     encoding = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)
     spans = encoding["offset_mapping"]
     solid = [i for i in range(start, end) if not context[i].isspace()]
@@ -165,7 +172,7 @@ def readable(tokenizer: Any, context: str, start: int, end: int) -> tuple[bool, 
     between = range(touching[0], touching[-1] + 1) if touching else ()
     unknown = any(encoding["input_ids"][number] == tokenizer.unk_token_id for number in between)
     covered_places = {i for first, last in spans for i in range(first, last)}
-    return unknown, not set(solid) <= covered_places
+    return unknown, not set(solid) <= covered_places, not touching
 
 
 def has_own_tokens(tokenizer: Any, context: str, start: int, end: int) -> bool:

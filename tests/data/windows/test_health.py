@@ -109,6 +109,18 @@ def test_offsets_in_another_unit(any_tokenizer: Any, monkeypatch: pytest.MonkeyP
     assert any("stand at a text that is not theirs" in each for each in found.problems())
 
 
+def test_a_good_tokenizer_is_not_blamed_for_the_texts() -> None:
+    """Decomposed Hangul leaves holes behind composing tokenizers, and nothing covers U+200B."""
+    texts = training_texts()
+    expected = measure_health(texts, train_wordpiece(lowercase=True))
+    decomposed = [unicodedata.normalize("NFD", text) for text in texts]
+    assert measure_health(decomposed, train_wordpiece(lowercase=True)) == expected
+    unseen = ["\u200b\x07".join(text) for text in texts]
+    found = measure_health(unseen, train_wordpiece(lowercase=True))
+    assert (found.characters, found.uncovered) == (expected.characters, 0)
+    assert found.problems() == []
+
+
 def test_a_sample_is_spread_over_the_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "SAMPLE", 30)
     texts = [f"{i:09}0" for i in range(12)]  # of which every fourth is enough

@@ -1,0 +1,78 @@
+"""Loading what a `Reader` is made of, from a directory or the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qa.answering.answerer import Answerer
+from qa.answering.questions import kind
+from qa.answering.reader_settings import (
+    SETTINGS_FILE,
+    fitting_settings,
+    make_options,
+    read_settings,
+)
+from qa.data.batches.collate import Collator
+from qa.data.windows.options import WindowOptions, require_fits
+from qa.engine.device import resolve_device
+from qa.engine.errors import notice, require
+from qa.engine.precision import Precision
+from qa.models.pretrained import load_tokenizer, revision_of, saved_file
+from qa.models.span_reader import SpanReader
+from qa.models.vocabulary import num_embeddings, require_vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def load(
+    name: str,
+    device: str,
+    precision: str,
+    trust_remote_code: bool,
+    settings: dict[str, float],
+) -> tuple[Answerer, PreTrainedTokenizerFast, WindowOptions]:
+    """Return a reader's model, ready to answer, its tokenizer, and how contexts are cut.
+
+    `settings` replace those saved with the model; for them, for the other arguments and for what is
+    raised see `qa.answering.reader.Reader.from_pretrained`.
+    """
+    revision = revision_of(name)
+    trusts = {"trust_remote_code": True} if trust_remote_code else {}
+    model = SpanReader.from_pretrained(name, require_head=True, revision=revision, **trusts)
+    for note in model.notes:
+        notice(note)
+    tokenizer = load_tokenizer(name, revision, **trusts)
+    require_vocabulary(name, tokenizer, num_embeddings(model))
+    settings_file = saved_file(name, SETTINGS_FILE, revision)
+    saved = read_settings(settings_file) or fitting_settings(model.max_length)
+    windows, decoding, batch_size = make_options({**saved, **settings})
+    require_fits(tokenizer, model.max_length, windows)
+    torch_device = resolve_device(device)
+    model.to(torch_device).eval()
+    answerer = Answerer(
+        model,
+        Collator(windows.max_seq_length, pads=not model.is_packed),
+        decoding,
+        Precision(precision, torch_device),
+        batch_size,
+    )
+    return answerer, tokenizer, windows
+
+
+def require_types(directory: Any, device: Any, precision: Any, trust_remote_code: Any) -> None:
+    """Raise UserError, naming it, if an argument of `Reader.from_pretrained` is of another type."""
+    require(
+        isinstance(directory, str | Path),
+        f"pass the directory of a reader or an id of the hub, not {kind(directory)}",
+    )
+    require(str(directory), "the directory of the reader is empty")
+    for name, value in (("device", device), ("precision", precision)):
+        require(
+            isinstance(value, str), f"{name} must be a string such as 'auto', not {kind(value)}"
+        )
+    require(
+        isinstance(trust_remote_code, bool),  # "no" would be taken for a yes
+        f"trust_remote_code must be True or False, not {kind(trust_remote_code)}",
+    )
