@@ -14,7 +14,7 @@ from torch import nn
 from qa.engine.batch import Batch, move_to_device, sum_counts
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
-from qa.engine.device import local_device, resolve_device
+from qa.engine.device import resolve_device
 from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.evaluation_mode import evaluation_mode
 from qa.engine.full_state import load_state, model_state, optimizer_state, states_to_load
@@ -73,7 +73,7 @@ class TrainingRun:
     ) -> None:
         self.config = config
         self.world = world
-        self.device = resolve_device(local_device(config.device))
+        self.device = resolve_device(config.device)
         self.micro_batches = MicroBatches(dataset, order, collate_fn, config, self.device, world)
         self.precision = Precision(config.precision, self.device)
         self.model = model.to(self.device)
