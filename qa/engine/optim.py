@@ -57,7 +57,11 @@ def adamw(
         ],
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,
-        fused=all(p.device.type in ("cpu", "cuda") for group in by_kind.values() for p in group)
+        fused=all(
+            p.device.type in ("cpu", "cuda") and p.is_floating_point()
+            for group in by_kind.values()
+            for p in group
+        )
         or None,
     )
 

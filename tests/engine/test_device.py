@@ -12,7 +12,7 @@ from qa.engine import resolve_device
 
 @pytest.fixture
 def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch says that there are GPUs, and makes an empty tensor on each as on the CPU."""
+    """Torch says that there are GPUs, and makes an empty tensor on each as on the CPU."""
     real_empty = torch.empty
 
     def empty(size: int, device: Any) -> torch.Tensor:

@@ -243,3 +243,28 @@ def test_a_gradient_that_another_model_left_here_is_dropped() -> None:
         for parameter in run.model.parameters():
             parameter.grad = torch.ones_like(parameter)
     assert found == expected
+
+
+class Waves(nn.Module):
+    """Complex weights, of which torch has no fused step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(4, 1, dtype=torch.complex64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.to(torch.complex64) @ self.weights).abs()
+
+
+def test_adamw_takes_complex_weights() -> None:
+    config = TrainConfig(precision="fp32", device="cpu", learning_rate=0.05, weight_decay=0)
+    found = [
+        [
+            float(out.loss)
+            for out in TrainingRun(
+                Waves(), squared_error, make_dataset(), order, collate, config, optimizer=optimizer
+            ).steps()
+        ]
+        for optimizer in (None, lambda model: AdamW(model.parameters(), lr=0.05, weight_decay=0))
+    ]
+    assert found[0] == found[1]
