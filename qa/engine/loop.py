@@ -185,7 +185,8 @@ class TrainingRun:
         """Make one step and move on in the data."""
         counts = sum_counts(micro_batches[:num_own])
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
-        set_rates(self.optimizers, self.schedule(self.global_step, self.total_steps))
+        # A float, since a checkpoint cannot hold numpy's.
+        set_rates(self.optimizers, float(self.schedule(self.global_step, self.total_steps)))
         learning_rate = self.optimizers[0].param_groups[0]["lr"]
         # An evaluation in between may leave it in eval mode. To look is faster than to set.
         if not all(module.training for module in self._modules):

@@ -81,6 +81,11 @@ def make_optimizers(make: MakeOptimizer, model: nn.Module) -> list[Optimizer]:
     left = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in set(owned)]
     if left:
         notice(f"{len(left)} parameters are trainable, but in no optimizer: {first_few(left)}")
+    if foreign := len(set(owned) - {id(parameter) for parameter in model.parameters()}):
+        notice(
+            f"the optimizers have {foreign} parameters that are not in the model, so no checkpoint"
+            " of the run holds them: make them a part of the model"
+        )
     note_peaks(optimizers)
     return optimizers
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.regression import collate, make_dataset, make_model, order, squared_error
@@ -192,6 +193,20 @@ def test_one_optimizer_keeps_the_format_and_an_older_one_is_read() -> None:
 def test_what_is_no_optimizer_is_refused(optimizer: Any, told: str) -> None:
     with pytest.raises(UserError, match=told):
         make_run(optimizer)
+
+
+def test_weights_that_no_checkpoint_would_hold_are_told() -> None:
+    """E.g. those of a loss, such as the class centres of ArcFace."""
+    head = nn.Linear(1, 2)
+    with pytest.warns(Notice, match="2 parameters that are not in the model, so no checkpoint"):
+        make_run(lambda model: SGD([*model.parameters(), *head.parameters()], lr=1.0))
+
+
+def test_a_schedule_may_be_numpy_s(tmp_path: Path) -> None:
+    run = make_run(None, schedule=lambda step, total: np.cos(step / total))
+    for out in run.steps():
+        save_checkpoint(tmp_path, out.global_step, run.state_dict(), {})
+        assert out.learning_rate == 3e-5 * math.cos((out.global_step - 1) / run.total_steps)
 
 
 def test_what_no_optimizer_has_is_told() -> None:
