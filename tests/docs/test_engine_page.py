@@ -77,7 +77,7 @@ def test_the_program_goes_on_exactly(
     assert resumed["run"].global_step == 60
     for name, weights in program["run"].weights().items():
         assert torch.equal(resumed["run"].weights()[name], weights), name
-    assert resumed["losses"] == program["losses"]
+    assert resumed["loss"] == program["loss"]
 
 
 @pytest.mark.parametrize("block", BLOCKS)
