@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from qa.engine.errors import first_few, require
+
 
 class BestTracker:
     """Follows one metric over the evaluations; a metric named `...loss` is better when smaller.
@@ -23,8 +25,12 @@ class BestTracker:
     def update(self, step: int, metrics: dict[str, float]) -> bool:
         """Record an evaluation at `step`; return whether it is the best so far.
 
-        Of evaluations with the same value the first is the best.
+        Of evaluations with the same value the first is best. UserError if the metric is missing.
         """
+        require(
+            self.metric in metrics,
+            f"there is no {self.metric} among the metrics: {first_few(sorted(metrics))}",
+        )
         record = {"step": step, **metrics}
         self.history.append(record)
         if self.best is None or self._better(metrics[self.metric], self.best[self.metric]):

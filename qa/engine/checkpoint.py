@@ -23,7 +23,7 @@ SUMMARY_FILE = "checkpoint.json"
 
 
 def save_checkpoint(
-    directory: Path, step: int, state: dict[str, Any], summary: dict[str, Any]
+    directory: Path | str, step: int, state: dict[str, Any], summary: dict[str, Any]
 ) -> Path:
     """Write a checkpoint atomically and return its folder, e.g. `directory/step-00000100`.
 
@@ -51,12 +51,13 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
+def load_checkpoint(path: Path | str, map_location: torch.device | str = "cpu") -> dict[str, Any]:
     """Return a checkpoint's state, its tensors on `map_location`.
 
     Raises:
         UserError: A file is missing or damaged, or the state holds code, which is not run.
     """
+    path = Path(path)
     try:
         summary = json.loads((path / SUMMARY_FILE).read_text(encoding="utf-8"))
         expected = summary["files"][STATE_FILE]
@@ -78,11 +79,11 @@ def load_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
     return state
 
 
-def list_checkpoints(directory: Path) -> list[Path]:
+def list_checkpoints(directory: Path | str) -> list[Path]:
     """Return the checkpoint folders, oldest first; unfinished ones have other names."""
     # A full match: somebody may keep a copy beside them, such as step-00000100-backup.
     names = re.compile(r"step-\d{8,}")
-    paths = [p for p in directory.glob("step-*") if names.fullmatch(p.name) and p.is_dir()]
+    paths = [p for p in Path(directory).glob("step-*") if names.fullmatch(p.name) and p.is_dir()]
     return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
@@ -97,14 +98,14 @@ def restore_checkpoints(directory: Path) -> list[Path]:
 
 
 def load_newest_checkpoint(
-    directory: Path, report: Callable[[str], None]
+    directory: Path | str, report: Callable[[str], None]
 ) -> tuple[Path, dict[str, Any]]:
     """Return (path, state) of the newest checkpoint that is whole.
 
     `report` gets a line for each newer one, which is damaged. Raise UserError if no checkpoint is
     whole, or if there is none.
     """
-    paths = restore_checkpoints(directory)
+    paths = restore_checkpoints(Path(directory))
     if not paths:
         raise UserError(f"{directory}: there is no checkpoint to resume from; start afresh")
     for path in reversed(paths):
@@ -116,7 +117,7 @@ def load_newest_checkpoint(
 
 
 def prune_checkpoints(
-    directory: Path,
+    directory: Path | str,
     limit: int | None,
     keep_steps: Collection[int] = (),
     newest_step: int | None = None,
@@ -132,6 +133,7 @@ def prune_checkpoints(
         newest_step: The step just saved. Checkpoints of later steps are removed: they are damaged,
             or of a course of the run that a resume gave up. None removes no such checkpoint.
     """
+    directory = Path(directory)
     for leftover in directory.glob(".step-*"):
         remove(leftover)
     if newest_step is not None:
@@ -157,9 +159,9 @@ def remove_checkpoint(path: Path) -> None:
     remove(path.rename(path.with_name(f".{path.name}.removed")))
 
 
-def checkpoint_path(directory: Path, step: int) -> Path:
+def checkpoint_path(directory: Path | str, step: int) -> Path:
     """Return the folder of a step's checkpoint."""
-    return directory / f"step-{step:08d}"
+    return Path(directory) / f"step-{step:08d}"
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -25,13 +25,13 @@ class CheckpointWriter:
             `save`; call `check` after every step to hear of it soon.
     """
 
-    def __init__(self, directory: Path, limit: int | None, background: bool = False) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path | str, limit: int | None, background: bool = False) -> None:
+        self.directory = Path(directory)
         self.limit = limit
         self.background = background
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
-        directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
 
     def save(
         self,

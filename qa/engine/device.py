@@ -12,13 +12,16 @@ from qa.engine.errors import UserError, short_reason
 def resolve_device(name: str) -> torch.device:
     """Return the device of that name; "auto" is cuda if there is one, then mps, then cpu.
 
+    Under torchrun "auto" and "cuda" are this process's own GPU.
+
     Raises:
         UserError: This machine has no such device.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        name = "cuda" if has_cuda else "mps" if has_mps else "cpu"
+    if name == "cuda" and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -27,10 +30,3 @@ def resolve_device(name: str) -> torch.device:
         reason = short_reason(str(error))  # a dispatcher's goes on for 7,000 characters
         raise UserError(f"device {name!r} cannot be used ({reason}); try cpu") from error
     return device
-
-
-def local_device(name: str) -> str:
-    """Return the name of this process's device: its own GPU if `name` leaves the choice."""
-    if name in ("auto", "cuda") and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
-        return f"cuda:{os.environ['LOCAL_RANK']}"
-    return name

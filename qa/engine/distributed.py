@@ -83,9 +83,10 @@ class World:
         """
         if self.size == 1:
             return values
-        stacked = torch.stack(list(values.values()))
+        names = sorted(values)  # each process may have them in another order
+        stacked = torch.stack([values[name] for name in names])
         dist.all_reduce(stacked)
-        return dict(zip(values, stacked, strict=True))
+        return dict(zip(names, stacked, strict=True))
 
     def from_main(self, value: Value) -> Value:
         """Return the main process's value in every process; the other values are ignored."""

@@ -25,8 +25,9 @@ class RunLock:
         UserError: Another run holds the lock; the message names its host and pid.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._file: IO[str] | None = (directory / LOCK_FILE).open("a+", encoding="utf-8")
+    def __init__(self, directory: Path | str) -> None:
+        path = Path(directory, LOCK_FILE)
+        self._file: IO[str] | None = path.open("a+", encoding="utf-8")
         if not try_lock(self._file):
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
@@ -38,7 +39,7 @@ class RunLock:
         LOCKS.add(self)
         drop_locks_in_children()
         self._file.truncate(0)
-        with naming(directory / LOCK_FILE):
+        with naming(path):
             self._file.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
             self._file.flush()
 

@@ -14,7 +14,7 @@ from torch import nn
 from qa.engine.batch import Batch, move_to_device, sum_counts
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
-from qa.engine.device import local_device, resolve_device
+from qa.engine.device import resolve_device
 from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.evaluation_mode import evaluation_mode
 from qa.engine.full_state import load_state, model_state, optimizer_state, states_to_load
@@ -73,7 +73,7 @@ class TrainingRun:
     ) -> None:
         self.config = config
         self.world = world
-        self.device = resolve_device(local_device(config.device))
+        self.device = resolve_device(config.device)
         self.micro_batches = MicroBatches(dataset, order, collate_fn, config, self.device, world)
         self.precision = Precision(config.precision, self.device)
         self.model = model.to(self.device)
@@ -185,7 +185,8 @@ class TrainingRun:
         """Make one step and move on in the data."""
         counts = sum_counts(micro_batches[:num_own])
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
-        set_rates(self.optimizers, self.schedule(self.global_step, self.total_steps))
+        # A float, since a checkpoint cannot hold numpy's.
+        set_rates(self.optimizers, float(self.schedule(self.global_step, self.total_steps)))
         learning_rate = self.optimizers[0].param_groups[0]["lr"]
         # An evaluation in between may leave it in eval mode. To look is faster than to set.
         if not all(module.training for module in self._modules):

@@ -19,6 +19,8 @@ from qa.engine.data_workers import load_batches
 from qa.engine.distributed import World
 from qa.engine.errors import UserError, notice, require, type_name
 
+FEW = 8  # micro-batches of an epoch that tell one shuffle from another
+
 
 @dataclass(frozen=True)
 class StepShare:
@@ -65,7 +67,8 @@ class MicroBatches:
             f"the data set must return an item for its index, as {type_name(dataset)} does not; to"
             " train on the batches that it yields pass order None and collate_fn None",
         )
-        self.epoch_length = len(order(0))
+        self._known = (-1, "")  # the epoch of the last call of order, and how that began
+        self.epoch_length = len(self._batches(0))
         self._note_length(self.epoch_length)
 
     @property
@@ -96,7 +99,7 @@ class MicroBatches:
             for _ in range(0 if "stream" in state else position):
                 self._next()
             return
-        length = len(self.order(epoch))
+        length = len(self._batches(epoch))
         require(
             position <= length,
             f"the checkpoint stands at micro-batch {position} of an epoch, but an epoch now has"
@@ -115,7 +118,7 @@ class MicroBatches:
             own = [move_to_device(batch, self.device) for batch in taken]
             yield own, len(own), self.per_step
         while True:
-            batches = self.order(self.epoch)
+            batches = self._batches(self.epoch)
             self._note_length(len(batches))
             remaining = batches[self.position :]
             size = self.per_step  # the last step of an epoch may have fewer
@@ -138,6 +141,19 @@ class MicroBatches:
                     yield own, share.num_own, len(step)
             self.epoch += 1
             self.position = 0
+
+    def _batches(self, epoch: int) -> list[list[Any]]:
+        """Return an epoch's micro-batches; UserError if they were others at the call before."""
+        assert self.order is not None
+        batches = self.order(epoch)
+        known, self._known = self._known, (epoch, repr(batches[:FEW]))
+        require(
+            known[0] != epoch or known == self._known,
+            f"order({epoch}) returned other micro-batches at its second call; it must be a pure"
+            " function of the epoch, or a resumed run goes on in other data: draw from a generator"
+            " that it seeds, e.g. np.random.default_rng([seed, epoch])",
+        )
+        return batches
 
     def _note_length(self, length: int) -> None:
         """Note how many micro-batches the epoch in progress has."""

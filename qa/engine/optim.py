@@ -57,7 +57,11 @@ def adamw(
         ],
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,
-        fused=all(p.device.type in ("cpu", "cuda") for group in by_kind.values() for p in group)
+        fused=all(
+            p.device.type in ("cpu", "cuda") and p.is_floating_point()
+            for group in by_kind.values()
+            for p in group
+        )
         or None,
     )
 
@@ -77,6 +81,11 @@ def make_optimizers(make: MakeOptimizer, model: nn.Module) -> list[Optimizer]:
     left = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in set(owned)]
     if left:
         notice(f"{len(left)} parameters are trainable, but in no optimizer: {first_few(left)}")
+    if foreign := len(set(owned) - {id(parameter) for parameter in model.parameters()}):
+        notice(
+            f"the optimizers have {foreign} parameters that are not in the model, so no checkpoint"
+            " of the run holds them: make them a part of the model"
+        )
     note_peaks(optimizers)
     return optimizers
 

@@ -18,8 +18,8 @@ class StepTrace:
     traced.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | str | None) -> None:
+        self.path = None if path is None else Path(path)
         self._profile: profile | None = None
         self._is_written = False
         if path is None:

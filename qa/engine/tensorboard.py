@@ -78,11 +78,14 @@ class TensorBoard:
     """
 
     def __init__(
-        self, directory: Path | None, resumed_at: int = 0, lines: Path | None = None
+        self,
+        directory: Path | str | None,
+        resumed_at: int = 0,
+        lines: Path | str | None = None,
     ) -> None:
         self._lines: CurveLines | None = None
         self._writer: SummaryWriter | None = None
-        self._directory = Path() if directory is None else directory
+        self._directory = Path(directory or "")
         self._opened = ExitStack()
         if directory is None:
             return
@@ -90,7 +93,7 @@ class TensorBoard:
         others = writing_threads()
         with ExitStack() as opened:
             if lines is not None:
-                self._lines = CurveLines(lines, resumed_at)
+                self._lines = CurveLines(Path(lines), resumed_at)
                 opened.callback(self._lines.close)
             opened.callback(ThreadHook().remove)  # set before the thread starts, and may fail
             self._writer = SummaryWriter(str(directory), purge_step=purge_step)

@@ -19,7 +19,7 @@ from qa.data.windows.cache import cached_windows, windows_fingerprint
 from qa.data.windows.coverage import Coverage
 from qa.data.windows.health import measure_health
 from qa.data.windows.options import require_fits
-from qa.engine.device import local_device, resolve_device
+from qa.engine.device import resolve_device
 from qa.engine.distributed import World, join_world
 from qa.engine.loop import TrainingRun
 from qa.engine.optim import adamw
@@ -57,7 +57,7 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     """
     train_examples, eval_examples = read_data(config)
     # Before minutes of tokenising, since it may fail.
-    world = join_world(resolve_device(local_device(config.train.device)))
+    world = join_world(resolve_device(config.train.device))
     seed_everything(config.train.seed)
     tokenizer, model = load_model(config, train_examples)
     if config.model.freeze is not None:

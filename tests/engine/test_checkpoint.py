@@ -10,6 +10,7 @@ import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,9 +24,13 @@ from support.files import MakesDirectory, read_json
 
 from qa.engine import (
     CheckpointWriter,
+    RunLock,
+    StepTrace,
+    TensorBoard,
     UserError,
     list_checkpoints,
     load_checkpoint,
+    load_newest_checkpoint,
     prune_checkpoints,
     save_checkpoint,
 )
@@ -97,6 +102,27 @@ def test_a_failure_while_writing_leaves_everything_as_it_was(
         save_checkpoint(tmp_path, step, state, summary)
     assert names(tmp_path) == ["step-00000001"]
     assert {file.name: file.read_bytes() for file in old.iterdir()} == content
+
+
+def test_a_folder_may_be_named_by_a_text(tmp_path: Path) -> None:
+    folder = str(tmp_path / "checkpoints")
+    for step in (1, 2, 3):
+        save_checkpoint(folder, step, {"step": step}, {})
+    prune_checkpoints(folder, 2)
+    found = list_checkpoints(folder)
+    assert [path.name for path in found] == ["step-00000002", "step-00000003"]
+    assert load_checkpoint(str(found[0])) == {"step": 2}
+    assert load_newest_checkpoint(folder, print) == (found[1], {"step": 3})
+    CheckpointWriter(folder, limit=1).save(4, {"step": 4}, {})
+    assert [path.name for path in list_checkpoints(folder)] == ["step-00000004"]
+    RunLock(folder).release()
+    trace = StepTrace(f"{folder}/trace.json")
+    while not trace.step():
+        pass
+    assert "traceEvents" in read_json(Path(folder, "trace.json"))
+    with closing(TensorBoard(folder, lines=f"{folder}/curves.jsonl")) as tb:
+        tb.scalars({"loss": 1.0}, 1)
+    assert Path(folder, "curves.jsonl").read_text() == '{"step": 1, "loss": 1.0}\n'
 
 
 def test_saving_the_same_step_again_replaces_it(tmp_path: Path) -> None:

@@ -282,6 +282,41 @@ def test_a_run_goes_on_in_another_precision(before: str, after: str) -> None:
     assert [step.global_step for step in figures(resumed)] == list(range(2, 15))
 
 
+class Counting(nn.Linear):
+    """A layer with a number among its state, by torch's own `get_extra_state`."""
+
+    forwards = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.forwards += 1
+        return super().forward(x) * (1 + 0.01 * self.forwards)
+
+    def get_extra_state(self) -> Any:
+        return {"forwards": self.forwards}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.forwards = state["forwards"]
+
+
+def test_what_a_layer_keeps_besides_tensors_goes_on(tmp_path: Path) -> None:
+    def counting() -> TrainingRun:
+        torch.manual_seed(0)
+        config = TrainConfig(precision="fp32", device="cpu", learning_rate=0.05)
+        model = Counting(4, 1)
+        return TrainingRun(model, squared_error, make_dataset(), order, collate, config)
+
+    run, losses = counting(), []
+    for out in run.steps():
+        losses.append(float(out.loss))
+        if out.global_step == 5:
+            save_checkpoint(tmp_path, 5, run.state_dict(), {})
+    resumed = counting()
+    resumed.load_state_dict(load_checkpoint(tmp_path / "step-00000005"))
+    assert [float(out.loss) for out in resumed.steps()] == losses[5:]
+    for name, value in run.model.named_parameters():
+        assert torch.equal(resumed.model.get_parameter(name), value), name
+
+
 @pytest.mark.parametrize(
     ("other", "named"), [(make_model(9), "0.bias"), (nn.Sequential(nn.Linear(4, 1)), "0.bias")]
 )

@@ -20,6 +20,7 @@ from qa.engine import (
     Mean,
     Rates,
     TensorBoard,
+    UserError,
     load_checkpoint,
     progress_bar,
     save_checkpoint,
@@ -141,6 +142,13 @@ def test_best_is_high_for_a_score_and_low_for_a_loss(
     assert tracker.best == {"step": best_step, metric: values[best_step - 1]}
     assert tracker.history == [{"step": i, metric: v} for i, v in enumerate(values, 1)]
     assert not tracker.should_stop
+
+
+def test_a_metric_that_is_missing_is_told_at_once() -> None:
+    tracker = BestTracker("f1")
+    with pytest.raises(UserError, match="there is no f1 among the metrics: accuracy, loss"):
+        tracker.update(1, {"accuracy": 0.5, "loss": 1.0})
+    assert tracker.history == []
 
 
 def test_patience_counts_evaluations_since_the_best() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,43 @@ def test_data_that_does_not_fit_is_refused(
     with pytest.raises(UserError, match=told) as error:
         make_run(data, an_order, **settings)
     assert "\n" not in str(error.value)
+
+
+def drawn_from(generator: Any) -> Any:
+    """An order that draws from a generator which lives longer than the call."""
+    return lambda epoch: torch.randperm(12, generator=generator).view(6, 2).tolist()
+
+
+@pytest.mark.parametrize("generator", [None, torch.Generator().manual_seed(0)])
+def test_an_order_that_is_another_at_each_call_is_refused(generator: Any) -> None:
+    """A resumed run would go on at a place in other data."""
+    run = make_run(make_dataset(), drawn_from(generator))
+    with pytest.raises(UserError, match=r"order\(0\) returned other micro-batches .* seed"):
+        next(run.steps())
+
+
+def test_an_order_that_is_another_after_a_resume_is_refused() -> None:
+    def an_order(epoch: int) -> list[list[int]]:
+        return order(0) if epoch == 0 else drawn_from(None)(epoch)
+
+    run = make_run(make_dataset(), an_order, max_steps=20)
+    states = [run.state_dict() for _ in itertools.islice(run.steps(), 9)]
+    resumed = make_run(make_dataset(), an_order, max_steps=20)
+    resumed.load_state_dict(states[-1])
+    with pytest.raises(UserError, match=r"order\(1\) returned other micro-batches"):
+        next(resumed.steps())
+
+
+def tensors(epoch: int) -> Any:
+    return torch.arange(12).view(6, 2).roll(epoch, 0)
+
+
+@pytest.mark.parametrize("an_order", [tensors, order, lru_cache(order)])
+def test_indices_of_any_type_are_the_same_at_each_call(an_order: Any) -> None:
+    run = make_run(make_dataset(), an_order, max_steps=20)
+    while not run.is_finished:
+        next(run.steps())
+    assert run.global_step == 20
 
 
 def test_a_stream_takes_no_collate_fn() -> None:

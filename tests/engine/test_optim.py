@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.regression import collate, make_dataset, make_model, order, squared_error
@@ -194,6 +195,20 @@ def test_what_is_no_optimizer_is_refused(optimizer: Any, told: str) -> None:
         make_run(optimizer)
 
 
+def test_weights_that_no_checkpoint_would_hold_are_told() -> None:
+    """E.g. those of a loss, such as the class centres of ArcFace."""
+    head = nn.Linear(1, 2)
+    with pytest.warns(Notice, match="2 parameters that are not in the model, so no checkpoint"):
+        make_run(lambda model: SGD([*model.parameters(), *head.parameters()], lr=1.0))
+
+
+def test_a_schedule_may_be_numpy_s(tmp_path: Path) -> None:
+    run = make_run(None, schedule=lambda step, total: np.cos(step / total))
+    for out in run.steps():
+        save_checkpoint(tmp_path, out.global_step, run.state_dict(), {})
+        assert out.learning_rate == 3e-5 * math.cos((out.global_step - 1) / run.total_steps)
+
+
 def test_what_no_optimizer_has_is_told() -> None:
     with pytest.warns(Notice, match=r"2 parameters .* in no optimizer: 0\.weight, 0\.bias"):
         make_run(lambda model: SGD([*model.parameters()][2:], lr=1.0))
@@ -243,3 +258,28 @@ def test_a_gradient_that_another_model_left_here_is_dropped() -> None:
         for parameter in run.model.parameters():
             parameter.grad = torch.ones_like(parameter)
     assert found == expected
+
+
+class Waves(nn.Module):
+    """Complex weights, of which torch has no fused step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.ones(4, 1, dtype=torch.complex64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.to(torch.complex64) @ self.weights).abs()
+
+
+def test_adamw_takes_complex_weights() -> None:
+    config = TrainConfig(precision="fp32", device="cpu", learning_rate=0.05, weight_decay=0)
+    found = [
+        [
+            float(out.loss)
+            for out in TrainingRun(
+                Waves(), squared_error, make_dataset(), order, collate, config, optimizer=optimizer
+            ).steps()
+        ]
+        for optimizer in (None, lambda model: AdamW(model.parameters(), lr=0.05, weight_decay=0))
+    ]
+    assert found[0] == found[1]
