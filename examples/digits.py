@@ -23,14 +23,14 @@ from qa import engine
 LINES = """10 30 41 45 36 16 05 01 10; 11 20 26; 01 10 30 41 42 06 46; 00 40 23 33 44 45 36 16 05;
 36 30 04 44; 40 00 03 33 44 45 36 16 05; 30 10 02 05 16 36 45 44 33 03; 00 40 16;
 13 02 01 10 30 41 42 33 13 04 05 16 36 45 44 33; 43 13 02 01 10 30 41 44 26""".split(";")
-PIXELS = torch.cartesian_prod(torch.arange(-8.0, 8), torch.arange(-8.0, 8)).flip(1)[:, None]
+PIXELS = torch.cartesian_prod(torch.arange(-2.0, 14), torch.arange(-4.0, 12)).flip(1)[:, None]
 SIZE = 500  # the first so many items are for training, as many more are held out
 
 
 def draw(digit: int, rng: torch.Generator) -> Tensor:
     """Draw a digit with an unsteady hand: (1, 16, 16), 1 where its line is."""
-    corners = torch.tensor([[float(x) - 2, float(y) - 3] for x, y in LINES[digit].split()])
-    corners = 1.8 * corners + 0.5 * torch.randn(corners.shape, generator=rng)
+    corners = torch.tensor([[float(c) for c in xy] for xy in LINES[digit].split()])
+    corners = 2 * corners + 0.5 * torch.randn(corners.shape, generator=rng)
     start, way = corners[:-1], corners.diff(dim=0)
     nearest = (((PIXELS - start) * way).sum(-1) / (way**2).sum(-1)).clamp(0, 1)[..., None]
     gaps = PIXELS - start - nearest * way  # from each part of the line to each pixel
@@ -71,9 +71,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     engine.seed_everything(1)
-    first = [nn.Conv2d(1, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU()]
-    second = [nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten()]
-    net = nn.Sequential(*first, *second, nn.Linear(512, 10))
+    layers = [nn.Conv2d(1, 16, 3, 2), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3, 2)]
+    net = nn.Sequential(*layers, nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
     config = engine.TrainConfig(5e-3, max_steps=arguments.steps, num_workers=2, precision="fp32")
     run = engine.TrainingRun(net, loss_fn, Digits(), order, collate, config)
     engine.check_split(run, [Digits()[key] for key in order(0)[0]])
