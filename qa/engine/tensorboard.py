@@ -69,7 +69,8 @@ class TensorBoard:
     Otherwise a `ThreadHook` stands in for `threading.excepthook` until `close`.
 
     A resumed run passes as `resumed_at` the step from which it starts. TensorBoard then drops later
-    points, which the interrupted run had already written, so that no curve has points twice.
+    points, which the interrupted run had already written, so that no curve has points twice. A run
+    that starts from the beginning drops all points of an earlier one in the folder.
 
     Args:
         directory: The folder.
@@ -89,7 +90,7 @@ class TensorBoard:
         self._opened = ExitStack()
         if directory is None:
             return
-        purge_step = resumed_at + 1 if resumed_at else None
+        purge_step = resumed_at + 1 if resumed_at else 0  # from the beginning: all points
         others = writing_threads()
         with ExitStack() as opened:
             if lines is not None:

@@ -210,7 +210,7 @@ def test_what_was_flushed_can_be_read_while_the_run_goes_on(tmp_path: Path) -> N
     tensorboard.close()
 
 
-@pytest.mark.parametrize("resumed_at", [1, 4, 10])
+@pytest.mark.parametrize("resumed_at", [0, 1, 4, 10])  # 0: killed before its first checkpoint
 def test_a_resumed_run_drops_the_later_points_of_the_interrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resumed_at: int
 ) -> None:
