@@ -51,8 +51,8 @@ class CurveLines:
 
 
 def as_line(values: dict[str, Any]) -> str:
-    """Return a JSON line of numbers, with null for nan and infinity."""
-    return json.dumps(finite(values)) + "\n"
+    """Return a JSON line of numbers, also those in tensors, with null for nan and infinity."""
+    return json.dumps(finite(values), default=lambda value: finite(float(value))) + "\n"
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

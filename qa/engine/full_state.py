@@ -108,10 +108,9 @@ def require_same_model(
 
     Names of the model that are in `may_lack` may be missing in `saved`.
     """
-    current, other = (
-        # What a module's get_extra_state returns need not be a tensor.
-        {name: tuple(getattr(value, "shape", ())) for name, value in each.items()}
-        for each in (model.state_dict(), saved)
+    current, other = (  # a module's extra state may be no tensor
+        {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
+        for state in (model.state_dict(), saved)
     )
     for name in sorted(current.keys() | other.keys()):
         require(
