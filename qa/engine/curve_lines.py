@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qa.engine.atomic_files import replace_file
 from qa.engine.json_files import finite
 
 
@@ -28,9 +29,8 @@ class CurveLines:
         self._written = {name for line in lines if line["step"] == resumed_at for name in line}
         self._resumed_at = resumed_at
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text("".join(map(as_line, lines)), encoding="utf-8")
-        os.replace(temporary, path)
+        with replace_file(path) as file:
+            file.writelines(map(as_line, lines))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, values: Mapping[str, float], step: int) -> None:

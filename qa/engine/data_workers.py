@@ -29,15 +29,10 @@ def load_batches(
     num_workers: int,
     seed: int,
 ) -> Generator[Batch, None, None]:
-    """Yield the batch of each list of indices, on the device.
+    """Yield the batch of each list of indices, on the device; see `TrainingRun`.
 
-    Args:
-        dataset: The items, by index.
-        index_batches: The item indices of each batch.
-        collate_fn: Makes a batch of the items at one list of indices.
-        device: Where the batches' tensors are to be.
-        num_workers: Processes that prepare batches ahead of time; 0: this process does, on demand.
-        seed: Seeds the random generators of the workers.
+    `num_workers` processes prepare batches ahead of time, with generators that `seed` seeds; with 0
+    this process does, on demand.
     """
     if not index_batches:
         return

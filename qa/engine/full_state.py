@@ -64,14 +64,8 @@ def states_to_load(
 ) -> list[dict[str, Any]]:
     """Return each optimizer's state as this run goes on from it; nothing is changed yet.
 
-    Args:
-        model: The model, possibly sharded; frozen parameters of it may be missing in `weights`.
-        optimizers: The optimizers of that model's parameters.
-        weights: What `model_state` returned in the main process.
-        saved: What `optimizer_state` returned in the main process.
-
-    Raises:
-        UserError: The state is of another model or of other optimizers.
+    `weights` and `saved` are what `model_state` and `optimizer_state` returned in the main process;
+    frozen parameters may be missing. UserError if they are of another model or other optimizers.
     """
     require_same_model(model, weights, may_lack=frozen_names(model))
     states = saved if isinstance(saved, list) else [saved]
@@ -89,16 +83,14 @@ def load_state(
     states: Sequence[dict[str, Any]],
 ) -> None:
     """Load what `states_to_load` has checked; all processes must call this, with the same."""
-    is_sharded = isinstance(model, FSDPModule)
-    if is_sharded:
+    if isinstance(model, FSDPModule):
         set_model_state_dict(model, weights, options=WHOLE)
-    else:
-        model.load_state_dict(weights, strict=False)
-    for optimizer, state in zip(optimizers, states, strict=True):
-        if is_sharded:
+        for optimizer, state in zip(optimizers, states, strict=True):
             set_optimizer_state_dict(model, optimizer, state, options=WHOLE)
-        else:
-            optimizer.load_state_dict(state)
+        return
+    model.load_state_dict(weights, strict=False)
+    for optimizer, state in zip(optimizers, states, strict=True):
+        optimizer.load_state_dict(state)
 
 
 def require_same_model(

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from qa.engine.atomic_files import flush, naming
+from qa.engine.atomic_files import replace_file
 from qa.engine.errors import UserError, require
 
 
@@ -44,13 +44,9 @@ def kind_of(value: Any) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` atomically as readable JSON: indented, and in UTF-8 without escapes."""
-    temporary = path.with_name(f".{path.name}.tmp")
     text = json.dumps(finite(value), ensure_ascii=False, indent=2) + "\n"
-    with naming(path):
-        temporary.write_text(text, encoding="utf-8")
-        flush(temporary)
-        os.replace(temporary, path)
-        flush(path.parent)
+    with replace_file(path) as file:
+        file.write(text)
 
 
 def finite(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any, TypeAlias
 
@@ -111,16 +111,15 @@ def parameters_of(optimizers: Sequence[Optimizer]) -> list[torch.Tensor]:
 def owned_parameters(
     parameters: Sequence[torch.Tensor], optimizers: Sequence[Optimizer]
 ) -> list[torch.Tensor]:
-    """Return the parameters of all optimizers: in the model's order, then those that it has not.
+    """Return those of the model's parameters that optimizers have, then what else they have.
 
     The order decides how a norm over all of them is rounded.
     """
     owned = {id(parameter): parameter for parameter in parameters_of(optimizers)}
-    in_model = [each for each in parameters if owned.pop(id(each), None) is not None]
-    return [*in_model, *owned.values()]
+    return [owned.pop(id(p)) for p in parameters if id(p) in owned] + [*owned.values()]
 
 
-def clear_gradients(parameters: Sequence[torch.Tensor]) -> None:
+def clear_gradients(parameters: Iterable[torch.Tensor]) -> None:
     """Drop the gradients of these parameters."""
     for parameter in parameters:
         parameter.grad = None
@@ -151,16 +150,14 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
     """
     note_peaks([optimizer])
     groups = []
-    sizes, other = (
-        [len(group["params"]) for group in each]
-        for each in (optimizer.param_groups, saved["param_groups"])
-    )
+    pair = optimizer.param_groups, saved["param_groups"]
+    sizes, other = ([len(group["params"]) for group in each] for each in pair)
     require(
         sizes == other,
         f"the checkpoint is of another optimizer: its groups have {other} parameters, those of this"
         f" run's {type(optimizer).__name__} {sizes}; resume with the optimizer it was made with",
     )
-    for now, then in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+    for now, then in zip(*pair, strict=True):
         own = {name: now[name] for name in ("initial_lr", *COMPUTING) if name in now}
         if now["initial_weight_decay"] != then.get("initial_weight_decay"):
             own |= {n: now[n] for n in ("weight_decay", "initial_weight_decay") if n in now}
