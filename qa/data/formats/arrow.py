@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qa.data.formats.files import DataFile
-from qa.data.formats.json_rows import Row
-from qa.data.formats.names import known_keys
-from qa.data.formats.tables import require_columns
+from qa.data.formats.json_rows import Row, flatten
+from qa.data.formats.tables import BATCH, columns_to_read
 from qa.engine.errors import UserError, require
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
-BATCH = 1000  # rows that are Python objects at a time
 
 
 def arrow_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
@@ -24,8 +22,7 @@ def arrow_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
         buffer = pyarrow.py_buffer(file.content)
         is_file = file.content.startswith(b"ARROW1")
         names = (ipc.open_file if is_file else ipc.open_stream)(buffer).schema.names
-        require_columns(names, file.name, labelled)
-        known = known_keys(names)
+        known = columns_to_read(names, file.name, labelled)
         indices = [index for index, name in enumerate(names) if name in known]
         options = ipc.IpcReadOptions(included_fields=indices)
         if is_file:
@@ -40,7 +37,7 @@ def arrow_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
             batch.validate(full=True)  # a damaged one may point outside of its memory
             for start in range(0, batch.num_rows, BATCH):
                 for row in batch.slice(start, BATCH).to_pylist():
-                    yield f"{file.name}: row {number}", row
+                    yield from flatten(row, f"{file.name}: row {number}")
                     number += 1
     except UserError:
         raise

@@ -6,20 +6,25 @@ from collections.abc import Iterator
 
 from qa.data.formats.delimited import table_rows
 from qa.data.formats.files import DataFile, decode
-from qa.data.formats.json_rows import Row
+from qa.data.formats.json_rows import NESTED, Row, flatten
 from qa.data.formats.names import by_field, known_keys
 from qa.engine.errors import UserError, require, shown
+
+BATCH = 1000  # rows of Parquet or Arrow that are Python objects at a time
 
 
 def csv_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
     """Yield the rows of a CSV file with a header; `labelled` rows must have answers."""
     rows = table_rows(file.name, decode(file))
     _, header = next(rows, (0, []))
-    columns = [name.strip() for name in header]
+    columns = _stripped(header)
+    require(columns, f"{file.name}: is empty; expected a header and a row for each question")
     require_columns(columns, file.name, labelled)
     # In text an empty cell is no answer: null, not an answer that is empty.
     optional = [*known_keys(columns, "answers"), *known_keys(columns, "spans")]
     for line, cells in rows:
+        if _stripped(cells) == columns:  # of a second file behind the first one
+            continue
         row: dict[str, str | None] = dict(zip(columns, cells, strict=True))
         for key in optional:
             row[key] = row[key] or None
@@ -34,18 +39,28 @@ def parquet_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
     number = 0
     try:
         table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(file.content))
-        names = table.schema_arrow.names
-        require_columns(names, file.name, labelled)
-        known = known_keys(names)  # not KorQuAD 2.x's large raw_html
-        for batch in table.iter_batches(batch_size=1000, columns=known):
+        known = columns_to_read(table.schema_arrow.names, file.name, labelled)
+        for batch in table.iter_batches(batch_size=BATCH, columns=known):
             for row in batch.to_pylist():
-                yield f"{file.name}: row {number}", row
+                yield from flatten(row, f"{file.name}: row {number}")
                 number += 1
     except UserError:
         raise
     except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{file.name}: is not a whole Parquet file ({reason})") from error
+
+
+def columns_to_read(names: list[str], where: str, labelled: bool) -> list[str]:
+    """Return the columns of a Parquet or Arrow file that are read: not KorQuAD 2's large raw_html.
+
+    Rows may be questions, or articles as in SQuAD's JSON. The arguments, and what is raised, are
+    those of `require_columns`.
+    """
+    nested = [name for name in NESTED if name in names]
+    if not nested:
+        require_columns(names, where, labelled)
+    return [*known_keys(names), *nested]
 
 
 def require_columns(names: list[str], where: str, labelled: bool) -> None:
@@ -56,11 +71,22 @@ def require_columns(names: list[str], where: str, labelled: bool) -> None:
         where: The table, for the message.
         labelled: Answers are needed too.
     """
-    fields = by_field(dict.fromkeys(names, ""))
-    missing = [field for field in ("context", "question") if field not in fields]
-    if labelled and not fields.keys() & {"answers", "spans", "detected_answers", "answer_end"}:
-        missing.append("answers (or answer, with answer_start beside it)")
+    missing = missing_columns(names, labelled)
     found = ", ".join(map(shown, names[:8])) or "none"
     require(not missing, f"{where}: column {', '.join(missing)} missing; found {found}")
     twice = [name for name in known_keys(names) if names.count(name) > 1]
     require(not twice, f"{where}: column {', '.join(map(shown, twice))} stands twice")
+
+
+def missing_columns(names: list[str], labelled: bool) -> list[str]:
+    """Return which columns a table lacks, as a message names them."""
+    fields = by_field(dict.fromkeys(names, ""))
+    missing = [field for field in ("context", "question") if field not in fields]
+    if labelled and not fields.keys() & {"answers", "spans", "detected_answers", "answer_end"}:
+        missing.append("answers (or answer)")
+    return missing
+
+
+def _stripped(cells: list[str]) -> list[str]:
+    """Return cells without blanks and byte-order marks at their ends."""
+    return [cell.strip().strip("\ufeff") for cell in cells]
