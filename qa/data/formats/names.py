@@ -46,7 +46,7 @@ def by_field(row: Mapping[str, Any]) -> dict[str, Any]:
         value = row[key]
         if value is None or value != value:
             found.setdefault(field)
-        elif (value != [] and value != "") or not found.get(field):
+        elif value or not isinstance(value, (str, list)) or not found.get(field):
             found[field] = value
     return found
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qa.data.examples import Example
-from qa.data.formats.arrow import arrow_rows
 from qa.data.formats.checks import check_examples
 from qa.data.formats.collect import collect_examples
+from qa.data.formats.columnar import columnar_rows
 from qa.data.formats.excel import excel_rows
 from qa.data.formats.files import DataFile, is_archive, open_files
 from qa.data.formats.findings import Findings
@@ -19,7 +19,7 @@ from qa.data.formats.hub import HUB_PREFIX, hub_rows, parse_source
 from qa.data.formats.json_rows import Row, json_rows
 from qa.data.formats.saved import is_saved
 from qa.data.formats.splits import NO_SPLITS, split_of
-from qa.data.formats.tables import csv_rows, parquet_rows
+from qa.data.formats.tables import csv_rows
 from qa.data.overlap import find_overlap
 from qa.engine.errors import UserError, first_few, notice, require
 
@@ -27,8 +27,8 @@ MOST_REPEATS = 100
 TABLES: dict[str, Callable[[DataFile, bool], Iterator[Row]]] = {
     ".csv": csv_rows,
     ".tsv": csv_rows,
-    ".parquet": parquet_rows,
-    ".arrow": arrow_rows,
+    ".parquet": columnar_rows,
+    ".arrow": columnar_rows,
 }
 """Suffix -> what yields the rows of such a file, which is one table"""
 

@@ -1,4 +1,4 @@
-"""CSV and Parquet as rows, with an error that names missing columns."""
+"""CSV as rows, and which columns a table must have."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 from qa.data.formats.delimited import table_rows
 from qa.data.formats.files import DataFile, decode
-from qa.data.formats.json_rows import NESTED, Row, flatten
+from qa.data.formats.json_rows import Row
 from qa.data.formats.names import by_field, known_keys
-from qa.engine.errors import UserError, require, shown
-
-BATCH = 1000  # rows of Parquet or Arrow that are Python objects at a time
+from qa.engine.errors import require, shown
 
 
 def csv_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
@@ -29,38 +27,6 @@ def csv_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
         for key in optional:
             row[key] = row[key] or None
         yield f"{file.name}: line {line}", row
-
-
-def parquet_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
-    """Yield the rows of a Parquet file; `labelled` rows must have answers."""
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(file.content))
-        known = columns_to_read(table.schema_arrow.names, file.name, labelled)
-        for batch in table.iter_batches(batch_size=BATCH, columns=known):
-            for row in batch.to_pylist():
-                yield from flatten(row, f"{file.name}: row {number}")
-                number += 1
-    except UserError:
-        raise
-    except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{file.name}: is not a whole Parquet file ({reason})") from error
-
-
-def columns_to_read(names: list[str], where: str, labelled: bool) -> list[str]:
-    """Return the columns of a Parquet or Arrow file that are read: not KorQuAD 2's large raw_html.
-
-    Rows may be questions, or articles as in SQuAD's JSON. The arguments, and what is raised, are
-    those of `require_columns`.
-    """
-    nested = [name for name in NESTED if name in names]
-    if not nested:
-        require_columns(names, where, labelled)
-    return [*known_keys(names), *nested]
 
 
 def require_columns(names: list[str], where: str, labelled: bool) -> None:

@@ -1,4 +1,4 @@
-"""The examples of docs/data.md are read, and all as the same question."""
+"""The examples of docs/formats.md are read, and all as the same question."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.runs import ROOT
 from qa.data.examples import Example
 from qa.data.formats.names import FIELDS
 
-DOCS = ROOT / "docs" / "data.md"
+DOCS = ROOT / "docs" / "formats.md"
 EXAMPLES = dict(
     re.findall(r"`(\w+\.\w+)`:\n\n```\w*\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
 )
