@@ -3,7 +3,7 @@
     pip install atheris
     python -m benchmarks.fuzz_readers --runs 1000000
 
-Starts from the examples of docs/data.md. An input is a format's number and a file of it; half of
+Starts from the examples of docs/formats.md. An input is a format's number and a file of it; half of
 the mutations change bytes, guided by what the readers ran, and half change one value or cell.
 """
 
@@ -67,8 +67,8 @@ def main() -> None:
 
 
 def samples() -> list[bytes]:
-    """Return the examples of docs/data.md as inputs."""
-    page = Path(__file__).parent.parent.joinpath("docs", "data.md").read_text(encoding="utf-8")
+    """Return the examples of docs/formats.md as inputs."""
+    page = Path(__file__).parent.parent.joinpath("docs", "formats.md").read_text(encoding="utf-8")
     found = re.findall(r"`[\w-]+(\.\w+)`:\n\n```\w*\n(.*?)```", page, re.DOTALL)
     return [bytes([SUFFIXES.index(suffix)]) + text.encode() for suffix, text in found]
 
@@ -92,7 +92,7 @@ def read_and_check(file: DataFile, labelled: bool, nfc: bool) -> None:
     """Read a file as `read_examples` does, and as the doctor does."""
     findings = Findings("file")
     is_table = file.suffix in (".csv", ".tsv")
-    rows = csv_rows(file, labelled) if is_table else json_rows(file, "train", findings)
+    rows = csv_rows(file, labelled) if is_table else json_rows(file, "train")
     examples = collect_examples(rows, labelled, nfc, findings)
     findings.give()
     for example in examples:

@@ -100,7 +100,8 @@ def read_mended(source: str, split: str) -> Mended:
     from qa.data.formats import read_unchecked
 
     mended = mend_examples(read_unchecked(source, split))
-    require(mended.examples, f"{source}: no question has an answer that could be mended")
+    why = "; ".join(f"{count:,} {done}" for done, count in mended.answers.items())
+    require(mended.examples, f"{source}: no question has an answer that could be mended ({why})")
     return mended
 
 

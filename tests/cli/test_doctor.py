@@ -271,7 +271,7 @@ def test_two_parts_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ),
         (["squad.json", "--eval-data", "lost.json"], "lost.json: no question has an answer that c"),
         (["squad.json", "--holdout", "0.9"], "holdout must be above 0 and at most 0.5, not 0.9"),
-        (["lost.json"], "lost.json: no question has an answer that could be mended"),
+        (["lost.json"], "could be mended (1 left out: its text is not in the context)"),
         (["broken.json"], "broken.json: is not JSON"),
         ([], "the following arguments are required: file"),
     ],

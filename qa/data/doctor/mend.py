@@ -107,7 +107,7 @@ def mend_answers(
     )
     shifted = replace(example, answer_starts=starts)
     result = compose_example(shifted) if nfc else shifted
-    kept = []
+    kept: dict[tuple[str, int], None] = {}  # an ordered set: two may be moved to one place
     for i, (text, start) in enumerate(zip(result.answers, result.answer_starts, strict=True)):
         done = ""
         if not stands_at(result.context, text, start):
@@ -117,7 +117,7 @@ def mend_answers(
         elif not stands_at(shifted.context, shifted.answers[i], starts[i]):
             done = COMPOSED
         if start != UNKNOWN:
-            kept.append((text, start))
+            kept[text, start] = None
         if done:
             mended.answers[done] += 1
             mended.affected.setdefault(done, []).append(example.id)

@@ -1,11 +1,12 @@
 """Reading examples from files and hub data sets.
 
 Every format becomes the same flat list of `Example`. `files.py` finds the files and opens them,
-with `splits.py` (which of them), `saved.py` (folders of `save_to_disk`), `archives.py` and
-`kinds.py` (what a file is by its content). `json_rows.py` (with `json_shapes.py`), `tables.py`
-(with `delimited.py`), `excel.py`, `arrow.py` and `hub.py` make rows of them. `names.py` is the
-table of the fields' names. `row_to_example.py` makes an Example of a row, whose answers
-`answers.py`, `mrqa.py` and `annotations.py` read; `collect.py` joins the rows of a source,
+with `saved.py` (folders of `save_to_disk`), `archives.py` and `kinds.py` (what a file is by its
+content); `splits.py` says which of them are read, and which parts and sheets of one. `json_rows.py`
+(with `json_shapes.py`), `tables.py` (CSV, with `delimited.py`), `excel.py`, `columnar.py` (Parquet,
+Arrow) and `hub.py` make rows of them. `names.py` is the table of the fields' names.
+`row_to_example.py` makes an Example of a row, whose answers `answers.py` (with `literals.py` and
+`place.py`), `mrqa.py` and `annotations.py` read; `collect.py` joins the rows of a source,
 `findings.py` says what was decided about it, and `checks.py` checks its examples together.
 `sources.py` calls them for one or several sources.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from qa.data.formats.names import by_field
+from qa.data.formats.names import by_field, known_keys
 from qa.engine.errors import UserError
 
 ANNOTATIONS = ("annotations", "completions")  # completions: before Label Studio 1.0
@@ -21,10 +21,12 @@ def is_task(row: dict[str, Any]) -> bool:
 def from_task(task: dict[str, Any], where: str) -> dict[str, Any]:
     """Return a task as a row: its data, its id, and the marked spans of all annotators.
 
-    Spans that several annotators marked alike count once; what they cancelled does not count. The
-    answers are None if nobody annotated the task.
+    Spans that several annotators marked alike count once; what they cancelled does not count.
+    The answers are None if nobody annotated the task.
     """
     row = dict(task["data"])
+    for name in known_keys(list(row), "answers"):  # what was there before the annotators
+        del row[name]
     if "id" not in by_field(row) and "id" in task:
         row["id"] = task["id"]
     results = [result for key in ANNOTATIONS for result in _results(task.get(key) or [], where)]

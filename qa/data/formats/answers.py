@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
 from qa.data.examples import check_characters
@@ -13,7 +14,11 @@ from qa.engine.errors import UserError, require, shown
 Raw: TypeAlias = tuple[Any, Any, Any]
 """Text, start and end of an answer, of whatever types they are in the file."""
 
+CUT = re.compile(r"\s*[\[{].*\btext\b", re.DOTALL)  # what `to_csv` writes begins so
 MISSING = object()  # the text of an answer that has none, not even null: its start and end say it
+NULLS = ("", "nan", "null", "none", "<na>", "n/a", "#n/a")
+"""What programs write into a cell that has no value, in small letters"""
+
 LARGEST_NUMBER = 10**4000  # Python writes integers of up to 4,300 digits
 
 
@@ -43,6 +48,11 @@ def answers_of(fields: dict[str, Any], context: str, where: str) -> list[Found]:
         return []
     if isinstance(value, str) and value not in context:
         value = _or_text(value)
+        if isinstance(value, str) and CUT.match(value):
+            raise UserError(
+                f"{where}: the answers are in a form that is not whole, or is no JSON, Python or"
+                f" numpy ({shown(value)})"
+            )
     if isinstance(start, str):
         start = _or_text(start)
     return [_found(*answer, context, where) for answer in _raw(value, start, end, where)]
@@ -53,11 +63,11 @@ def whole_number(value: Any, where: str, name: str) -> int | None:
 
     Raises UserError, naming `where` and the `name` of the number, for anything else.
     """
-    if type(value) is float and value.is_integer():
+    if isinstance(value, (float, Decimal)) and value == value // 1:
         value = int(value)
     if isinstance(value, str):
         text = value.strip()
-        if text.lower() in ("", "nan", "null", "none"):
+        if text.lower() in NULLS:
             return None
         if re.fullmatch(r"-?([0-9]{1,15}|[0-9]{1,3}(,[0-9]{3}){1,4})(\.0*)?", text):
             value = int(text.replace(",", "").partition(".")[0])
@@ -133,6 +143,8 @@ def _found(text: Any, start: Any, end: Any, context: str, where: str) -> Found:
     place = start if type(start) is int else whole_number(start, where, "answer_start")
     if text is None or text != text:
         return Found("", place)
+    if place in (None, -1) and _is_null(text) and text not in context:
+        return Found("", place)
     is_number = type(text) in (int, float) and abs(text) < LARGEST_NUMBER
     if is_number:
         text = str(int(text) if text == int(text) else text)
@@ -157,6 +169,11 @@ def _span(start: Any, end: Any, context: str, where: str) -> Found:
     return Found(context[first:stop], first)
 
 
+def _is_null(value: Any) -> bool:
+    """Return whether a value is a text that stands for no value."""
+    return isinstance(value, str) and value.strip().lower() in NULLS
+
+
 def _quoted(value: Any) -> str:
     """Return the value as the end of a message, or nothing if it would be long."""
-    return f", not {shown(repr(value))}" if isinstance(value, (str, float, bool)) else ""
+    return "" if isinstance(value, (list, dict)) else f", not {shown(repr(value))}"

@@ -11,11 +11,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import TypeAlias
+from pathlib import PurePosixPath
+from typing import BinaryIO, TypeAlias
 
 from qa.data.formats.kinds import told_suffix
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError
 
 ARCHIVE_SUFFIXES = (".zip", ".tar")
 SHORT = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
@@ -51,24 +51,26 @@ def suffix_of(name: str) -> str:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[Members]:
+def open_archive(path: str, file: BinaryIO) -> Iterator[Members]:
     """Open a .zip or a .tar, which may be compressed; in the context its files can be read.
 
+    Args:
+        path: Names it, for messages; the suffix tells which of them it is.
+        file: Its bytes, from the first one on; it can be read at any place.
+
     Raises:
-        UserError: There is no such file, or it is another one. What is wrong with a member is
-            raised where it is read.
+        UserError: It is another file. What is wrong with a member is raised where it is read.
     """
-    require(path.exists(), f"{path}: no such file")
-    kind = suffix_of(path.name)[1:]
+    kind = suffix_of(path)[1:]
     try:
-        with open(path, "rb") as file:
-            told_suffix(str(path), f".{kind}", file.read(512))
+        told_suffix(path, f".{kind}", file.read(512))
+        file.seek(0)
         if kind == "zip":
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(file) as archive:
                 files = [name for name in archive.namelist() if not name.endswith("/")]
                 yield list(dict.fromkeys(files)), archive.read
         else:
-            with tarfile.open(path) as tar:
+            with tarfile.open(fileobj=file) as tar:
                 members = {m.name.removeprefix("./"): m for m in _whole(tar) if m.isreg()}
                 yield list(members), lambda name: _content(tar, members[name])
     except UserError:

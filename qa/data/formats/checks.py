@@ -33,7 +33,8 @@ def check_examples(examples: list[Example], source: str) -> None:
     require(
         not duplicates,
         f"{source}: {len(duplicates)} questions repeat an id that another one has ("
-        f"{first_few(duplicates)}); ids must be unique",
+        f"{first_few(duplicates)}); ids must be unique (python -m qa doctor FILE --write-fixed OUT"
+        " makes them so)",
     )
     wrong = [(example, *answer) for example in examples for answer in misplaced(example)]
     ids = first_few([example.id for example, _, _ in wrong])

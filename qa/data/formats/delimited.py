@@ -28,17 +28,19 @@ def table_rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the line at which a row ends and its cells, the header first; empty rows are left out.
 
-    The delimiter is that of a first line as `sep=;`, which Excel reads, or the one of `,` `;` tab
-    that the header has most often. Raises UserError, naming the file and the line, for rows that do
-    not have the cells of the header, and for quotes that cannot be understood in one way only;
-    without `refuses_doubts` those are taken for quotes, where swallowed rows are found missing.
+    The delimiter is that of a first line as `sep=;`, which Excel reads, or the one of `,` `;` `|`
+    and tab that the header has most often; a blank that the header has behind each belongs to it.
+    Raises UserError, naming the file and the line, for rows that do not have the cells of the
+    header, and for quotes that cannot be understood in one way only; without `refuses_doubts` those
+    are taken for quotes, where swallowed rows are found missing.
     """
-    named = re.match(r'"?sep=([,;|:\t])"?\r?\n', text, re.IGNORECASE)
+    named = re.match(r'"?sep=([,;|:\t])\1*"?\r?\n', text, re.IGNORECASE)
     lines_before = 1 if named else 0
     text = text[named.end() :] if named else text
-    delimiter = named[1] if named else max(",;\t", key=text.split("\n", 1)[0].count)
+    delimiter = named[1] if named else max(",;|\t", key=text.split("\n", 1)[0].count)
+    has_blanks = all(name[:1] == " " for name in text.split("\n", 1)[0].split(delimiter)[1:])
     lines = _Lines(text)
-    reader = _reader(lines, delimiter, _quotes(text, delimiter))
+    reader = _reader(lines, delimiter, _quotes(text, delimiter), has_blanks)
     columns: list[str] | None = None
     while True:
         begin = lines_before + reader.line_num + 1
@@ -61,7 +63,7 @@ def table_rows(
         require(
             not refuses_doubts
             or len(lines.taken) < 2
-            or not _swallows(lines.taken, cells, columns, delimiter),
+            or not _swallows(lines.taken, cells, columns, delimiter, has_blanks),
             f'{name}: line {begin}: the " that opens a cell here closes in line {line}, though the'
             f" lines between look like rows of their own; {DOUBLE_IT}",
         )
@@ -94,10 +96,16 @@ class _Lines:
             yield line
 
 
-def _reader(lines: _Lines, delimiter: str, quotes: bool) -> Any:
+def _reader(lines: _Lines, delimiter: str, quotes: bool, has_blanks: bool = False) -> Any:
     """Return the `csv.reader` of these lines, whose type has no name."""
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-    return csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
+    return csv.reader(
+        iter(lines),
+        delimiter=delimiter,
+        quoting=quoting,
+        skipinitialspace=has_blanks,
+        strict=True,
+    )
 
 
 def _quotes(text: str, delimiter: str) -> bool:
@@ -134,7 +142,13 @@ def _all_rows(text: str, delimiter: str, quotes: bool) -> Iterator[list[str]]:
             yield cells
 
 
-def _swallows(lines: Sequence[str], cells: list[str], columns: list[str], delimiter: str) -> bool:
+def _swallows(
+    lines: Sequence[str],
+    cells: list[str],
+    columns: list[str],
+    delimiter: str,
+    has_blanks: bool,
+) -> bool:
     """Return whether a row of several lines could be rows that a stray `"` made one of.
 
     Prose has a blank after its commas and no number at its end, so that the first and the last line
@@ -146,6 +160,7 @@ def _swallows(lines: Sequence[str], cells: list[str], columns: list[str], delimi
     cell_alone = re.compile(rf"(?:^|{end})({QUOTED.pattern}(?={end}|$)|[^{end}]*)")
     starts = [columns.index(key) for key in known_keys(columns, "answer_start")]
     for line in (lines[0], lines[-1]):
+        line = line.replace(f"{delimiter} ", delimiter) if has_blanks else line
         alone = cell_alone.findall(line.rstrip("\r\n"))
         if len(alone) != len(columns) or any(cell[:1].isspace() for cell in alone):
             return False

@@ -6,8 +6,9 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from qa.data.formats.archives import (
     ARCHIVE_SUFFIXES,
@@ -19,10 +20,15 @@ from qa.data.formats.archives import (
 from qa.data.formats.kinds import told_suffix
 from qa.data.formats.saved import saved_only
 from qa.data.formats.splits import choose
-from qa.engine.errors import UserError, first_few, require, shown
+from qa.engine.errors import UserError, first_few, notice, require, shown
 
 TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 DATA_SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".arrow", ".xlsx")
+MAY_HOLD_DATA = (
+    *(".txt", ".xls", ".xlsm", ".xlsb", ".ods", ".hwp", ".hwpx", ".feather", ".pkl", ".xml"),
+    *(".7z", ".rar", ".zst", ".db", ".sqlite", *ARCHIVE_SUFFIXES),
+)
+"""Suffixes of files that are not read in folders and archives, which a person should know"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ def open_files(path: Path, split: str = "train", is_named: bool = False) -> Iter
 
     In folders and archives, files without the suffix of a data file are skipped, and so are hidden
     files and those that macOS adds; the others are sorted by name, and if their names tell splits,
-    `splits.choose` says which are read. A single file is read whatever its name.
+    `splits.choose` says which are read. An archive may hold archives, but these no others. A single
+    file is read whatever its name.
 
     Args:
         path: May end in .gz, .bz2 or .xz.
@@ -48,15 +55,13 @@ def open_files(path: Path, split: str = "train", is_named: bool = False) -> Iter
     """
     if os.path.isdir(path):
         members: Members = _names_below(path), lambda name: _read(path / name)
-        suffixes = (*DATA_SUFFIXES, *ARCHIVE_SUFFIXES)
-        for name in choose(_data_files(members, path, suffixes), str(path), split, is_named):
+        found = _data_files(members, str(path), (*DATA_SUFFIXES, *ARCHIVE_SUFFIXES))
+        for name in choose(found, str(path), split, is_named):
             yield from open_files(path / name, split)
     elif is_archive(path):
-        with open_archive(path) as (names, read):
-            members = sorted(name for name in names if not _is_hidden(name)), read
-            found = _data_files(members, path, DATA_SUFFIXES)
-            for name in choose(found, str(path), split, is_named):
-                yield _opened(f"{path}/{shown(name)}", name, read(name))
+        with _open(path) as file:
+            suffixes = (*DATA_SUFFIXES, *ARCHIVE_SUFFIXES)
+            yield from _archived(str(path), file, suffixes, split, is_named)
     else:
         yield _opened(str(path), path.name, _read(path))
 
@@ -81,6 +86,24 @@ def decode(file: DataFile) -> str:
         ) from error
 
 
+def _archived(
+    path: str,
+    file: BinaryIO,
+    suffixes: Sequence[str],
+    split: str,
+    is_named: bool,
+) -> Iterator[DataFile]:
+    """Yield the data files with one of these suffixes in an archive, and in the archives in it."""
+    with open_archive(path, file) as (names, read):
+        members = sorted(name for name in names if not _is_hidden(name)), read
+        for name in choose(_data_files(members, path, suffixes), path, split, is_named):
+            inner = f"{path}/{shown(name)}"
+            if suffix_of(name) in ARCHIVE_SUFFIXES:
+                yield from _archived(inner, BytesIO(read(name)), DATA_SUFFIXES, split, False)
+            else:
+                yield _opened(inner, name, read(name))
+
+
 def _advice(content: bytes) -> str:
     """Say what to do with a file that is not in UTF-8."""
     if b"\0" in content:
@@ -100,22 +123,46 @@ def _opened(shown_name: str, name: str, content: bytes) -> DataFile:
     return DataFile(shown_name, told_suffix(shown_name, suffix, content), content)
 
 
-def _data_files(members: Members, path: Path, suffixes: Sequence[str]) -> list[str]:
+def _data_files(members: Members, path: str, suffixes: Sequence[str]) -> list[str]:
     """Return the names of the data files; UserError if there is none."""
-    found = [name for name in saved_only(members, str(path)) if suffix_of(name) in suffixes]
+    names = saved_only(members, path)
+    found = [name for name in names if suffix_of(name) in suffixes]
     what = "is a directory without" if os.path.isdir(path) else "holds no"
     kinds = ", ".join(suffixes)
-    require(found, f"{path}: {what} data files ({kinds}), only {first_few(members[0])}")
+    require(found, f"{path}: {what} data files ({kinds}); found {first_few(members[0])}")
+    skipped = [n for n in names if n not in found and suffix_of(n) in MAY_HOLD_DATA]
+    if skipped:
+        notice(
+            f"{path}: {len(skipped):,} files that may hold data are passed over ("
+            f"{first_few(skipped)}); in a folder or archive their suffixes are not read"
+        )
     return found
 
 
 def _names_below(folder: Path) -> list[str]:
-    """Return all files under a folder, sorted, but no hidden ones and none in hidden folders."""
-    found = []
-    for directory, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+    """Return all files under a folder, sorted, but no hidden ones and none in hidden folders.
+
+    Links to folders are followed, unless they lead to a folder that was seen before.
+    """
+    found, seen = [], {os.path.realpath(folder)}
+    for directory, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        below = {os.path.realpath(Path(directory, name)): name for name in sorted(folders)[::-1]}
+        folders[:] = [
+            name
+            for real, name in below.items()
+            if not name.startswith((".", "__MACOSX")) and real not in seen
+        ]
+        seen.update(below)
         found += [Path(directory, name) for name in names if not name.startswith(".")]
     return [file.relative_to(folder).as_posix() for file in sorted(found)]
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a file; UserError if it cannot be opened."""
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        _refuse(error, path)
 
 
 def _read(path: Path) -> bytes:

@@ -19,6 +19,7 @@ EMPTY_ANSWER = "empty answers beside others were left out"
 NUMBER = "answers are numbers; they were read as their digits"
 SENTENCES = "contexts are lists of sentences; they were joined by blanks"
 NOT_ANNOTATED = "tasks have no annotation, so they count as questions without an answer"
+NOT_MARKED = "questions have no marked answer, so they count as questions without an answer"
 
 
 class Findings:
@@ -32,7 +33,6 @@ class Findings:
         self.source = source
         self.ids: dict[str, list[str]] = {}
         self.unplaced: dict[str, list[str]] = {}
-        self.lines: list[str] = []
 
     def add(self, kind: str, example_id: str) -> None:
         """Count one decision of a kind, one of the sentences above, about a question."""
@@ -42,14 +42,8 @@ class Findings:
         """Count an answer without answer_start whose text stands in no place, or in several."""
         self.unplaced.setdefault(where_it_stands, []).append(example_id)
 
-    def say(self, line: str) -> None:
-        """Add a line about a file."""
-        self.lines.append(line)
-
     def give(self) -> None:
-        """Give one `Notice` for each line and each kind."""
-        for line in self.lines:
-            notice(line)
+        """Give one `Notice` for each kind."""
         for kind, ids in self.ids.items():
             if ids:
                 notice(f"{self.source}: {len(ids):,} {kind} ({first_few(ids)})")

@@ -7,25 +7,27 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from qa.data.formats.files import DataFile, decode
-from qa.data.formats.findings import Findings
 from qa.data.formats.json_mistakes import reason_of
 from qa.data.formats.json_shapes import entries_of
 from qa.data.formats.names import by_field
+from qa.data.formats.splits import NO_SPLITS
 from qa.engine.errors import UserError, require
 
 Row: TypeAlias = tuple[str, dict[str, Any]]
 """Where a question stands in its file, for messages, and its fields."""
 
 LINE_SUFFIXES = (".jsonl", ".ndjson")
+NESTED = ("paragraphs", "qas")
+"""What holds the questions of an entry that is no question itself"""
 
 
-def json_rows(file: DataFile, split: str, findings: Findings) -> Iterator[Row]:
+def json_rows(file: DataFile, split: str, is_named: bool = False) -> Iterator[Row]:
     """Yield the rows of a JSON value or of JSON lines, whichever the file holds.
 
     Args:
         file: Of any suffix: many tools write JSON lines to .json.
         split: The part that is read of `{"train": [...], "validation": [...]}`.
-        findings: Is told of the parts that are not read.
+        is_named: Whether somebody named this split.
     """
     text = decode(file)
     is_lines = file.suffix in LINE_SUFFIXES
@@ -34,12 +36,13 @@ def json_rows(file: DataFile, split: str, findings: Findings) -> Iterator[Row]:
     except (ValueError, RecursionError) as error:
         if not is_lines and not follows_a_line(error, text):
             raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
-        yield from _lines(file.name, text)
+        require(not is_named, f"{file.name}: {NO_SPLITS}")
+        yield from _lines(file.name, text, split)
         return
     if isinstance(content, dict) and content.keys() == {"header"}:
         return
     place = f"{file.name}: line 1" if is_lines else file.name
-    for where, entry in entries_of(content, place, split, findings):
+    for where, entry in entries_of(content, place, split, is_named):
         yield from flatten(entry, f"{where}: entry 0" if where == file.name else where)
 
 
@@ -80,10 +83,11 @@ def _questions(entry: dict[str, Any], title: Any, where: str) -> Iterator[Row]:
         yield inner, {**inherited, **question}
 
 
-def _lines(name: str, text: str) -> Iterator[Row]:
-    """Yield the rows of one JSON object a line; skip the header, MRQA's first line."""
+def _lines(name: str, text: str, split: str) -> Iterator[Row]:
+    """Yield the rows of one JSON value a line; skip the header, MRQA's first line."""
     # Not splitlines: it also splits at U+2028, which JSON strings may hold as it is.
     for number, line in enumerate(text.split("\n"), 1):
+        line = line.removeprefix("\ufeff")  # files with byte-order marks that were put together
         if not line.strip():
             continue
         where = f"{name}: line {number}"
@@ -92,9 +96,11 @@ def _lines(name: str, text: str) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             reason = reason_of(error, line)
             raise UserError(f"{where} is not JSON ({reason})") from error
-        require(isinstance(entry, dict), f"{where} is not an object")
-        if entry.keys() != {"header"}:
-            yield from flatten(entry, where)
+        require(isinstance(entry, (dict, list)), f"{where} is not an object")
+        if isinstance(entry, dict) and entry.keys() == {"header"}:
+            continue
+        for place, each in entries_of(entry, where, split):
+            yield from flatten(each, place)
 
 
 def follows_a_line(error: Exception, text: str) -> bool:

@@ -1,7 +1,8 @@
 """What the top of a JSON file may be: each shape becomes a list of entries.
 
-`{"data": [...]}` as SQuAD has it; a list; one article, context or question alone; parts as
-`{"train": ..., "validation": ...}`; columns as pandas and `datasets` write them.
+`{"data": [...]}` as SQuAD has it, or any other name of the only list; a list; one article, context
+or question alone; parts as `{"train": ..., "validation": ...}`; columns as pandas and `datasets`
+write them; questions by their ids.
 """
 
 from __future__ import annotations
@@ -10,59 +11,59 @@ from collections.abc import Iterator
 from typing import Any
 
 from qa.data.formats.annotations import is_task
-from qa.data.formats.findings import Findings
-from qa.data.formats.names import by_field, plain
+from qa.data.formats.names import by_field
+from qa.data.formats.splits import NO_SPLITS, choose, split_of
 from qa.engine.errors import UserError, first_few, require, shown
-
-SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "eval", "evaluation", "test"),
-}
-"""What a part is read for -> its names; the first one that is there is read."""
 
 
 def entries_of(
-    content: Any, place: str, split: str, findings: Findings
+    content: Any, place: str, split: str, is_named: bool = False
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield where an entry stands, for messages, and the entry, of any shape of a JSON value.
 
-    Raises UserError for other shapes. `place` names the file; `split` is one of `SPLITS`.
+    Args:
+        content: The value.
+        place: Names the file, for messages.
+        split: Of parts, which are read; `splits.choose` says how.
+        is_named: Whether somebody named this split.
+
+    Raises:
+        UserError: The value has another shape.
     """
-    if isinstance(content, dict):
-        content, part = _part(content, place, split, findings)
-        place = f"{place}: {shown(part)}" if part else place
-    if isinstance(content, dict):
-        content = _listed(content, place)
-    if isinstance(content, dict):
-        yield place, content
-        return
-    require(isinstance(content, list), _other_shape(place, content))
-    for number, entry in enumerate(content):
-        where = f"{place}: entry {number}"
-        require(isinstance(entry, dict), f"{where} is not an object")
-        yield where, entry
+    for where, part in _parts(content, place, split, is_named):
+        listed = _listed(part, where) if isinstance(part, dict) else part
+        if isinstance(listed, dict):
+            yield where, listed
+            continue
+        require(isinstance(listed, list), _other_shape(where, listed))
+        for number, entry in enumerate(listed):
+            inner = f"{where}: entry {number}"
+            require(isinstance(entry, dict), f"{inner} is not an object")
+            yield inner, entry
 
 
-def _part(content: dict[str, Any], place: str, split: str, findings: Findings) -> tuple[Any, str]:
-    """Return the part that is read of an object of parts, with its name; else the object, ""."""
-    names = {plain(key): key for key, value in content.items() if isinstance(value, (list, dict))}
-    known = [name for names_of_split in SPLITS.values() for name in names_of_split if name in names]
-    if not known or "data" in content:
-        return content, ""
-    wanted = SPLITS["train" if split == "train" else "validation"]
-    found = [name for name in (plain(split), *wanted) if name in names]
-    if not found and len(known) == 1:
-        found = known
-    require(
-        found,
-        f"{place}: has the parts {first_few([names[name] for name in known])}, and none of"
-        f" {', '.join(wanted)}; write the part that is meant to a file of its own",
-    )
-    read = names[found[0]]
-    others = [names[name] for name in known if names[name] != read]
-    if others:
-        findings.say(f"{place}: {shown(read)} is read, {first_few(others)} is not")
-    return content[read], read
+def _parts(content: Any, place: str, split: str, is_named: bool) -> list[tuple[str, Any]]:
+    """Return the parts of a value that are read, with their places; the value if it has none."""
+    names: list[str] = []
+    if isinstance(content, dict) and not _is_entry(content):
+        names = [name for name, value in content.items() if _may_hold_entries(value)]
+    if not any(map(split_of, names)):
+        require(not is_named, f"{place}: {NO_SPLITS}")
+        return [(place, content)]
+    read = choose(names, place, split, is_named, "parts")
+    return [(f"{place}: {shown(name)}", content[name]) for name in read]
+
+
+def _is_entry(content: dict[str, Any]) -> bool:
+    """Return whether an object is an article, a context with questions, or a question."""
+    return "paragraphs" in content or "qas" in content or "question" in by_field(content)
+
+
+def _may_hold_entries(value: Any) -> bool:
+    """Return whether a value is a list, or an object with more than numbers and texts in it."""
+    if isinstance(value, dict):
+        return any(isinstance(inner, (list, dict)) for inner in value.values())
+    return isinstance(value, list)
 
 
 def _listed(content: dict[str, Any], place: str) -> list[Any] | dict[str, Any]:
@@ -79,18 +80,20 @@ def _listed(content: dict[str, Any], place: str) -> list[Any] | dict[str, Any]:
         return content
     fields = by_field(content)
     question, context = fields.get("question"), fields.get("context")
-    if isinstance(question, str):
-        return content
     if isinstance(question, list) and isinstance(context, list):
         return _rows_of_lists(content, len(question), place)
     if isinstance(question, dict) and isinstance(context, dict):
         columns = {name: column for name, column in content.items() if isinstance(column, dict)}
         return [{name: column.get(k) for name, column in columns.items()} for k in question]
-    values = list(content.values())  # pandas, orient="index"
-    if values and all(
-        isinstance(value, dict) and "question" in by_field(value) for value in values
-    ):
-        return values
+    if "question" in fields or "context" in fields:
+        return content
+    if content and all(isinstance(v, dict) and "question" in by_field(v) for v in content.values()):
+        return [  # pandas, orient="index"; or ids as names
+            row if "id" in by_field(row) else {**row, "id": name} for name, row in content.items()
+        ]
+    lists = [v for v in content.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if len(lists) == 1:  # {"examples": [...]}, whatever the name
+        return lists[0]
     raise UserError(_other_shape(place, content))
 
 

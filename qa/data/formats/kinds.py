@@ -26,6 +26,7 @@ REFUSED = {
     b"\x00\x05\x16\x07": ("what macOS keeps beside a file", "pass the file without ._ in its name"),
     b"version https://git-lfs": ("the pointer of Git LFS to a file", "git lfs pull fetches it"),
 }
+TEXT = ("", ".txt", ".tab", ".dat")  # suffixes that do not say what is inside
 MARKUP = (b"<!doctype", b"<html", b"<?xml")
 ARCHIVED = (  # a member of a .zip -> what the whole is
     ("xl/workbook", "an Excel workbook", "name it .xlsx, or save it as CSV (UTF-8)"),
@@ -53,7 +54,11 @@ def told_suffix(name: str, suffix: str, content: bytes) -> str:
     if found is not None:
         what, advice = found
         raise UserError(f"{name}: is {what}; {advice}")
-    return suffix
+    # Without the mark and the zero bytes of UTF-16.
+    is_json = content[:512].lstrip(b"\xff\xfe\xef\xbb\xbf\0").lstrip()[:1] in (b"{", b"[")
+    if suffix in (*TEXT, ".csv", ".tsv") and is_json:
+        return ".json"
+    return ".csv" if suffix in TEXT and content else suffix
 
 
 def _refused(content: bytes, suffix: str) -> tuple[str, str] | None:

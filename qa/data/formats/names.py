@@ -1,4 +1,4 @@
-"""The names under which files have what an Example needs: one table, compared without case."""
+"""The names under which files have what an Example needs: one table, compared by their letters."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from unicodedata import normalize
 
 FIELDS: dict[str, tuple[str, ...]] = {
     # guid: KLUE-MRC; qid: MRQA; question_id: AI-Hub
-    "id": ("id", "guid", "qid", "question_id"),
+    "id": ("id", "guid", "qid", "question_id", "번호", "아이디"),
     "title": ("title", "doc_title", "제목"),
-    "context": ("context", "passage", "지문", "본문"),
-    "question": ("question", "query", "질문"),
-    "answers": ("answers", "answer", "answer_text", "정답", "답변"),
+    "context": ("context", "passage", "지문", "본문", "문맥"),
+    "question": ("question", "query", "질문", "문제"),
+    # answers.text: Dataset.flatten() and pandas' json_normalize
+    "answers": ("answers", "answer", "answer_text", "answers.text", "정답", "답변"),
     # start, end: Label Studio; *_offset: doccano; offset_start_in_doc: Haystack's feedback
-    "answer_start": ("answer_start", "start", "start_offset", "offset_start_in_doc"),
+    "answer_start": (
+        *("answer_start", "answers.answer_start", "answer.answer_start"),
+        *("start", "start_offset", "offset_start_in_doc", "시작위치", "정답시작위치"),
+    ),
     "answer_end": ("answer_end", "end", "end_offset"),
     "is_impossible": ("is_impossible", "impossible", "unanswerable"),
     "detected_answers": ("detected_answers",),  # MRQA
@@ -34,14 +39,14 @@ OTHERWISE: dict[str, tuple[str, ...]] = {
 def by_field(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a row has of the fields above, field -> value; None for null, NaN as well.
 
-    Names are compared without case, blanks, underscores and hyphens.
+    Of several names of a field an empty list or text counts only if no other has a value.
     """
     found: dict[str, Any] = {}
     for field, key in _keys(tuple(row)):
         value = row[key]
         if value is None or value != value:
             found.setdefault(field)
-        else:
+        elif value or not isinstance(value, (str, list)) or not found.get(field):
             found[field] = value
     return found
 
@@ -52,8 +57,12 @@ def known_keys(keys: list[str], field: str | None = None) -> list[str]:
 
 
 def plain(name: str) -> str:
-    """Return a name as names are compared."""
-    return re.sub(r"[\s_-]", "", name).casefold()
+    """Return the letters and digits of a name, by which names are compared.
+
+    Case and width do not count, nor do blanks, marks and what is not seen, as a byte-order mark in
+    the middle of a file.
+    """
+    return re.sub(r"[\W_]", "", normalize("NFKC", name)).casefold()
 
 
 @lru_cache(maxsize=256)  # rows of a file have few sets of keys, and this takes longer than a row

@@ -8,12 +8,13 @@ from unicodedata import normalize
 
 from qa.data.examples import Example, check_characters
 from qa.data.formats.annotations import from_task, is_task
-from qa.data.formats.answers import Found, answers_of
+from qa.data.formats.answers import NULLS, Found, answers_of
 from qa.data.formats.findings import (
     EMPTY_ANSWER,
     MADE_ID,
     NO_ANSWER,
     NOT_ANNOTATED,
+    NOT_MARKED,
     NUMBER,
     PLACED,
     SENTENCES,
@@ -23,11 +24,11 @@ from qa.data.formats.mrqa import detected_answers, reference_answers
 from qa.data.formats.names import by_field
 from qa.data.formats.place import place_of
 from qa.data.nfc import UNKNOWN
-from qa.engine.errors import UserError, require, shown
+from qa.engine.errors import UserError, first_few, require, shown
 
 TRUTH = {
     **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0", "예", "네"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "0", "0.0", "", "아니오", "아니요"), False),
+    **dict.fromkeys(("false", "f", "no", "n", "0", "0.0", "아니오", "아니요", *NULLS), False),
 }
 """How files write is_impossible, compared without case."""
 
@@ -47,17 +48,18 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
     Raises:
         UserError: A field is missing or not what it should be.
     """
-    is_annotated = True
+    marked: Any = True
     if "data" in row and is_task(row):
         row = from_task(row, where)
-        is_annotated = row["answers"] is not None
+        marked = row["answers"]
     fields = by_field(row)
-    question = _text(fields, "question", where).strip()
+    marked = fields.get("spans", marked)
+    question = _text(fields, "question", row, where).strip()
     require(question, f"{where}: the question is empty")
     has_sentences = isinstance(fields.get("context"), list)
     if has_sentences:
         fields["context"] = _joined(fields["context"], where)
-    context = _text(fields, "context", where)
+    context = _text(fields, "context", row, where)
     require(not context.isspace() and context, f"{where}: the context is empty")
     example_id = read_id(fields.get("id"), where)
     if not example_id:
@@ -68,8 +70,8 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
     check_characters(title, f"{where}: title")
     if has_sentences:
         findings.add(SENTENCES, example_id)
-    if labelled and not is_annotated:
-        findings.add(NOT_ANNOTATED, example_id)
+    if labelled and not marked:
+        findings.add(NOT_ANNOTATED if marked is None else NOT_MARKED, example_id)
     answers: list[tuple[str, int]] = []
     references: list[str] = []
     if labelled and not _is_impossible(fields.get("is_impossible"), where):
@@ -137,17 +139,15 @@ def read_id(value: Any, where: str) -> str:
         found = "an object or a list" if isinstance(value, (dict, list)) else shown(repr(value))
         raise UserError(f"{where}: id must be a text or a whole number, not {found}")
     check_characters(text := str(value), f"{where}: id")
-    return text if text.strip() else ""
+    return "" if text.strip().lower() in ("", "nan", "<na>") else text  # these two: pandas
 
 
 def _is_impossible(value: Any, where: str) -> bool:
     """Return whether the question has no answer; KLUE-MRC and SQuAD 2.0 then list wrong ones."""
     if isinstance(value, str):
         value = TRUTH.get(value.strip().lower(), value)
-    require(
-        value is None or value in (0, 1),
-        f"{where}: is_impossible must be true or false",
-    )
+    if value is not None and value not in (0, 1):
+        raise UserError(f"{where}: is_impossible must be true or false, not {shown(repr(value))}")
     return bool(value)
 
 
@@ -160,10 +160,13 @@ def _joined(sentences: list[Any], where: str) -> str:
     return " ".join(sentences)
 
 
-def _text(fields: dict[str, Any], field: str, where: str) -> str:
+def _text(fields: dict[str, Any], field: str, row: dict[str, Any], where: str) -> str:
     """Return the text of a field; UserError if there is no valid text."""
     value = fields.get(field)
+    if value is None:
+        found = "it is null" if field in fields else f"there is only {first_few(list(row))}"
+        raise UserError(f"{where}: {field} must be a string, but {found}")
     if not isinstance(value, str):
-        raise UserError(f"{where}: {field} must be a string")
+        raise UserError(f"{where}: {field} must be a string, not {shown(repr(value))}")
     check_characters(value, f"{where}: {field}")
     return value

@@ -45,8 +45,18 @@ def saved_only(members: Members, where: str) -> list[str]:
             f"{where}/{state}: was written by save_to_disk, but not all is there, as"
             f" {first_few(missing)}; write or copy the folder again",
         )
+        require(
+            not _has_indices(read(state)),
+            f"{where}/{state}: an old version of `datasets` wrote which rows count to a file of its"
+            " own; call flatten_indices() in that version, then save_to_disk again",
+        )
         gone |= beside - (listed or set())
     return [name for name in names if name not in gone]
+
+
+def _has_indices(content: bytes) -> bool:
+    """Return whether a state.json that can be read names files which say what rows count."""
+    return bool(json.loads(content).get("_indices_data_files"))
 
 
 def _listed(content: bytes, folder: PurePosixPath) -> set[str] | None:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qa.data.examples import Example
-from qa.data.formats.arrow import arrow_rows
 from qa.data.formats.checks import check_examples
 from qa.data.formats.collect import collect_examples
+from qa.data.formats.columnar import columnar_rows
 from qa.data.formats.excel import excel_rows
-from qa.data.formats.files import is_archive, open_files
+from qa.data.formats.files import DataFile, is_archive, open_files
 from qa.data.formats.findings import Findings
 from qa.data.formats.hub import HUB_PREFIX, hub_rows, parse_source
 from qa.data.formats.json_rows import Row, json_rows
 from qa.data.formats.saved import is_saved
-from qa.data.formats.splits import split_of
-from qa.data.formats.tables import csv_rows, parquet_rows
+from qa.data.formats.splits import NO_SPLITS, split_of
+from qa.data.formats.tables import csv_rows
 from qa.data.overlap import find_overlap
 from qa.engine.errors import UserError, first_few, notice, require
 
 MOST_REPEATS = 100
+TABLES: dict[str, Callable[[DataFile, bool], Iterator[Row]]] = {
+    ".csv": csv_rows,
+    ".tsv": csv_rows,
+    ".parquet": columnar_rows,
+    ".arrow": columnar_rows,
+}
+"""Suffix -> what yields the rows of such a file, which is one table"""
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,8 @@ def read_examples(
 
     Args:
         source: Several are separated by commas.
-        split: The split of a hub data set whose name has none, and the part that is read of a JSON
-            file with several.
+        split: What is read of a hub data set, a folder, an archive or a file with several splits,
+            unless the source names one.
         labelled: Whether to train or score on them; otherwise answers are not read.
         nfc: Compose all text to Unicode NFC and move the answers with it.
 
@@ -128,7 +135,7 @@ def _read_all(
 def _read_source(source: str, split: str, labelled: bool, nfc: bool, check: bool) -> list[Example]:
     """Return the examples of one source, and say what was decided about them."""
     findings = Findings(source)
-    rows = _rows(source, split, labelled, findings)
+    rows = _rows(source, split, labelled)
     examples = collect_examples(rows, labelled, nfc, findings)
     require(examples, f"{source}: holds no questions")
     if check:
@@ -138,39 +145,37 @@ def _read_source(source: str, split: str, labelled: bool, nfc: bool, check: bool
     return examples
 
 
-def _rows(source: str, split: str, labelled: bool, findings: Findings) -> Iterator[Row]:
+def _rows(source: str, split: str, labelled: bool) -> Iterator[Row]:
     """Yield the rows of one source, whatever its format."""
     path, split, is_named = _path_and_split(source, split)
     if path is None:
         yield from hub_rows(source, split)
         return
+    names_part = is_named and not (os.path.isdir(path) or is_archive(path))
     for file in open_files(path, split, is_named):
-        if file.suffix in (".csv", ".tsv"):
-            yield from csv_rows(file, labelled)
-        elif file.suffix == ".parquet":
-            yield from parquet_rows(file, labelled)
-        elif file.suffix == ".arrow":
-            yield from arrow_rows(file, labelled)
+        is_one_table = file.suffix in TABLES
+        require(not (is_one_table and names_part), f"{file.name}: {NO_SPLITS}")
+        if is_one_table:
+            yield from TABLES[file.suffix](file, labelled)
         elif file.suffix == ".xlsx":
-            yield from excel_rows(file, labelled, findings)
+            yield from excel_rows(file, labelled, split, names_part)
         else:
-            yield from json_rows(file, split, findings)
+            yield from json_rows(file, split, names_part)
 
 
 def _path_and_split(source: str, split: str) -> tuple[Path | None, str, bool]:
     """Return the path that a source names, its split, and whether the source names that, too.
 
-    A folder or an archive may have a split behind it, `FOLDER:test`, unless a file has that name.
-    The path is None if `datasets` must load the source.
+    It may have a split behind it, `FOLDER:test`, unless a file has that name. The path is None if
+    `datasets` must load the source.
     """
     if source.startswith(HUB_PREFIX):
         name, _, named = parse_source(source, "")
         return (Path(name) if is_saved(name) else None), named or split, bool(named)
-    folder, _, named = source.rpartition(":")
-    holds_splits = os.path.isdir(folder) or (os.path.isfile(folder) and is_archive(Path(folder)))
-    if not holds_splits or "/" in named or os.path.exists(source):
+    before, _, named = source.rpartition(":")
+    if not os.path.exists(before) or "/" in named or os.path.exists(source):
         return Path(source), split, False
     found = split_of(named)
     if found is None:
         raise UserError(f"{source}: {named!r} is no split; expected train, validation or test")
-    return Path(folder), found, True
+    return Path(before), found, True

@@ -1,4 +1,4 @@
-"""Which files of a folder or an archive are for training, which for validation, which for tests.
+"""Which files, parts of a file or sheets are for training, which for validation, which for tests.
 
 Names tell it as they do to the library `datasets`: words such as `train`, `dev` or `test` between
 marks, digits or ends, in the name of a file (`data/train-00000-of-00001.parquet`) or of a folder
@@ -27,6 +27,7 @@ SPLIT_WORD = re.compile(
     + rf"){AFTER}(?![^\W\d_])",
     re.IGNORECASE,
 )
+NO_SPLITS = "has no parts that are called after splits; leave the name of a split out"
 PART = re.compile(r"(.*-)(\d{5})(-of-\d{5})(?![0-9])")
 
 
@@ -43,21 +44,28 @@ def split_of(name: str) -> str | None:
     return None
 
 
-def choose(names: Sequence[str], where: str, split: str, is_named: bool = False) -> list[str]:
-    """Return the names of the files to read, in their order; a `Notice` says which are left.
+def choose(
+    names: Sequence[str],
+    where: str,
+    split: str,
+    is_named: bool = False,
+    kind: str = "files",
+) -> list[str]:
+    """Return the names of what is to be read, in their order; a `Notice` says which are left.
 
-    All are read if no name tells a split. Files that tell none are training data if no other file
+    All are read if no name tells a split. Names that tell none are training data if no other name
     is.
 
     Args:
-        names: Paths below the folder or archive.
-        where: The folder or archive, for messages.
+        names: Paths below a folder or archive, or the names of the parts or sheets of a file.
+        where: The folder, archive or file, for messages.
         split: `train`, `validation` or `test`.
         is_named: Whether somebody named this split. Otherwise tests may stand in for a validation
             split, and the only split that there is for any.
+        kind: What the names are those of, for messages.
 
     Raises:
-        UserError: No file is of this split.
+        UserError: Nothing is of this split.
     """
     splits: dict[str | None, list[str]] = defaultdict(list)
     for name in names:
@@ -77,14 +85,14 @@ def choose(names: Sequence[str], where: str, split: str, is_named: bool = False)
             notice(f"{where}: has no split {split}; {read} is read in its place")
     require(
         not read or read in told,
-        f"{where}: has no split {read}, only {', '.join(told) or 'files that name none'}"
+        f"{where}: has no split {read}, only {', '.join(told) or f'{kind} that name none'}"
         + (f"; {where}:{told[-1]} reads one" if told else ""),
     )
     chosen = splits[read] if read else list(names)
     left = sorted(set(names) - set(chosen), key=list(names).index)
     if left:
         notice(
-            f"{where}: {len(chosen):,} of {len(names):,} files are read, the split {read}"
+            f"{where}: {len(chosen):,} of {len(names):,} {kind} are read, the split {read}"
             f" ({first_few(chosen)}), and these are not: {first_few(left)}"
         )
     missing = missing_parts(chosen)

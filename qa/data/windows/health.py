@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SAMPLE = 300_000  # characters: half a second
 # What is more than this is said. Good tokenizers of Korean have 0.0 %, below 1 %, 0.0 % and 0.4 to
-# 0.8 tokens; docs/data.md lists some.
+# 0.8 tokens; docs/doctor.md lists some.
 MOST_UNCOVERED = 1.0  # % of the characters
 MOST_UNKNOWN = 5.0  # % of the tokens
 MOST_MISPLACED = 1.0  # % of the tokens

@@ -230,6 +230,13 @@ def test_answers_one_by_one() -> None:
     assert mended.unit is None
 
 
+def test_answers_that_are_moved_to_one_place_are_one() -> None:
+    example = Example("1", "?", "가나다", ("나", "나 ", "가"), (1, 0, 0))
+    mended = mend_examples([example])
+    assert mended.examples == [replace(example, answers=("나", "가"), answer_starts=(1, 0))]
+    assert dict(mended.answers) == {ONLY_PLACE: 1}
+
+
 def test_the_unit_must_explain_half_of_the_wrong_offsets() -> None:
     """The text stands twice, so that only the unit can tell which one is meant."""
     context = "가 나루 나루"

@@ -89,7 +89,9 @@ def test_several_spans_and_none(tmp_path: Path) -> None:
         (("1921년", "강나루"), (5, 0)),
         ((), ()),
     ]
-    assert notices == []
+    assert notices == [
+        "1 questions have no marked answer, so they count as questions without an answer (2)"
+    ]
 
 
 def test_tasks_that_nobody_did(tmp_path: Path) -> None:
@@ -98,7 +100,21 @@ def test_tasks_that_nobody_did(tmp_path: Path) -> None:
     found, notices = read(path)
     assert [e.answers for e in found] == [(), (), ()]
     assert notices == [
-        "2 tasks have no annotation, so they count as questions without an answer (1, 2)"
+        "2 tasks have no annotation, so they count as questions without an answer (1, 2)",
+        "1 questions have no marked answer, so they count as questions without an answer (3)",
+    ]
+
+
+def test_what_is_written_or_chosen_is_no_span(tmp_path: Path) -> None:
+    """A text that an annotator wrote would otherwise be lost without a word."""
+    written = {"type": "textarea", "from_name": "answer", "value": {"text": ["1921년"]}}
+    chosen = {"type": "choices", "from_name": "kind", "value": {"choices": ["없음"]}}
+    tasks = [task({"result": [written]}), task({"result": [chosen]}, id=2)]
+    tasks[0]["data"] = {**TEXT, "answer": "강나루"}  # what was there before the annotators
+    found, notices = read(write(tmp_path / "a.json", tasks))
+    assert [e.answers for e in found] == [(), ()]
+    assert notices == [
+        "2 questions have no marked answer, so they count as questions without an answer (1, 2)"
     ]
 
 

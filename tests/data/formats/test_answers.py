@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,54 @@ def test_to_csv_of_datasets_and_pandas(tmp_path: Path) -> None:
 def _parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_bytes(parquet_bytes(rows))
     return path
+
+
+@pytest.mark.parametrize("null", ["nan", "NaN", "None", "null", "<NA>", " nan ", "#N/A"])
+def test_nulls_that_were_written_as_text(null: str, tmp_path: Path) -> None:
+    """`astype(str)` of pandas makes them; a text in the context is one, whatever it is called."""
+    for start in (null, "", "-1"):
+        content = csv_bytes([row(answer=null, answer_start=start)])
+        found, notices = read(write(tmp_path / "a.csv", content))
+        assert found == [UNANSWERED]
+        assert [line[:34] for line in notices] == ["1 questions have empty answers only"[:34]]
+    english = row(context=f"It is {null.strip()}.", answer=null.strip(), answer_start=null)
+    (found_one,), _ = read(write(tmp_path / "b.csv", csv_bytes([english])))
+    assert found_one.answers == (null.strip(),)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "{'text': ['1921년', 'answer_start': [5]}",
+        "{text: [1921년], answer_start: [5]}",
+        "{'text': array(['1921년', ..., '강'], dtype=object), 'answer_start': array([5, ..., 0])}",
+        "[{'text': '1921년', 'answer_st",
+    ],
+)
+def test_a_cell_that_is_cut(cell: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 2: the answers are in a form that is not whole"):
+        read(write(tmp_path / "a.csv", csv_bytes([row(answers=cell)])))
+
+
+@pytest.mark.parametrize(
+    "names", [("answers.text", "answers.answer_start"), ("answer.text", "answer.answer_start")]
+)
+def test_columns_of_flatten(names: tuple[str, str], tmp_path: Path) -> None:
+    """`Dataset.flatten()` and `json_normalize` of pandas."""
+    for text, start in ((["1921년"], [5]), ("1921년", 5)):
+        rows = [row(**dict(zip(names, (text, start), strict=True)))]
+        assert read(write(tmp_path / "a.csv", csv_bytes(rows))) == ([ANSWERED], [])
+        assert read(write(tmp_path / "a.parquet", parquet_bytes(rows))) == ([ANSWERED], [])
+
+
+@pytest.mark.parametrize("null", ["nan", "NaN", "<NA>"])
+def test_ids_that_pandas_writes_for_none(null: str, tmp_path: Path) -> None:
+    rows = [row(id=null), row(id=null, question="누구?"), row(id="none")]
+    found, notices = read(write(tmp_path / "a.json", rows))
+    assert [len(e.id) for e in found] == [12, 12, 4]
+    assert [line[:23] for line in notices] == ["2 questions have no id;"]
+
+
+def test_a_decimal_number(tmp_path: Path) -> None:
+    content = parquet_bytes([row(answer="1921년", answer_start=Decimal(5))])
+    assert read(write(tmp_path / "a.parquet", content)) == ([ANSWERED], [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,39 @@ def test_a_row_that_is_ragged_does_not_bring_quoting_back(
     content = tsv(*rows[:-1], rows[-1][:2])
     with pytest.raises(UserError):
         unlabelled(tmp_path / "a.tsv", content)
+
+
+ROWS: list[tuple[str, ...]] = [("1", "강나루, 시인", "누구?"), ("2", '강 "나루"', "왜?")]
+
+
+def quoted(rows: Sequence[tuple[str, ...]], delimiter: str = ",") -> str:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([COLUMNS, *rows])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+def test_files_that_were_put_together(delimiter: str, mark: str, tmp_path: Path) -> None:
+    """The second header would be a question with the id "id"."""
+    text = quoted(ROWS[:1], delimiter)
+    more = mark + ",".join(COLUMNS).replace(",", delimiter) + "\n" + f"3{delimiter}다{delimiter}?\n"
+    assert unlabelled(tmp_path / "a.csv", text + more) == [ROWS[0], ("3", "다", "?")]
+
+
+def test_a_blank_behind_each_delimiter(tmp_path: Path) -> None:
+    """Quotes quote behind it, too, and rows are not swallowed."""
+    text = quoted(ROWS).replace('","', '", "')
+    assert unlabelled(tmp_path / "a.csv", text) == ROWS
+    plain = "id, context, question\n1, 강나루, 누구?\n2, 나, 왜?\n"
+    expected = [("1", "강나루", "누구?"), ("2", "나", "왜?")]
+    assert unlabelled(tmp_path / "b.csv", plain) == expected
+    kept = "id,context,question\n1, 강나루,누구?\n"
+    assert unlabelled(tmp_path / "c.csv", kept) == [("1", " 강나루", "누구?")]
+    stray = plain.replace("강나루", '"강나루').replace("나, 왜", '나", 왜')
+    with pytest.raises(UserError, match='line 2: the " that opens a cell here closes in line 3'):
+        unlabelled(tmp_path / "d.csv", stray)
+
+
+def test_the_line_with_sep_as_excel_pads_it(tmp_path: Path) -> None:
+    assert unlabelled(tmp_path / "a.csv", "sep=;;;\n" + quoted(ROWS, ";")) == ROWS

@@ -12,9 +12,10 @@ import openpyxl
 import pytest
 from support.articles import article_examples
 from support.data_files import flat_rows, xlsx_bytes, zip_bytes
-from support.reading import ANSWERED, CONTEXT, QUESTION, read, write
+from support.reading import ANSWERED, CONTEXT, QUESTION, UNANSWERED, read, write
 
-from qa.engine.errors import UserError
+from qa.data.formats import read_examples
+from qa.engine.errors import Notice, UserError
 
 
 def test_a_workbook(tmp_path: Path) -> None:
@@ -64,8 +65,9 @@ def test_characters_that_excel_escapes(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"answer": datetime.datetime(1921, 1, 1)}, "row 2: an answer needs text, a string"),
-        ({"question": 3}, "row 2: question must be a string"),
-        ({"context": None}, "row 2: context must be a string"),
+        ({"question": 3}, "row 2: question must be a string, not 3"),
+        ({"question": None}, "row 2: question must be a string, but it is null"),
+        ({"context": None}, "row 2: the context is empty; of merged cells only the first one"),
         ({"answer_start": 5.5}, "row 2: answer_start must be a whole number, not 5.5"),
     ],
 )
@@ -84,7 +86,7 @@ def test_wrong_cells(changes: dict[str, Any], expected: str, tmp_path: Path) -> 
         (xlsx_bytes(flat_rows())[:3000], "is not a whole Excel workbook"),
         (zip_bytes({"a.xml": b""}), "is not a whole Excel workbook"),
         (xlsx_bytes([{"": None}]), "holds no table"),
-        (xlsx_bytes([{"id": 1, "context": "강"}]), "column question, answers (or answer, with"),
+        (xlsx_bytes([{"id": 1, "context": "강"}]), "column question, answers (or answer) missi"),
     ],
 )
 def test_wrong_workbooks(content: bytes, expected: str, tmp_path: Path) -> None:
@@ -93,6 +95,63 @@ def test_wrong_workbooks(content: bytes, expected: str, tmp_path: Path) -> None:
         read(path)
     assert str(caught.value).startswith(f"{path}: {expected}")
     assert "\n" not in str(caught.value)
+
+
+def workbook(sheets: dict[str, list[list[Any]]]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    sink = io.BytesIO()
+    book.save(sink)
+    return sink.getvalue()
+
+
+def table(answer: str, start: int) -> list[list[Any]]:
+    header = [*QUESTION, "answer", "answer_start"]
+    return [header, [*QUESTION.values(), answer, start]]
+
+
+def test_sheets_that_are_called_after_splits(tmp_path: Path) -> None:
+    """The tests come first, so that without the names they would be trained on."""
+    sheets = {"메모": [["숨김"]], "test": table("강나루", 0), "train": table("1921년", 5)}
+    path = write(tmp_path / "a.xlsx", workbook(sheets))
+    notes = ["sheet train is read, 메모 is not", "sheet test is read, 메모 is not"]
+    kinds = "1 of 2 sheets are read, the split {0} ({0}), and these are not: {1}"
+    found, notices = read(path)
+    assert (found, notices) == ([ANSWERED], [kinds.format("train", "test"), notes[0]])
+    for source in (f"{path}:test", f"{path}:시험"):
+        with pytest.warns(Notice):
+            assert [e.answers for e in read_examples(source)] == [("강나루",)]
+    with pytest.raises(UserError, match=r"a.xlsx: has no split validation, only train, test; .*:t"):
+        read_examples(f"{path}:dev")
+
+
+def test_the_first_sheet_with_questions_is_read(tmp_path: Path) -> None:
+    sheets = {"설명": [["만든 사람"], ["강"]], "표": table("1921년", 5), "옛것": table("없다", 0)}
+    found, notices = read(write(tmp_path / "a.xlsx", workbook(sheets)))
+    assert (found, notices) == ([ANSWERED], ["sheet 표 is read, 옛것, 설명 is not"])
+
+
+def test_formulas_that_were_never_computed(tmp_path: Path) -> None:
+    """A library writes them without a value; the answer would be lost without a word."""
+    rows = [*table('="1921"&"년"', 5), [], ["=ROW()", *list(QUESTION.values())[1:], "1921년", 5]]
+    found, notices = read(write(tmp_path / "a.xlsx", workbook({"표": rows})))
+    assert [e.answers for e in found] == [(), ("1921년",)]
+    assert notices[0] == (
+        "2 cells hold formulas without a value, so they count as empty (D2, A4); open the file in"
+        " Excel and save it"
+    )
+
+
+def test_a_header_that_is_repeated(tmp_path: Path) -> None:
+    rows = table("1921년", 5)
+    path = write(tmp_path / "a.xlsx", workbook({"표": [*rows, *rows]}))
+    found, notices = read(path)
+    assert [e.answers for e in found] == [("1921년",)]
+    assert read(path, labelled=False)[0] == [UNANSWERED]
 
 
 def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -340,11 +340,11 @@ def cut(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.csv", b"", "found none"),
+        ("a.csv", b"", "a.csv: is empty; expected a header and a row for each question"),
         (
             "a.csv",
             b"context,question\n",
-            "column answers (or answer, with answer_start beside it) missing; found context",
+            "column answers (or answer) missing; found context",
         ),
         (
             "a.csv",
@@ -371,14 +371,14 @@ def cut(content: bytes) -> bytes:
             (HEADER + "1,강,?,강,0\n").encode("cp949"),
             "is not UTF-8 text (byte 42); it may",
         ),
-        ("a.csv", "{}", "column context, question, answers (or answer, with answer_st"),
+        ("a.csv", "{}", "is JSON of another shape"),
         ("a.parquet", b"", "is not a whole Parquet file"),
         ("a.parquet", b"PAR1", "is not a whole Parquet file"),
         ("a.parquet", cut(parquet_bytes(flat_rows())), "is not a whole Parquet file"),
         (
             "a.parquet",
             parquet_bytes([{"id": 1, "context": "강"}]),
-            "column question, answers (or answer, with answer_start beside it) missing; found id,",
+            "column question, answers (or answer) missing; found id,",
         ),
         (
             "a.parquet",
@@ -395,7 +395,7 @@ def cut(content: bytes) -> bytes:
         (
             "a.zip",
             zip_bytes({"a.html": b"", "b.txt": b"", "c": b"", "d": b""}),
-            "only a.html, b.txt, c, ...",
+            "found a.html, b.txt, c, ...",
         ),
         ("a.zip", zip_bytes({"a.json": korquad2(), "b.json": b"{"}), "a.zip/b.json: is not JSON"),
         ("a.zip", zip_bytes({"b/\n.json": b"{"}), "a.zip/b/\\n.json: is not JSON"),

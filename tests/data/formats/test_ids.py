@@ -168,7 +168,7 @@ def test_every_way_of_reading_says_the_same(
     assert read(path, checked=False) == (examples, notices)
     made = examples[0].id
     assert notices == [
-        "train is read, validation is not",
+        "1 of 2 parts are read, the split train (train), and these are not: validation",
         f"1 questions have no id; each got one that is made from its question and context ({made})",
         "1 answers have no answer_start; each was placed where its text stands, which is once in"
         " its context (1)",

@@ -157,3 +157,22 @@ def test_a_binary_file_of_no_known_kind(tmp_path: Path) -> None:
     path.write_bytes(b"\x01\x02\xff\xfe" * 40 + b"\0" * 9)
     with pytest.raises(UserError, match="if it is no text at all, save its data as JSON, CSV or"):
         read_examples(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", SQUAD),
+        ("a", SQUAD),
+        ("a.csv", SQUAD),
+        ("a.tsv", b"\n".join(json.dumps(row).encode() for row in flat_rows())),
+        ("a.txt", csv_bytes(flat_rows())),
+        ("a.txt", csv_bytes(flat_rows(), "\t")),
+        ("a.dat.gz", csv_bytes(flat_rows(), ";")),
+    ],
+)
+def test_text_under_another_name(name: str, content: bytes, encoding: str, tmp_path: Path) -> None:
+    text = content.decode().encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert read_examples(str(tmp_path / name)) == article_examples()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.articles import article_examples
-from support.data_files import arrow_bytes, flat_rows, zip_bytes
+from support.articles import article_examples, squad_json
+from support.data_files import arrow_bytes, flat_rows, parquet_bytes, zip_bytes
 
 from qa.data.formats import read_examples
 from qa.engine.errors import Notice, UserError
@@ -179,3 +179,33 @@ def test_saved_folders_that_were_copied_into_one(one: Path, tmp_path: Path) -> N
     shutil.copytree(one, tmp_path / "both" / "dev")
     with pytest.warns(Notice, match="3 of 6 files are read, the split validation"):
         assert read_examples(str(tmp_path / "both"), "validation") == GOOD
+
+
+def test_the_rows_that_an_old_version_names_in_a_file_of_their_own(one: Path) -> None:
+    """All rows would be read, those that were filtered out among them."""
+    state = json.loads((one / "state.json").read_text())
+    state["_indices_data_files"] = [{"filename": "indices.arrow"}]
+    (one / "state.json").write_text(json.dumps(state))
+    with pytest.raises(UserError, match=r"state.json: an old version .* call flatten_indices\(\)"):
+        read_examples(str(one))
+
+
+def nested() -> list[dict[str, Any]]:
+    """The articles as `load_dataset("json", field="data")` has them: one row an article."""
+    data: list[dict[str, Any]] = squad_json()["data"]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.arrow", arrow_bytes), ("a.parquet", parquet_bytes)]
+)
+def test_rows_that_are_articles(name: str, write: Any, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(write(nested()))
+    assert read_examples(str(tmp_path / name)) == GOOD
+    documents = [
+        {"title": article["title"], **paragraph}
+        for article in nested()
+        for paragraph in article["paragraphs"]
+    ]
+    (tmp_path / name).write_bytes(write(documents))
+    assert read_examples(str(tmp_path / name)) == GOOD

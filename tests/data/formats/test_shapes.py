@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,8 +15,9 @@ from support.articles import article_examples, squad_json
 from support.data_files import csv_bytes, flat_rows, zip_bytes
 from support.reading import ANSWERED, CONTEXT, QUESTION, read, write
 
+from qa.data.formats import read_examples
 from qa.data.formats.names import FIELDS
-from qa.engine.errors import UserError
+from qa.engine.errors import Notice, UserError
 
 ROWS = flat_rows()
 ARTICLES = squad_json()["data"]
@@ -41,13 +43,21 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
         {"columns": list(ROWS[0]), "index": [0], "data": [list(row.values()) for row in ROWS]},
         {"schema": {"fields": []}, "data": ROWS},
         {"train": ROWS},
-        {"test": {"version": "1", "data": ARTICLES}},
-        {"validation": columns(ROWS)},
+        {"examples": ROWS, "version": "1", "tags": ["a"], "none": []},
+        {"Data": ARTICLES},
+        "\n".join(map(json.dumps, ({"data": ARTICLES[:1]}, {"data": ARTICLES[1:]}))),
+        "\n".join(map(json.dumps, (ROWS[:3], ROWS[3:]))),
+        "\n\ufeff".join(map(json.dumps, ROWS)),
     ],
 )
 def test_shapes(content: Any, tmp_path: Path) -> None:
     for name in ("a.json", "a.jsonl"):
         assert read(write(tmp_path / name, content)) == (article_examples(), [])
+
+
+def test_questions_by_their_ids(tmp_path: Path) -> None:
+    content = {row["id"]: {key: row[key] for key in row if key != "id"} for row in ROWS}
+    assert read(write(tmp_path / "a.json", content)) == (article_examples(), [])
 
 
 @pytest.mark.parametrize(
@@ -67,20 +77,56 @@ def test_one_entry_as_the_top(content: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "validation"), [("train", "validation"), ("Train", "dev"), ("training", "test")]
+    ("train", "validation"),
+    [("train", "validation"), ("Train", "dev"), ("train_set", "devset"), ("학습", "검증")],
 )
 def test_parts(train: str, validation: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", {train: ROWS[:8], validation: ROWS[8:], "version": "1"})
     examples, notices = read(path)
+    line = "1 of 2 parts are read, the split {} ({}), and these are not: {}"
     assert (examples, notices) == (
         article_examples()[:8],
-        [f"{train} is read, {validation} is not"],
+        [line.format("train", train, validation)],
     )
     examples, notices = read(path, split="validation")
     assert (examples, notices) == (
         article_examples()[8:],
-        [f"{validation} is read, {train} is not"],
+        [line.format("validation", validation, train)],
     )
+
+
+@pytest.mark.parametrize("part", [ROWS[:8], {"version": "1", "data": ARTICLES[:2]}])
+@pytest.mark.parametrize("others", [{"extra": ROWS[8:]}, {"data": ROWS[8:], "test": []}])
+def test_no_part_is_left_in_silence(part: Any, others: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", {"meta": {"license": "x"}, "train": part, **others})
+    examples, notices = read(path)
+    count = 8 if isinstance(part, list) else 4
+    assert examples == article_examples()[:count]
+    assert notices == [
+        f"1 of {len(others) + 1} parts are read, the split train (train), and these are not:"
+        f" {', '.join(others)}"
+    ]
+
+
+def test_data_beside_tests_is_training_data(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", {"version": "1", "data": ROWS[:8], "test": ROWS[8:]})
+    assert read(path) == (
+        article_examples()[:8],
+        ["1 of 2 parts are read, the split train (data), and these are not: test"],
+    )
+    assert read(path, split="test")[0] == article_examples()[8:]
+
+
+def test_the_only_part_stands_in_for_any(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", {"test": {"version": "1", "data": ARTICLES}})
+    expected = ["has no split train; test is read in its place"]
+    assert read(path) == (article_examples(), expected)
+
+
+def test_a_question_with_the_name_of_a_split_in_it(tmp_path: Path) -> None:
+    row = {**QUESTION, "answers": [ANSWER], "test": ["a"], "dev": {"a": []}}
+    assert read(write(tmp_path / "a.json", row)) == ([ANSWERED], [])
+    assert read(write(tmp_path / "b.json", columns([row]))) == ([ANSWERED], [])
 
 
 def test_validation_comes_before_test(tmp_path: Path) -> None:
@@ -90,8 +136,10 @@ def test_validation_comes_before_test(tmp_path: Path) -> None:
     assert read(path, split="test")[0] == article_examples()[:2]
     del content["train"]
     path = write(tmp_path / "a.json", content)
-    with pytest.raises(UserError, match="has the parts valid, test, and none of train, training"):
+    with pytest.raises(UserError, match="has no split train, only validation, test; .*:test reads"):
         read(path)
+    with pytest.warns(Notice):
+        assert read_examples(f"{path}:dev") == article_examples()[2:4]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +187,10 @@ SPELLINGS: list[Callable[[str], str]] = [
     lambda n: f" {n} ",
     lambda n: n.replace("_", "-"),
     lambda n: n.title().replace("_", ""),
+    lambda n: normalize("NFD", n),
+    lambda n: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in n),  # full width
+    lambda n: f"\u200b{n}\u00a0*",
+    lambda n: f"\ufeff{n}",
 ]
 
 
@@ -168,6 +220,7 @@ def test_every_name_in_every_spelling(data: st.DataObject, tmp_path: Path) -> No
         ({"guid": 1, "id": None}, "1"),
         ({"guid": 7, "id": 1}, "1"),
         ({"Id": 1.0}, "1"),
+        ({"guid": 1, "id": ""}, "1"),
     ],
 )
 def test_which_name_counts(row: dict[str, Any], expected_id: str, tmp_path: Path) -> None:
@@ -183,3 +236,9 @@ def test_a_class_label_beside_answers_is_no_answer(tmp_path: Path) -> None:
     found, notices = read(write(tmp_path / "a.json", rows))
     assert [e.answers for e in found] == [(), ("1921년",)]
     assert notices == []
+
+
+@pytest.mark.parametrize("empty", [[], "", None])
+def test_an_empty_name_before_one_with_a_value(empty: Any, tmp_path: Path) -> None:
+    row = {**QUESTION, "answers": empty, "answer": "1921년", "answer_start": 5}
+    assert read(write(tmp_path / "a.json", [row])) == ([ANSWERED], [])

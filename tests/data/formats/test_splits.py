@@ -12,7 +12,7 @@ from unicodedata import normalize
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.data_files import zip_bytes
+from support.data_files import tar_bytes, zip_bytes
 
 from qa.data.formats import read_examples
 from qa.data.formats.splits import choose, missing_parts, split_of
@@ -197,8 +197,44 @@ def test_a_file_with_a_colon_in_its_name(tmp_path: Path) -> None:
     (tmp_path / "a:test").write_bytes(row("x"))
     assert [e.id for e in read_examples(str(tmp_path / "a:test"))] == ["x"]
     (tmp_path / "a.json").write_bytes(row("x"))
-    with pytest.raises(UserError, match="a.json:test: no such file"):
-        read_examples(str(tmp_path / "a.json:test"))
+    for name, content in (("a.json", row("y")), ("a.jsonl", b"{}\n{}"), ("a.csv", b"id,context\n")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}: has no parts that are called after splits"):
+            read_examples(str(tmp_path / f"{name}:test"))
+    with pytest.raises(UserError, match="'tset' is no split; expected train, validation or test"):
+        read_examples(str(tmp_path / "a.json:tset"))
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    """Otherwise the validation data would be trained on: the training data is behind a link."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.json").write_bytes(row("a"))
+    (tmp_path / "set" / "dev").mkdir(parents=True)
+    (tmp_path / "set" / "dev" / "b.json").write_bytes(row("b"))
+    (tmp_path / "set" / "train").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "train2").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "dev" / "up").symlink_to(tmp_path / "set")
+    with pytest.warns(Notice, match="1 of 2 files are read, the split train"):
+        assert [e.id for e in read_examples(str(tmp_path / "set"))] == ["a"]
+
+
+def test_archives_in_archives(tmp_path: Path) -> None:
+    """As AI-Hub's downloads: a .tar with a .zip for each split; not deeper, so it has an end."""
+    inner = {name: zip_bytes({"a.json": row(name)}) for name in ("TL_1.zip", "VL_1.zip")}
+    (tmp_path / "download.tar").write_bytes(tar_bytes({f"d/{n}": c for n, c in inner.items()}))
+    with pytest.warns(Notice, match=r"the split train \(d/TL_1.zip\), .* not: d/VL_1.zip"):
+        assert [e.id for e in read_examples(str(tmp_path / "download.tar"))] == ["TL_1.zip"]
+    deeper = zip_bytes({"b.zip": zip_bytes({"c.json": row("c"), "d.zip": inner["TL_1.zip"]})})
+    (tmp_path / "a.zip").write_bytes(deeper)
+    with pytest.warns(Notice, match=r"a.zip/b.zip: 1 files that .* passed over \(d.zip\)"):
+        assert [e.id for e in read_examples(str(tmp_path / "a.zip"))] == ["c"]
+
+
+def test_files_that_may_hold_data_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    for name in ("a.json", "b.txt", "c.xls", "README.md", "script.py"):
+        (tmp_path / name).write_bytes(row(name))
+    with pytest.warns(Notice, match=r"2 files that may .* passed over \(b.txt, c.xls\)"):
+        assert [e.id for e in read_examples(str(tmp_path))] == ["a.json"]
 
 
 def test_a_zip_in_a_folder_has_the_split_of_its_name(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The examples of docs/data.md are read, and all as the same question."""
+"""The examples of docs/formats.md are read, and all as the same question."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.runs import ROOT
 from qa.data.examples import Example
 from qa.data.formats.names import FIELDS
 
-DOCS = ROOT / "docs" / "data.md"
+DOCS = ROOT / "docs" / "formats.md"
 EXAMPLES = dict(
     re.findall(r"`(\w+\.\w+)`:\n\n```\w*\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
 )
@@ -46,7 +46,7 @@ def test_quotes_of_the_example_are_characters(tmp_path: Path) -> None:
 
 def test_every_name_of_the_table_is_on_the_page() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
-    names = {field: {field, *re.findall(r"`(\w+)`|([가-힣]+)", cell)} for field, cell in rows}
+    names = {field: {field, *re.findall(r"`([\w.]+)`|([가-힣]+)", cell)} for field, cell in rows}
     for field in FIELDS.keys() - {"detected_answers"}:
         written = {"".join(name) for name in names[field]}
         assert set(FIELDS[field]) <= written, field
