@@ -41,13 +41,15 @@ VALUES: list[Any] = [
     *("['1921년']", "{'text': array(['a'], dtype=object)}", "[0x" + "f" * 9000 + "]", "[" * 300),
     *([], {}, [[5, 10, "A"]], [{"start": 5, "end": 10}], {"text": [], "answer_start": []}, ["가"]),
     *({"text": "1921년", "answer_start": 5}, {"text": [None], "answer_start": [None]}, [[]], [{}]),
+    *("nan", "<NA>", "None", "{'text': ['1921", ", ", "|", "\ufeff"),
     *('"', '""', '"가', '가"', "\t", "\n", "\r\n", ",", ";", '"가\t나\n"', '"a""b"'),
 ]
 NAMES = (
     *("id", "guid", "question_id", "title", "context", "passage", "text", "question", "query"),
     *("answers", "answer", "label", "labels", "entities", "annotations", "data", "train", "test"),
     *("answer_start", "start", "end", "is_impossible", "detected_answers", "qas", "paragraphs"),
-    *("columns", "value", "result", "char_spans", "ID", "Answer Start"),
+    *("columns", "value", "result", "char_spans", "ID", "Answer Start", "answers.text", "\ufeffid"),
+    *("번호", "dev", "extra"),
 )
 
 

@@ -87,7 +87,10 @@ def unit_of_most(misplaced: Sequence[MisplacedAnswer]) -> tuple[str | None, int]
 
 
 def _shift_of_most(misplaced: Sequence[MisplacedAnswer]) -> str | None:
-    """Return the constant that explains the most offsets; None if two do, or too few for it."""
+    """Return the constant that explains the most offsets.
+
+    None if that is 0, since they are right then, if two constants do, or too few for it.
+    """
     explained = {(first, answer[2]) for answer in set(misplaced) for first in _shifts(*answer)}
     counts = Counter(first for first, _ in explained)
     most = max(counts.values(), default=0)
@@ -95,7 +98,7 @@ def _shift_of_most(misplaced: Sequence[MisplacedAnswer]) -> str | None:
     if 1 in best:  # programs that count from 1 are many
         best = [1]
     enough = most >= (2 if best in ([1], [-1]) else 3)
-    return f"characters from {best[0]}" if enough and len(best) == 1 else None
+    return f"characters from {best[0]}" if enough and len(best) == 1 and best[0] else None
 
 
 def _shifts(context: str, text: str, start: int) -> Iterator[int]:

@@ -102,6 +102,16 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
+        for name in (
+            "max_steps",
+            "warmup_steps",
+            "gradient_accumulation_steps",
+            "num_workers",
+            "seed",
+        ):
+            value = getattr(self, name)  # with 3.5 steps none would be the last
+            whole = value is None or type(value) is int
+            require(whole, f"{name} must be a whole number (int), not {value!r}")
         require_at_least(self, "gradient_accumulation_steps", 1)
         for name in ("weight_decay", "adam_epsilon", "max_grad_norm", "num_workers", "seed"):
             require_at_least(self, name, 0)

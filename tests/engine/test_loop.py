@@ -113,6 +113,16 @@ def test_parts_of_epochs_round_up_as_transformers_does(
     assert steps[-1].is_last
 
 
+@pytest.mark.parametrize("value", [3.5, 4.0, "4", True, np.int64(4)])
+@pytest.mark.parametrize(
+    "name", ["max_steps", "warmup_steps", "gradient_accumulation_steps", "seed", "num_workers"]
+)
+def test_counts_are_whole_numbers(name: str, value: Any) -> None:
+    """After 3.5 steps no step would be the last one, at which everything is due."""
+    with pytest.raises(UserError, match=f"{name} must be a whole number"):
+        make_run(**{name: value})
+
+
 def test_epoch_and_end_of_epoch_with_a_shorter_tail() -> None:
     steps = list(figures(make_run(gradient_accumulation_steps=3)))
     expected = [3 / 7, 6 / 7, 1, 1 + 3 / 7, 1 + 6 / 7, 2]

@@ -165,6 +165,23 @@ def test_a_constant_of_one_context_must_explain_all_of_it() -> None:
         assert mended.answers[SEVERAL_PLACES] == sum(text == "나루" for text, _ in answers)
 
 
+@given(st.lists(st.integers(-3, 60), min_size=14, max_size=14), st.sets(st.integers(0, 13)))
+@settings(deadline=None, derandomize=True, max_examples=300)
+def test_many_questions_about_one_context(starts: list[int], wrong: set[int]) -> None:
+    """Each word stands once, so whatever the offsets of some are, all come to their places."""
+    words = [f"{letter}{letter}." for letter in "가나다라마바사아자차카타파하"]
+    context = " ".join(words)
+    right = [Example(w, "?", context, (w,), (context.index(w),)) for w in words]
+    broken = [
+        replace(e, answer_starts=(starts[n],)) if n in wrong else e for n, e in enumerate(right)
+    ]
+    mended = mend_examples(broken)
+    assert mended.examples == right
+    assert mended.num_misplaced == sum(
+        e.answer_starts != b.answer_starts for e, b in zip(right, broken, strict=True)
+    )
+
+
 @pytest.mark.parametrize("nfc_offsets", [False, True])
 def test_decomposed_files(nfc_offsets: bool) -> None:
     examples = [decomposed(example) for example in GOOD]
