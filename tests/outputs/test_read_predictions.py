@@ -86,7 +86,8 @@ FORMS: dict[str, tuple[str, Callable[[Texts], str]]] = {
     "tsv": ("p.tsv", lambda t: as_table(t, "\t", "guid", "text")),
 }
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
-    lambda key: key == key.strip() and "\0" not in key  # what csv keeps
+    # What csv keeps, and pandas does not write for a missing id.
+    lambda key: key == key.strip() and "\0" not in key and key not in ("nan", "<NA>")
 )
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
 
