@@ -66,6 +66,7 @@ ENGINE_PACKAGES = {"torch", "numpy", "tqdm", "tensorboard"}
 
 FILES = sorted((ROOT / "qa").rglob("*.py"))
 ENGINE_FILES = [path for path in FILES if path.parent.name == "engine"]
+PROGRAM = "verify_resume.py"  # of the engine, with flags of its own
 
 
 def module_of(path: Path) -> str:
@@ -216,7 +217,7 @@ def test_no_word_of_the_task(path: Path) -> None:
     assert not found
 
 
-@pytest.mark.parametrize("path", ENGINE_FILES, ids=module_of)
+@pytest.mark.parametrize("path", [p for p in ENGINE_FILES if p.name != PROGRAM], ids=module_of)
 def test_no_message_names_a_flag_of_a_program(path: Path) -> None:
     """The engine serves programs that have other flags, or none. Docstrings may name some."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

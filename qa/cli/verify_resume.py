@@ -9,25 +9,17 @@ speeds), the evaluations and the predictions. It needs a system with SIGKILL, so
 
 from __future__ import annotations
 
-import os
-import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from qa.cli.parser import Parser, run_command
 from qa.cli.run_differences import differences
 from qa.cli.train_flags import make_parser, parse_arguments
-from qa.engine.errors import RunStopped, UserError, require
-from qa.outputs.directory import CHECKPOINTS
+from qa.engine.errors import UserError, require
 
 DEFAULT_STEPS = 20
-STARTED = "output: "  # what train.py prints when it has opened its output directory
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def verify(flags: list[str], kills: int, seed: int) -> None:
-    """Make both runs and compare them; RunStopped with code 1 at the first difference."""
+    """Make both runs and compare them; RunStopped with code 1 if they differ."""
+    from qa.engine.program import Program
+    from qa.engine.verify_resume import verify as prove
+
     require(kills >= 1, f"--kills must be at least 1, not {kills}")
     flags = make_parser().in_own_flags(flags)  # flags of ours follow, which may say the same
     command = parse_arguments(flags)
@@ -58,20 +53,15 @@ def verify(flags: list[str], kills: int, seed: int) -> None:
     root = Path(output_dir or tempfile.mkdtemp(prefix="qa-verify-"))
     steps = command.config.train.max_steps or DEFAULT_STEPS
     flags = [*flags, *short_run_flags(steps)]  # the last of two equal flags counts
-    reference, killed = root / "reference", root / "killed"
-    for directory in (reference, killed):
+    for directory in (root / "reference", root / "killed"):
         require(not directory.exists(), f"{directory}: exists already; pass another --output-dir")
-    print(f"reference: {steps} steps without interruption", flush=True)
-    seconds = run_to_end([*flags, "--output-dir", str(reference)])
-    delays = random.Random(seed)
-    resumes = run_with_kills(flags, killed, kills, lambda: delays.uniform(0, seconds))
-    difference = next(differences(reference, killed), None)
-    if difference is not None:
-        raise RunStopped(f"DIFFERENT: {difference} (runs kept in {root})", exit_code=1)
-    print(
-        f"SAME: {kills} kills, {resumes} resumes, no difference in weights, optimizer, generators,"
-        " curves and scores"
-    )
+
+    def train(directory: Path) -> list[str]:
+        resume = ["--resume"] if any(directory.iterdir()) else []
+        own = ["--output-dir", str(directory), *resume]
+        return [sys.executable, "-m", "qa", "train", *flags, *own]
+
+    prove(Program(train), root, kills, seed, differences)
     if output_dir is None:
         shutil.rmtree(root)
 
@@ -87,91 +77,3 @@ def short_run_flags(steps: int) -> list[str]:
         "--eval-steps": 2 * every,
     }
     return [str(part) for flag_and_value in values.items() for part in flag_and_value]
-
-
-def run_with_kills(
-    flags: list[str], directory: Path, kills: int, draw_delay: Callable[[], float]
-) -> int:
-    """Run train.py to its end, killing and resuming it on the way.
-
-    Args:
-        flags: The flags of train.py, without its output directory.
-        directory: The output directory.
-        kills: How often to kill.
-        draw_delay: Returns how many seconds of training to let pass before the next kill.
-
-    Returns:
-        How often the run was resumed.
-    """
-    done = resumes = 0
-    while done < kills:
-        delay = draw_delay()
-        flags_now = resume_flags(flags, directory)
-        resumes += "--resume" in flags_now
-        if kill_after([*flags_now, "--output-dir", str(directory)], delay):
-            done += 1
-            progress = describe_progress(directory)
-            print(f"kill {done} after {delay:.2f} s of training, {progress}", flush=True)
-        else:  # it came to its end first: once more from the start
-            shutil.rmtree(directory)
-    last_flags = resume_flags(flags, directory)
-    resumes += "--resume" in last_flags
-    run_to_end([*last_flags, "--output-dir", str(directory)])
-    return resumes
-
-
-def resume_flags(flags: list[str], directory: Path) -> list[str]:
-    """Return the flags that resume the run in `directory`, or start it without a checkpoint."""
-    return [*flags, "--resume"] if (directory / CHECKPOINTS).is_dir() else flags
-
-
-def start_training(flags: list[str]) -> subprocess.Popen[str]:
-    """Start train.py and wait until its output directory is open; RunStopped if it ends before."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qa", "train", *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,  # a process group, which `kill_after` kills
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith(STARTED):
-            return process
-    process.wait()
-    raise RunStopped(f"train.py did not start to train:\n{''.join(lines[-5:])}", exit_code=1)
-
-
-def run_to_end(flags: list[str]) -> float:
-    """Run train.py and return the seconds it trained; RunStopped if it fails."""
-    process = start_training(flags)
-    started = time.perf_counter()
-    output, _ = process.communicate()
-    if process.returncode != 0:
-        raise RunStopped(f"train.py failed with {process.returncode}:\n{output}", exit_code=1)
-    return time.perf_counter() - started
-
-
-def kill_after(flags: list[str], seconds: float) -> bool:
-    """Run train.py and SIGKILL it after `seconds` of training; return false if it had ended."""
-    process = start_training(flags)
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        # The whole group: data workers that outlived it would keep its output open, and
-        # `communicate` would wait for them.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return True
-    if process.returncode != 0:
-        output, _ = process.communicate()
-        raise RunStopped(f"train.py failed with {process.returncode}:\n{output}", exit_code=1)
-    return False
-
-
-def describe_progress(directory: Path) -> str:
-    """Return a phrase on how far a run had come."""
-    checkpoints = sorted((directory / CHECKPOINTS).glob("step-*"))
-    return f"newest checkpoint {checkpoints[-1].name if checkpoints else 'none'}"

@@ -19,7 +19,7 @@ class CurveLines:
     checkpoint that knows of it.
 
     Args:
-        path: The file.
+        path: The file; its folder is made if it is missing.
         resumed_at: The step from which the run is resumed; 0: it starts from the beginning.
     """
 
@@ -27,6 +27,7 @@ class CurveLines:
         lines = [line for line in read_lines(path) if line["step"] <= resumed_at]
         self._written = {name for line in lines if line["step"] == resumed_at for name in line}
         self._resumed_at = resumed_at
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text("".join(map(as_line, lines)), encoding="utf-8")
         os.replace(temporary, path)
@@ -50,8 +51,8 @@ class CurveLines:
 
 
 def as_line(values: dict[str, Any]) -> str:
-    """Return a JSON line of numbers, with null for nan and infinity."""
-    return json.dumps(finite(values)) + "\n"
+    """Return a JSON line of numbers, also those in tensors, with null for nan and infinity."""
+    return json.dumps(finite(values), default=lambda value: finite(float(value))) + "\n"
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

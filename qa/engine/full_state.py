@@ -102,14 +102,16 @@ def load_state(
 
 
 def require_same_model(
-    model: nn.Module, saved: dict[str, torch.Tensor], may_lack: Collection[str] = ()
+    model: nn.Module, saved: dict[str, Any], may_lack: Collection[str] = ()
 ) -> None:
     """Raise UserError, naming the first difference, unless names and shapes agree.
 
     Names of the model that are in `may_lack` may be missing in `saved`.
     """
-    current = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    other = {name: tuple(value.shape) for name, value in saved.items()}
+    current, other = (  # a module's extra state may be no tensor
+        {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
+        for state in (model.state_dict(), saved)
+    )
     for name in sorted(current.keys() | other.keys()):
         require(
             current.get(name) == other.get(name) or (name in may_lack and name not in other),

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from qa.engine.batch import Batch
-from qa.engine.errors import UserError, require, type_name
+from qa.engine.errors import UserError, type_name
 
 Sums: TypeAlias = dict[str, torch.Tensor]
 
@@ -19,7 +19,7 @@ LossFn: TypeAlias = Callable[[nn.Module, Batch], "torch.Tensor | tuple[torch.Ten
 It may return `(loss, terms)`, where terms are further sums by name, to be looked at only.
 """
 
-LOSS = "loss"  # the key of the loss among the sums; terms have others
+LOSS = "the loss"  # its key among the sums; the terms have theirs, e.g. "loss"
 
 
 def loss_and_terms(returned: Any) -> Sums:
@@ -31,7 +31,7 @@ def loss_and_terms(returned: Any) -> Sums:
             shape = f" of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else ""
             raise UserError(
                 "loss_fn must return sums over the items of a batch, scalar tensors: a loss, or a"
-                f" loss and a dict of terms; its {name} is {type_name(value)}{shape}; try"
+                f" loss and a dict of terms; {name} is {type_name(value)}{shape}; try"
                 " check_split(run, items)"
             )
     return sums
@@ -43,7 +43,8 @@ def add_up(sums: Sums, more: Sums, weight: float) -> Sums:
     In fp32 at least: a sum in bf16 would lose small addends. UserError if the names have changed.
     """
     if sums and sums.keys() != more.keys():
-        require(False, f"loss_fn returned the terms {[*more]} after {[*sums]}, not always the same")
+        now, before = ([name for name in names if name != LOSS] for names in (more, sums))
+        raise UserError(f"loss_fn returned the terms {now} after {before}, not always the same")
     total = {}
     for name, value in more.items():
         value = value.detach() if weight == 1 else value.detach() * weight

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -18,14 +17,6 @@ from qa.engine.config import TrainConfig
 from qa.engine.data_workers import load_batches
 from qa.engine.distributed import World
 from qa.engine.errors import UserError, notice, require, type_name
-
-
-@dataclass(frozen=True)
-class StepShare:
-    """What one process does in a step: its own micro-batches, then some that count for nothing."""
-
-    batches: list[list[Any]]  # item indices of each micro-batch
-    num_own: int
 
 
 class MicroBatches:
@@ -65,8 +56,7 @@ class MicroBatches:
             f"the data set must return an item for its index, as {type_name(dataset)} does not; to"
             " train on the batches that it yields pass order None and collate_fn None",
         )
-        self.epoch_length = len(order(0))
-        self._note_length(self.epoch_length)
+        self._note(order(0))
 
     @property
     def end_of_epoch(self) -> bool | None:
@@ -96,7 +86,7 @@ class MicroBatches:
             for _ in range(0 if "stream" in state else position):
                 self._next()
             return
-        length = len(self.order(epoch))
+        length = len(list(self.order(epoch)))
         require(
             position <= length,
             f"the checkpoint stands at micro-batch {position} of an epoch, but an epoch now has"
@@ -115,9 +105,7 @@ class MicroBatches:
             own = [move_to_device(batch, self.device) for batch in taken]
             yield own, len(own), self.per_step
         while True:
-            batches = self.order(self.epoch)
-            self._note_length(len(batches))
-            remaining = batches[self.position :]
+            remaining = self._note(self.order(self.epoch))[self.position :]
             size = self.per_step  # the last step of an epoch may have fewer
             steps = [remaining[i : i + size] for i in range(0, len(remaining), size)]
             shares = [split_step(step, self.world, self.config.sharding) for step in steps]
@@ -125,7 +113,7 @@ class MicroBatches:
             # from one step to the next.
             loading = load_batches(
                 self.dataset,
-                [indices for share in shares for indices in share.batches],
+                [indices for share, _ in shares for indices in share],
                 self.collate_fn,
                 self.device,
                 self.config.num_workers,
@@ -133,21 +121,22 @@ class MicroBatches:
             )
             # Closed even if an exception's traceback goes on holding it, and its workers with it.
             with closing(loading) as loaded:
-                for step, share in zip(steps, shares, strict=True):
-                    own = list(islice(loaded, len(share.batches)))
-                    yield own, share.num_own, len(step)
+                for step, (share, num_own) in zip(steps, shares, strict=True):
+                    yield list(islice(loaded, len(share))), num_own, len(step)
             self.epoch += 1
             self.position = 0
 
-    def _note_length(self, length: int) -> None:
-        """Note how many micro-batches the epoch in progress has."""
-        require(length, f"there is nothing to train on: epoch {self.epoch} is empty")
-        if length != self.epoch_length and self.config.max_steps is None:
+    def _note(self, order: Iterable[Any]) -> list[Any]:
+        """Return the micro-batches of the epoch in progress as a list, and note their number."""
+        batches = list(order)
+        require(batches, f"there is nothing to train on: epoch {self.epoch} is empty")
+        if self.epoch_length not in (None, len(batches)) and self.config.max_steps is None:
             notice(
-                f"epoch {self.epoch} has {length} micro-batches, not {self.epoch_length}; the run"
-                " still makes the steps of epochs that are as long as the first (or max_steps)"
+                f"epoch {self.epoch} has {len(batches)} micro-batches, not {self.epoch_length}; the"
+                " run still makes the steps of epochs that are as long as the first (or max_steps)"
             )
-        self.epoch_length = length
+        self.epoch_length = len(batches)
+        return batches
 
     def _next(self) -> Batch:
         """Return the next micro-batch of the stream, which begins anew when it ends.
@@ -165,14 +154,14 @@ class MicroBatches:
         )
 
 
-def split_step(step: list[list[Any]], world: World, sharding: str) -> StepShare:
-    """Return the share of this process in a step's micro-batches, which are dealt out in turn.
+def split_step(step: list[Any], world: World, sharding: str) -> tuple[list[Any], int]:
+    """Return the share of this process in a step's micro-batches, and how many of it count.
 
-    The processes exchange gradients, and with FSDP weights too, at fixed points of a micro-batch;
-    every process must reach each of them. One with too few micro-batches therefore repeats the
-    step's first one, with weight 0. With DDP it does so only if it has none at all, since the
-    exchange is in the last backward. With FSDP it does so until it has as many as the others, since
-    the exchange is in every layer.
+    They are dealt out in turn. The processes exchange gradients, and with FSDP weights too, at
+    fixed points of a micro-batch; every process must reach each of them. One with too few therefore
+    repeats the step's first one, with weight 0. With DDP it does so only if it has none at all,
+    since the exchange is in the last backward. With FSDP it does so until it has as many as the
+    others, since the exchange is in every layer.
 
     Args:
         step: The item indices of each micro-batch of the step, of all processes together.
@@ -181,4 +170,4 @@ def split_step(step: list[list[Any]], world: World, sharding: str) -> StepShare:
     """
     own = step[world.rank :: world.size]
     needed = math.ceil(len(step) / world.size) if sharding == "fsdp" else 1
-    return StepShare(own + step[:1] * (needed - len(own)), len(own))
+    return own + step[:1] * (needed - len(own)), len(own)

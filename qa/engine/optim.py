@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any, TypeAlias
 
 import torch
@@ -72,8 +73,20 @@ def make_optimizers(make: MakeOptimizer, model: nn.Module) -> list[Optimizer]:
             isinstance(each, Optimizer),
             f"optimizer must return one or several of torch's optimizers, not {type_name(each)}",
         )
+        closure = signature(each.step).parameters.get("closure")
+        require(
+            closure is None or closure.default is not Parameter.empty,
+            f"{type_name(each)} needs a closure, to evaluate a step's loss again and again; the"
+            " engine evaluates it once",
+        )
     owned = [id(parameter) for parameter in parameters_of(optimizers)]
     require(len(set(owned)) == len(owned), "two optimizers have the same parameter")
+    others = set(owned) - {id(parameter) for parameter in model.parameters()}
+    require(
+        not others,
+        f"an optimizer has {len(others)} parameters that the model has not, so that no checkpoint"
+        " would hold them; make them a part of the model",
+    )
     left = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in set(owned)]
     if left:
         notice(f"{len(left)} parameters are trainable, but in no optimizer: {first_few(left)}")
@@ -122,7 +135,7 @@ def set_rates(optimizers: Sequence[Optimizer], factor: float) -> None:
         if "initial_lr" not in group:  # it was added since
             note_peaks(optimizers)
         if group["initial_lr"] is not None:
-            group["lr"] = group["initial_lr"] * factor
+            group["lr"] = group["initial_lr"] * float(factor)  # of numpy's numbers, too
 
 
 def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:

@@ -40,14 +40,14 @@ def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3)
                 with torch.autocast(run.device.type, enabled=False):
                     sums = loss_and_terms(run.loss_fn(model, batch))
                 values = {name: float(value.detach()) for name, value in sums.items()}
-                found.append({"num_items": counts["num_items"], **values})
+                found.append({"the num_items": counts["num_items"], **values})
     whole, first, second = found
     for name, value in whole.items():
         a, b = first[name], second[name]
         cause = "a mean?" if min(a, b) <= value <= max(a, b) else "are the items independent?"
         require(
             abs(a + b - value) <= tolerance * max(abs(a), abs(b), abs(value)),
-            f"the {name} of a batch is {value:.6g}, of its halves {a:.6g} + {b:.6g} ({cause});"
+            f"{name} of a batch is {value:.6g}, of its halves {a:.6g} + {b:.6g} ({cause});"
             " loss_fn must return sums over items, each of which does not depend on the others of"
             " its batch, and num_items count them, or accumulation changes what is learned",
         )

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from qa.engine.curve_lines import CurveLines
 from qa.engine.tensorboard import TensorBoard
@@ -24,6 +26,14 @@ def test_a_line_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
         '{"step": 10, "train/loss": 0.1, "train/skipped_steps": 2}\n'
         '{"step": 10, "eval/f1": null, "eval/loss": null}\n'
     )
+
+
+def test_values_may_be_tensors_and_numbers_of_numpy(tmp_path: Path) -> None:
+    lines = CurveLines(tmp_path / "new" / "c.jsonl")
+    values: Any = {"a": torch.tensor(0.5), "b": np.float32(2), "c": torch.tensor(float("inf"))}
+    lines.write(values, 1)
+    expected = [{"step": 1, "a": 0.5, "b": 2.0, "c": None}]
+    assert lines_of(tmp_path / "new" / "c.jsonl") == expected
 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 7, "x": 1.', '{"step": 7}garbage\n', "7\n", "\xff"])

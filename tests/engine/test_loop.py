@@ -304,6 +304,30 @@ def test_a_checkpoint_with_a_missing_parameter_is_refused() -> None:
         run.load_state_dict(state)
 
 
+class Remembering(nn.Linear):
+    """Has a state beside its tensors."""
+
+    remembered: Any = None
+
+    def get_extra_state(self) -> Any:
+        return {"note": self.remembered}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.remembered = state["note"]
+
+
+def test_a_model_may_have_a_state_that_is_no_tensor(tmp_path: Path) -> None:
+    def make() -> TrainingRun:
+        config = TrainConfig(device="cpu", max_steps=2)
+        return TrainingRun(Remembering(4, 1), squared_error, make_dataset(), order, collate, config)
+
+    saved, resumed = make(), make()
+    saved.model.set_extra_state({"note": "a word"})
+    save_checkpoint(tmp_path, 1, saved.state_dict(), {})
+    resumed.load_state_dict(load_checkpoint(tmp_path / "step-00000001"))
+    assert resumed.model.get_extra_state() == {"note": "a word"}
+
+
 def test_a_checkpoint_of_a_longer_epoch_is_refused() -> None:
     run = make_run()
     with pytest.raises(UserError, match="data or batch size changed"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 import torch
 from support.regression import (
@@ -79,6 +80,22 @@ def test_a_place_in_a_longer_epoch_is_gone_back_to(tmp_path: Path) -> None:
     resumed = make_run(make_dataset(), growing, seed=1, max_steps=21)
     resumed.load_state_dict(load_checkpoint(tmp_path / "step-00000020"))
     assert [float(out.loss) for out in resumed.steps()] == losses[20:]
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, iter])
+@pytest.mark.parametrize("accumulation", [1, 2, 4])
+def test_an_order_may_be_an_array_or_an_iterator(kind: Any, accumulation: int) -> None:
+    """Arrays add where lists join: their items would be others."""
+    losses = []
+    for make in (list, kind):
+        run = make_run(
+            make_dataset(),
+            lambda epoch, make=make: make(order(epoch)[:6]),
+            gradient_accumulation_steps=accumulation,
+            max_steps=7,
+        )
+        losses.append([float(out.loss) for out in run.steps()])
+    assert losses[0] == losses[1]
 
 
 def test_an_empty_later_epoch_is_refused() -> None:

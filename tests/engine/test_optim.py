@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.regression import collate, make_dataset, make_model, order, squared_error
 from torch import nn
-from torch.optim import SGD, Adafactor, AdamW, Muon, Optimizer
+from torch.optim import LBFGS, SGD, Adafactor, AdamW, Muon, Optimizer
 
 from qa.engine import (
     Notice,
@@ -128,6 +129,14 @@ def test_rates_are_peaks_times_the_schedule() -> None:
         assert out.learning_rate == run.learning_rate(step) == rates[0]
 
 
+def test_a_schedule_may_return_a_number_of_numpy(tmp_path: Path) -> None:
+    """As it does with np.cos; in a group it would be in no checkpoint."""
+    run = make_run(muon_and_adamw, schedule=lambda step, total: np.float32(0.5))
+    next(run.steps())
+    save_checkpoint(tmp_path, 1, run.state_dict(), {})
+    assert [o.param_groups[0]["lr"] for o in run.optimizers] == [0.01, 0.025]
+
+
 def test_a_group_that_is_added_later_follows_too() -> None:
     def lower(model: nn.Module) -> Optimizer:
         model[0].requires_grad_(False)  # type: ignore[index]
@@ -187,6 +196,11 @@ def test_one_optimizer_keeps_the_format_and_an_older_one_is_read() -> None:
         (lambda model: [SGD(model.parameters(), lr=1.0), "adam"], "torch's optimizers, not str"),
         (SGD([torch.zeros(1)], lr=1.0), "a function of the model, not torch.optim.sgd.SGD"),
         (lambda model: [SGD(model.parameters(), lr=1.0)] * 2, "two optimizers have the same"),
+        (lambda model: LBFGS(model.parameters()), "LBFGS needs a closure"),
+        (
+            lambda model: SGD([*model.parameters(), torch.zeros(1, requires_grad=True)], lr=1.0),
+            "has 1 parameters that the model has not",
+        ),
     ],
 )
 def test_what_is_no_optimizer_is_refused(optimizer: Any, told: str) -> None:

@@ -53,7 +53,7 @@ def test_sums_pass(loss_fn: Any, size: int, precision: str) -> None:
     [
         (mean, r"the loss .* \(a mean\?\)"),
         (contrastive, r"the loss .* \(are the items independent\?\)"),
-        (with_term(mean), r"the part .* \(a mean\?\)"),
+        (with_term(mean), r"part of a batch .* \(a mean\?\)"),
     ],
 )
 @pytest.mark.parametrize("size", [2, 5, 12])

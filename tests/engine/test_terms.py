@@ -80,6 +80,22 @@ def test_bf16_sums_add_up_in_fp32() -> None:
     assert out.loss.dtype == torch.float32
 
 
+def test_a_term_may_be_called_loss() -> None:
+    """It is logged; what is trained is the loss."""
+    runs = make_run(), make_run()
+    runs[1].loss_fn = lambda model, batch: (
+        squared_error(model, batch),
+        {"loss": torch.tensor(2.0 * batch["num_items"])},
+    )
+    results = []
+    for run in runs:
+        torch.manual_seed(0)
+        steps = [(float(out.loss), out.terms) for out in run.steps()]
+        results.append([loss for loss, _ in steps])
+    assert len(set(results[0])) == 14
+    assert [float(terms["loss"]) for _, terms in steps] == [2.0] * 14
+
+
 def test_terms_that_change_are_refused() -> None:
     """Processes could not add them up: they exchange them without their names."""
     run = make_run(gradient_accumulation_steps=7)
@@ -89,5 +105,5 @@ def test_terms_that_change_are_refused() -> None:
         return loss, {"pair" if batch["num_items"] == 2 else "single": loss}
 
     run.loss_fn = loss_fn
-    with pytest.raises(UserError, match=r"\['loss', '(pair|single)'\] after"):
+    with pytest.raises(UserError, match=r"the terms \['(pair|single)'\] after"):
         next(run.steps())

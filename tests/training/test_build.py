@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from qa.cli.run_differences import state_differences
 from qa.config import config_from_flat
+from qa.engine.run_differences import state_differences
 from qa.training.build import Job, build_job
 from qa.training.resume import run_identity
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from support.runs import ROOT, environment, free_port
 
 import train
-from qa.cli.run_differences import state_differences
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
+from qa.engine.run_differences import state_differences
 from qa.models.weights import BOUNDARY_FILE
 
 
