@@ -95,7 +95,7 @@ def main() -> None:
     with engine.StopSignals() as signals:
         for out in run.steps():
             if out.is_due(10):
-                tb.scalars({"loss": float(out.loss), "rate": out.learning_rate}, out.global_step)
+                tb.scalars({"loss": out.loss, "rate": out.learning_rate}, out.global_step)
             if out.is_due("epoch"):
                 with run.evaluation() as model:
                     loss = float(loss_fn(model, held_out)) / held_out["num_items"]

@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from qa import engine
 
-BATCH, BUCKETS = 256, 20_000
+BATCH, BUCKETS = 128, 20_000
 FILES = sorted(Path(ast.__file__).parent.glob("*.py"))
 
 
@@ -95,7 +95,7 @@ def main() -> None:
     with engine.StopSignals() as signals:
         for out in run.steps():
             if out.is_due(10):
-                tb.scalars({"loss": float(out.loss)}, out.global_step)
+                tb.scalars({"loss": out.loss, **out.terms}, out.global_step)
             if out.is_due(50):
                 with run.evaluation() as model:
                     found = float(loss_fn(model, run.to_device(held_out))[1]["found"]) / BATCH

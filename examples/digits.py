@@ -87,8 +87,7 @@ def main() -> None:
     with engine.StopSignals() as signals:
         for out in run.steps():
             if out.is_due(10):
-                means = {"loss": out.loss, **out.terms}
-                tb.scalars({name: float(mean) for name, mean in means.items()}, out.global_step)
+                tb.scalars({"loss": out.loss, **out.terms}, out.global_step)
             if out.is_due("epoch"):
                 with run.evaluation() as model:
                     accuracy = float(loss_fn(model, held_out)[1]["accuracy"]) / SIZE

@@ -90,12 +90,12 @@ def main() -> None:
             momentum = 0.95 - 0.1 * one_cycle(out.global_step, run.total_steps)
             run.optimizers[0].param_groups[0]["momentum"] = momentum  # not all look at it
             if out.is_due(10):
-                tb.scalars({name: float(term) for name, term in out.terms.items()}, out.global_step)
+                tb.scalars({"loss": out.loss, **out.terms}, out.global_step)
             if out.is_due(50):
                 with run.evaluation():
                     x = run.to_device(held_out)
                     error = (mean(x) - distances(x)).abs().mean()
-                tb.scalars({"held-out error": float(error)}, out.global_step)
+                tb.scalars({"held-out error": error}, out.global_step)
             if out.is_due(25) or signals.received:
                 tb.flush()
                 writer.save(

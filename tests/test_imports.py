@@ -65,6 +65,8 @@ HEAVY = {"torch", "numpy", "transformers", "datasets", "tokenizers", "tqdm", "te
 ENGINE_PACKAGES = {"torch", "numpy", "tqdm", "tensorboard"}
 
 FILES = sorted((ROOT / "qa").rglob("*.py"))
+IMPORTS = (ast.Import, ast.ImportFrom)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 ENGINE_FILES = [path for path in FILES if path.parent.name == "engine"]
 PROGRAM = "verify_resume.py"  # of the engine, with flags of its own
 
@@ -207,6 +209,20 @@ def test_the_engine_takes_no_other_packages(path: Path) -> None:
     for name in imported(path):
         top = name.partition(".")[0]
         assert top in {*ENGINE_PACKAGES, "qa", "__future__"} or top in sys.stdlib_module_names, name
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=module_of)
+def test_an_example_uses_public_names_of_the_engine_only(path: Path) -> None:
+    """As `engine.NAME`, after `from qa import engine`, the only import from qa."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lines = [ast.unparse(each) for each in ast.walk(tree) if isinstance(each, IMPORTS)]
+    assert [line for line in lines if re.search(r"\bqa\b", line)] == ["from qa import engine"]
+    used = {
+        each.attr
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Attribute) and ast.unparse(each.value) == "engine"
+    }
+    assert {"TrainConfig", "TrainingRun"} <= used <= set(qa.engine.__all__)
 
 
 @pytest.mark.parametrize("path", ENGINE_FILES, ids=module_of)

@@ -33,7 +33,7 @@ class CurveLines:
             file.writelines(map(as_line, lines))
         self._file = path.open("a", encoding="utf-8")
 
-    def write(self, values: Mapping[str, float], step: int) -> None:
+    def write(self, values: Mapping[str, Any], step: int) -> None:
         """Write a point of each named curve; another process can read it at once."""
         if step == self._resumed_at:
             values = {name: value for name, value in values.items() if name not in self._written}

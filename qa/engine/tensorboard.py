@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from qa.engine.atomic_files import naming
@@ -104,8 +106,8 @@ class TensorBoard:
             opened.callback(self._writer.close)
             self._opened = opened.pop_all()
 
-    def scalars(self, values: dict[str, float], step: int) -> None:
-        """Write one point of each named curve."""
+    def scalars(self, values: Mapping[str, float | torch.Tensor], step: int) -> None:
+        """Write one point of each named curve; of a tensor, (), this waits for the device."""
         if self._lines:  # first and at once: what TensorBoard has after a kill is here too
             self._lines.write(values, step)
         if self._writer:
