@@ -5,8 +5,7 @@
 The stream goes through the standard library and keeps what has a docstring: nobody knows how much
 that is. Its `state_dict` is its place. Each pair is compared with all others of its batch, while
 `torch.utils.checkpoint` holds the activations of only one chunk at a time: the gradient is that of
-the whole batch, not of many small ones, as with accumulation. Run it again after Ctrl-C or a kill:
-on a CPU it ends with the same weights, bit for bit.
+the whole batch, not of many small ones, as with accumulation. After a kill it ends the same.
 """
 
 import argparse
@@ -100,6 +99,7 @@ def main() -> None:
                 with run.evaluation() as model:
                     found = float(loss_fn(model, run.to_device(held_out))[1]["found"]) / BATCH
                 tb.scalars({"held-out found": found}, out.global_step)
+                print(f"step {out.global_step}: of {BATCH} docstrings {found:.0%} found")
             if out.is_due(25) or signals.received:
                 tb.flush()
                 writer.save(out.global_step, run.state_dict(), {"loss": float(out.loss)})

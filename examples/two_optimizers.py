@@ -96,11 +96,11 @@ def main() -> None:
                     x = run.to_device(held_out)
                     error = (mean(x) - distances(x)).abs().mean()
                 tb.scalars({"held-out error": error}, out.global_step)
+                print(f"step {out.global_step}: held-out error {float(error):.4f}")
             if out.is_due(25) or signals.received:
                 tb.flush()
-                writer.save(
-                    out.global_step, {"run": run.state_dict(), "mean": mean.state_dict()}, {}
-                )
+                state = {"run": run.state_dict(), "mean": mean.state_dict()}
+                writer.save(out.global_step, state, {})
             if signals.received:
                 raise SystemExit(128 + signals.received)
     tb.close()
