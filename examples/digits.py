@@ -93,7 +93,7 @@ def main() -> None:
                     accuracy = float(loss_fn(model, held_out)[1]["accuracy"]) / SIZE
                 tracker.update(out.global_step, {"accuracy": accuracy})
                 tb.scalars({"held-out accuracy": accuracy}, out.global_step)
-            if out.is_due("epoch") or signals.received:
+            if out.is_due(10) or out.is_due("epoch") or signals.received:
                 tb.flush()
                 state = {"run": run.state_dict(), "tracker": tracker.state_dict()}
                 best = (int(tracker.best["step"]),) if tracker.best else ()

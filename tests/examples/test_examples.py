@@ -19,7 +19,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MUON = "two_optimizers --steps 75"
 
 # A command, a curve of it, and what the last point of that is at least or at most. The first
-# checkpoint comes after 25 steps or, of the digits, 16.
+# checkpoint comes after 25 steps or, of the digits, 10: in the middle of an epoch.
 CASES = (
     ("char_gpt --steps 40", "held-out loss", 0, 2.7),  # the characters' frequencies alone: 3.0
     ("contrastive_stream --steps 40", "held-out found", 0.05, 1),  # chance: 1 / 128
