@@ -87,7 +87,7 @@ FORMS: dict[str, tuple[str, Callable[[Texts], str]]] = {
 }
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
     # What csv keeps, and pandas does not write for a missing id.
-    lambda key: key == key.strip() and "\0" not in key and key not in ("nan", "<NA>")
+    lambda key: key == key.strip() and "\0" not in key and key not in ("nan", "NaN", "<NA>")
 )
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
 

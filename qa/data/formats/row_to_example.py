@@ -139,7 +139,8 @@ def read_id(value: Any, where: str) -> str:
         found = "an object or a list" if isinstance(value, (dict, list)) else shown(repr(value))
         raise UserError(f"{where}: id must be a text or a whole number, not {found}")
     check_characters(text := str(value), f"{where}: id")
-    return "" if text.strip() in ("", "nan", "<NA>") else text  # as pandas writes a missing one
+    # The last three are how pandas writes a missing one.
+    return "" if text.strip() in ("", "nan", "NaN", "<NA>") else text
 
 
 def _is_impossible(value: Any, where: str) -> bool:
