@@ -719,11 +719,11 @@ def test_decomposed_questions_are_counted(tokenizer: Any) -> None:
         windows = cached_windows(some, tokenizer, options)
         return describe_data("held out", some, windows, Coverage(tokenizer, options, 30), 1.0)
 
-    assert lines(examples)[1:] == [
+    assert [line for line in lines(examples)[1:] if " cut to " not in line] == [
         "held out: 2 questions in decomposed Hangul (NFD), or whose context is (1, 2);"
         " --nfc (in Python nfc=True) composes it"
     ]
-    assert len(lines(examples[2:])) == 1
+    assert not any("decomposed" in line for line in lines(examples[2:]))
 
 
 def test_resuming_with_what_may_change(
