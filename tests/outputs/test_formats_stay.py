@@ -158,7 +158,13 @@ STATE = {
                 for number, shape in enumerate(DECAYING + NOT_DECAYING)
             },
             "param_groups": [
-                {"lr_scale": "float", "weight_decay": "float", "lr": "float", "params": numbers}
+                {
+                    "weight_decay": "float",
+                    "initial_weight_decay": "float",
+                    "lr": "float",
+                    "initial_lr": "float",
+                    "params": numbers,
+                }
                 for numbers in (["int"] * len(DECAYING), ["int"] * len(NOT_DECAYING))
             ],
         },
@@ -377,6 +383,9 @@ def test_state_of_a_checkpoint(written_by: str, request: pytest.FixtureRequest) 
     for group in state["run"]["optimizer"]["param_groups"]:  # torch's own differ by its version
         for name in ADAMW_SETTINGS & group.keys():
             del group[name]
+        if written_by == "old":  # which has the peak rate as a share of the configured one
+            assert group.pop("lr_scale") == 1.0
+            group |= {"initial_lr": 0.02, "initial_weight_decay": group["weight_decay"]}
     for name in ADDED_IDENTITY.keys() & state["identity"].keys():
         assert written_by != "old"
         del state["identity"][name]
