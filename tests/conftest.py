@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ import torch
 from support.articles import ARTICLES, KORQUAD_FILE, squad_json
 from support.runs import Launcher
 from support.tokenizers import TOKENIZER_KINDS, train_byte_bpe, train_unigram, train_wordpiece
+
+# Under nohup, or behind a script's `&`, these are ignored, and would be by the processes that tests
+# send them to, which then wait for ever.
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # pytest-xdist's workers share the cores already.
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
