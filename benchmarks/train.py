@@ -131,7 +131,9 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
         42,
         groups_lengths=not reader.is_packed,
     )
-    collator = Collator(options.max_seq_length, pads=not reader.is_packed)
+    device, longest = torch.device(options.device), options.max_seq_length
+    reader.to(device).prepare(Precision(options.precision, device))
+    collator = Collator(longest, *reader.batch_form(device, longest, trains=True))
     config = TrainConfig(
         learning_rate=LEARNING_RATE,
         num_train_epochs=2,

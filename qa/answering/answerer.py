@@ -28,7 +28,7 @@ from qa.engine.errors import require
 from qa.engine.precision import Precision
 from qa.models.loss import window_loss
 from qa.models.model_io import SpanScores, model_inputs
-from qa.models.packing.segments import round_coarsely, to_rows
+from qa.models.packing.segments import to_rows
 from qa.models.span_decode import Offsets, Spans, best_spans
 from qa.models.span_reader import SpanReader
 
@@ -128,13 +128,13 @@ class Answerer:
             max_tokens = min(max_tokens, CPU_BATCH_TOKENS)
         if self.collator.pads:
             return padded_batches(lengths, max_tokens)
-        # The model would round a full batch up to this; tokens can fill it as well.
-        return filled_batches(lengths, round_coarsely(max_tokens))
+        # A full batch would be filled up to this; windows can fill it as well.
+        return filled_batches(lengths, self.collator.round_total(max_tokens))
 
     def _decode(self, scores: SpanScores, batch: Mapping[str, Any], n_best_size: int) -> Spans:
         """Return the best spans of each window, on the device, scored against its null score."""
         starts, ends = (
-            to_rows(batch[name], batch["slots"], batch["shape"], 0)
+            to_rows(batch[name], batch["slots"][: len(batch[name])], batch["shape"], 0)
             for name in ("offset_starts", "offset_ends")
         )  # (B, T) each
         spans = best_spans(

@@ -120,7 +120,7 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--dataloader-pin-memory": Answer(NO_NEED + "memory is pinned where that helps"),
     "--dataloader-drop-last": Answer(NO_NEED + "the last batch of an epoch is trained on too"),
     "--gradient-checkpointing-kwargs": Answer(NO_NEED + "use_reentrant is False"),
-    "--torch-compile": Answer("torch.compile is not offered; leave it out"),
+    "--torch-compile": Switch("--compile"),
     "--local-rank": Answer(NO_NEED + "torchrun says it in the environment"),
     "--ddp-backend": Answer(NO_NEED + "NCCL on GPUs, gloo on CPUs"),
     "--ddp-find-unused-parameters": Answer("not offered; leave it out"),

@@ -123,11 +123,12 @@ def make_examples() -> list[Example]:
 
 
 def make_answerer(reader: SpanReader, batch_size: int) -> Answerer:
+    device, longest = torch.device("cpu"), WINDOWS.max_seq_length
     return Answerer(
         reader,
-        Collator(WINDOWS.max_seq_length),
+        Collator(longest, *reader.batch_form(device, longest, trains=False)),
         DecodeOptions(n_best_size=7, max_answer_length=4),
-        Precision("fp32", torch.device("cpu")),
+        Precision("fp32", device),
         batch_size,
     )
 

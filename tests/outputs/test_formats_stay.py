@@ -62,6 +62,7 @@ ADDED_SETTINGS: dict[str, Any] = {
     "trust_remote_code": False,
     "gradient_checkpointing": False,
     "freeze": None,
+    "compile": False,
 }
 # Those of them that a resumed run must share with its checkpoint.
 FREE = ("trust_remote_code", "gradient_checkpointing")

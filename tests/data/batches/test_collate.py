@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from qa.data.batches.collate import Collator, find_reach, pack_offsets
 from qa.data.batches.training_order import TrainingOrder
 from qa.data.windows.cut import NO_TRIM
+from qa.models.packing.batch_form import batch_form
+from qa.models.packing.segments import round_coarsely, round_up
 
 
 def window(length: int, with_types: bool = True, position: int = 0) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def test_hand_worked_batch() -> None:
     batch = Collator(max_length=4)([window(3, position=1), window(2)])
     counts = ("num_items", "num_tokens", "num_token_pairs", "num_positions")
     assert batch.keys() == {
-        *("input_ids", "slots", "lengths", "shape", "token_type_ids"),
+        *("input_ids", "slots", "bounds", "lengths", "shape", "token_type_ids"),
         *("num_characters", "start_positions", "end_positions", "start_trims", "end_trims"),
         *counts,
     }
@@ -56,6 +59,8 @@ def test_hand_worked_batch() -> None:
     assert batch["start_trims"].tolist() == [0, NO_TRIM]
     assert batch["end_trims"].tolist() == [1, NO_TRIM]
     assert [batch[name] for name in counts] == [2, 5, 9 + 4, 5]
+    bounds = batch.pop("bounds")
+    assert (bounds.tolist(), bounds.dtype) == ([0, 3, 5, 5], torch.int32)
     tensors = [value for value in batch.values() if isinstance(value, torch.Tensor)]
     assert {tensor.dtype for tensor in tensors} == {torch.int64}
     numbers = [*(batch[name] for name in counts), *batch["lengths"], *batch["shape"]]
@@ -92,6 +97,89 @@ def test_slots_put_each_window_into_a_row_of_its_own(lengths: list[int]) -> None
         assert row[:length].tolist() == list(range(1, length + 1))
         assert not row[length:].any()
     assert batch["num_token_pairs"] == sum(length**2 for length in lengths)
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    step=st.integers(1, 200),
+    passes=st.integers(1, 2),
+    full_width=st.booleans(),
+)
+def test_filler_comes_behind_the_windows_and_has_no_row(
+    lengths: list[int], step: int, passes: int, full_width: bool
+) -> None:
+    """Its pieces are no longer than the matrix is wide; it counts as positions alone."""
+    windows = [window(length) for length in lengths]
+    plain = Collator(40)(windows)
+    rounded = partial(round_up, step=step)
+    batch = Collator(40, False, rounded, full_width, passes=passes)(windows)
+    own, (rows, width) = passes * sum(lengths), batch["shape"]
+    total = len(batch["input_ids"])
+    assert total == rounded(own)
+    assert (rows, width) == (passes * len(lengths), 40 if full_width else plain["shape"][1])
+    assert batch["lengths"] == lengths * passes
+    for name in ("input_ids", "num_characters", "token_type_ids"):
+        assert batch[name].tolist() == plain[name].tolist() * passes + [0] * (total - own)
+    last_row = range(rows * width, (rows + 1) * width)
+    assert set(batch["slots"][own:].tolist()) <= set(last_row)
+    inner = batch["slots"][:own].tolist()
+    assert len(set(inner)) == own
+    assert max(inner) < rows * width
+    pieces = batch["bounds"].diff().tolist()
+    assert pieces[:rows] == batch["lengths"]
+    assert sum(pieces) == total
+    assert max(pieces) <= width
+    assert len(pieces) == rows + max(1, -(-(total - own) // width))
+    assert batch["num_positions"] == total // passes
+    labels = ("start_positions", "end_positions", "start_trims", "end_trims")
+    counts = ("num_items", "num_tokens", "num_token_pairs")
+    for name in (*labels, *counts):
+        assert torch.equal(torch.as_tensor(batch[name]), torch.as_tensor(plain[name]))
+
+
+# Every 1/32 quantile of the lengths of KorQuAD's windows of at most 384 tokens, overlap 128.
+KORQUAD = np.array(
+    [146, 168, 198, 211, 218, 224, 230, 234, 239, 243, 248, 254, 259, 264, 270, 276, 283]
+    + [288, 295, 302, 311, 320, 330, 339, 354, 371, *[384] * 7]
+)
+
+
+def test_batches_of_a_gpu_have_few_shapes() -> None:
+    """At most 8 totals in an epoch of 16 windows each, and under 4 % of filler."""
+    rng = np.random.default_rng(0)
+    lengths = np.interp(rng.random(5500), np.linspace(0, 1, 33), KORQUAD).astype(int)
+    order = TrainingOrder(lengths, np.ones(5500, dtype=bool), 1.0, 16, 0, groups_lengths=False)
+    form = batch_form(True, torch.device("cuda"), 384, trains=True)
+    collate = Collator(384, *form)
+    shapes, own, computed = set(), 0, 0
+    for indices in order(0)[:-1]:  # the last one has fewer windows
+        batch = collate([window(lengths[index]) for index in indices])
+        tensors = {name: x for name, x in batch.items() if isinstance(x, torch.Tensor)}
+        shapes.add((batch["shape"], *(tuple(x.shape) for x in tensors.values())))
+        own += batch["num_tokens"]
+        computed += batch["num_positions"]
+    assert len(shapes) <= 8
+    assert own < computed < 1.04 * own
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_evaluation_fills_up_coarsely(device: str) -> None:
+    form = batch_form(True, torch.device(device), 384, trains=False)
+    collate = Collator(384, *form)
+    batch = collate([window(384)] * 5)
+    assert len(batch["input_ids"]) == round_coarsely(5 * 384) == 2048 - 128
+    assert batch["shape"] == (5, 384)
+    assert collate([window(100)])["shape"] == (1, 104 if device == "cpu" else 384)
+
+
+def test_a_model_that_pads_gets_no_filler() -> None:
+    for trains in (True, False):
+        form = batch_form(False, torch.device("cuda"), 384, trains)
+        batch = Collator(384, *form)([window(9), window(3)])
+        assert len(batch["input_ids"]) == len(batch["slots"]) == 12
+        assert batch["shape"] == (2, 16)
+        assert "bounds" not in batch
 
 
 def test_collator_does_not_change_the_windows() -> None:
