@@ -22,6 +22,7 @@ from qa.engine.precision import Precision
 from qa.engine.step import train_step
 from qa.models.loss import reader_loss
 from qa.models.packing import gpu_attention
+from qa.models.packing.byte_dropout import ByteDropout
 from qa.models.packing.gpu_attention import attend_flash
 from qa.models.span_reader import SpanReader
 
@@ -32,7 +33,7 @@ class Count(TorchDispatchMode):
     """Counts the operations that compute something: no views, and nothing that only allocates."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -63,7 +64,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     )
     for module in reader.modules():  # as on a GPU
         for name, child in module.named_children():
-            if type(child).__name__ == "ByteDropout":
+            if isinstance(child, ByteDropout):
                 setattr(module, name, torch.nn.Dropout(child.p))
     reader.attend["cpu"] = attend_flash
     lengths = list(range(8, 24))
@@ -81,13 +82,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         for n in lengths
     ]
     batch = Collator(32, round_total=lambda _: 512, full_width=True)(windows)
-    (optimizer,) = (adamw(reader, TrainConfig()),)
+    optimizer = adamw(reader, TrainConfig())
     precision = Precision("bf16", torch.device("cpu"))
+    calls: Counter[str] = Counter()
     for _ in range(2):  # the first one also makes the optimizer's state
-        with Count() as count:
+        count = Count()
+        with count:
             step = reader.train(), [batch], reader_loss, [optimizer], precision
             train_step(*step, max_grad_norm=1.0)
-    return count.calls
+        calls = count.calls
+    return calls
 
 
 def test_operations_of_a_step(calls: Counter[str]) -> None:
