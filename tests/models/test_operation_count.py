@@ -97,5 +97,4 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_operations_of_a_step(calls: Counter[str]) -> None:
     """May be fewer; more must be a decision."""
     assert calls["qa_tests.flash.default"] == calls["qa_tests.flash_backward.default"] == LAYERS
-
     assert sum(calls.values()) <= 1084
