@@ -25,9 +25,10 @@ from qa.models.packing.batch_form import BatchForm, batch_form
 from qa.models.packing.byte_dropout import use_byte_dropout
 from qa.models.packing.compiled import compile_layers
 from qa.models.packing.cpu_attention import attend_on_cpu
-from qa.models.packing.device_trial import DESCRIPTIONS, choose_attention
+from qa.models.packing.device_trial import choose_attention, describe_attention
 from qa.models.packing.end_to_end import encode_packed
 from qa.models.packing.gpu_attention import attend_padded
+from qa.models.packing.padded import encode_padded
 from qa.models.packing.probe import exchange_attention, require_standard_forward, sees_padding
 from qa.models.packing.segments import Attend, Scratch, Segments
 from qa.models.pretrained import revision_of, saved_file
@@ -145,11 +146,8 @@ class SpanReader(nn.Module):
             inputs["position_ids"] = segments.positions + self.first_position
             return encode_packed(encoder, inputs, segments)
         if self.is_alone:
-            return encode_alone(encoder, inputs, segments.lengths or ())
-        inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
-        # The model's own id: some models do more with padding than not attend to it.
-        inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
-        return segments.from_rows(encoder(**inputs, attention_mask=segments.mask.long())[0])
+            return encode_alone(encoder, inputs, segments)
+        return encode_padded(encoder, inputs, segments, self.padding_id)
 
     def prepare(self, precision: Precision, compiles: bool = False) -> str:
         """Choose how windows attend on the device the model is on; return it in words.
@@ -167,9 +165,7 @@ class SpanReader(nn.Module):
         attend = self.attend[precision.device.type] if self.is_packed else None
         if compiles:
             compile_layers(self.model.base_model, attend)
-        alone = "windows of one length at a time" if self.is_alone else "padded windows"
-        words = alone if attend is None else DESCRIPTIONS[attend]
-        return f"{words}, compiled layers" if compiles else words
+        return describe_attention(attend, self.is_alone) + (", compiled layers" * compiles)
 
     def batch_form(self, device: torch.device, max_length: int, trains: bool) -> BatchForm:
         """Return the form of the batches that this model is given on a device, for `Collator`.

@@ -73,6 +73,13 @@ def choose_attention(
     return not tried
 
 
+def describe_attention(attend: Attend | None, is_alone: bool) -> str:
+    """Return in words how windows attend; `attend` is None if they are not packed."""
+    if attend is None:
+        return "windows of one length at a time" if is_alone else "padded windows"
+    return DESCRIPTIONS[attend]
+
+
 @torch.no_grad()
 def why_not(
     model: PreTrainedModel,
