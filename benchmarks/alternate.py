@@ -21,16 +21,23 @@ Run = dict[str, float]
 STARTED = "QA_BENCHMARK_STARTED"  # environment variable: when a run's process was started
 
 
-def measure(module: str, contestants: Sequence[str], arguments: Sequence[str]) -> dict[str, Run]:
+def measure(
+    module: str, contestants: Sequence[str], arguments: Sequence[str], goes_on: bool = False
+) -> dict[str, Run]:
     """Run every contestant once: `python -m MODULE --contestant NAME ARGUMENTS`.
 
-    The process prints its figures as JSON on its last line; see `report`.
+    The process prints its figures as JSON on its last line; see `report`. One that fails ends it
+    all; with `goes_on` it is told in a line and left out.
     """
     results = {}
     for name in contestants:
         command = [sys.executable, "-m", module, "--contestant", name, *arguments]
         print(f"{time.strftime('%H:%M:%S')} {name} ...", file=sys.stderr, flush=True)
         done = subprocess.run(command, capture_output=True, text=True, env=quiet_environment())
+        if done.returncode != 0 and goes_on:
+            last = done.stderr.strip().splitlines()[-1:] or ["without a word"]
+            print(f"{name} failed ({done.returncode}): {last[0][:300]}", file=sys.stderr)
+            continue
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         results[name] = json.loads(done.stdout.strip().splitlines()[-1])
