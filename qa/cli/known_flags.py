@@ -112,7 +112,10 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--half-precision-backend": SCALED,
     "--bf16-full-eval": Answer(NO_NEED + "evaluations use --precision too"),
     "--fp16-full-eval": Answer(NO_NEED + "evaluations use --precision too"),
-    "--tf32": Answer("TF32 is not offered; use --precision bf16"),
+    "--tf32": Answer(
+        "--precision fp32 is full fp32; --precision bf16 is faster, and the environment variable"
+        " TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 lets torch multiply fp32 by TF32"
+    ),
     "--no-cuda": Switch("--device cpu"),
     "--use-cpu": Switch("--device cpu"),
     "--use-mps-device": Switch("--device mps"),

@@ -83,7 +83,8 @@ class TrainConfig:
     # A resumed run must share the format that is used in the end, not the word "auto".
     precision: str = option(
         "auto",
-        "auto: bf16 where the hardware multiplies it natively, else fp16 on CUDA, else fp32",
+        "auto: bf16 where the hardware multiplies it natively, else fp16 on CUDA, else fp32; fp32"
+        " on CUDA is full fp32, without TF32",
         PRECISIONS,
         resume="free",
     )

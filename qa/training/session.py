@@ -146,5 +146,7 @@ class Session:
         if self.world.is_main:
             self.validation.write_metrics()
             samples, recipe = self.validation.samples(), self.job.config.recipe
+            if limit := self.curves.limit.line():
+                self.print(limit)
             self.bar.close()
             print(final_report(self.directory, recipe, self.tracker, samples), flush=True)
