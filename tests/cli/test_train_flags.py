@@ -28,7 +28,7 @@ SETTINGS = [
     "max-question-length",
     "negative-window-ratio", "max-train-examples", "max-eval-examples",
     "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
-    "trust-remote-code", "r-drop", "gradient-checkpointing", "freeze",
+    "trust-remote-code", "r-drop", "gradient-checkpointing", "compile", "freeze",
     "learning-rate", "weight-decay", "adam-beta1", "adam-beta2", "adam-epsilon",
     "num-train-epochs", "max-steps", "warmup-ratio", "warmup-steps",
     "lr-scheduler", "max-grad-norm",
