@@ -19,6 +19,7 @@ from qa.data.windows.cache import cached_windows, windows_fingerprint
 from qa.data.windows.coverage import Coverage
 from qa.data.windows.health import measure_health
 from qa.data.windows.options import require_fits
+from qa.engine.determinism import fix_cublas_workspace
 from qa.engine.device import resolve_device
 from qa.engine.distributed import World, join_world
 from qa.engine.loop import TrainingRun
@@ -56,6 +57,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         UserError: Something in the input is wrong. Nothing has been written yet then.
     """
     train_examples, eval_examples = read_data(config)
+    if config.train.deterministic:
+        fix_cublas_workspace()  # before the model is tried, which may be on CUDA
     # Before minutes of tokenising, since it may fail.
     world = join_world(resolve_device(config.train.device))
     seed_everything(config.train.seed)
