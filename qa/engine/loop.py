@@ -85,9 +85,9 @@ class TrainingRun:
         self.synced_model = world.wrap(self.model, self.device, config.sharding)
         self._modules = list(self.model.modules())
         self._kernels = partial(deterministic_kernels, config.deterministic, self.device)
-        self.graphs = step_graphs(config, self.model, self.precision, world)
         self.loss_fn = loss_fn
         self.optimizers = make_optimizers(optimizer or partial(adamw, config=config), self.model)
+        self.graphs = step_graphs(config, self.model, self.precision, world)
         self.global_step = 0  # optimizer steps made so far
         # Rounded up twice, as transformers does.
         steps_per_epoch = math.ceil(

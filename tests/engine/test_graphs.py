@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,10 @@ from support.replaying import Replaying, with_graphs
 from torch import nn
 
 from qa.engine import NonfiniteCheck, Notice, RunStopped, TrainingRun, UserError, train_step
+from qa.engine.forward_backward import forward_backward
 from qa.engine.graphs import StepGraphs
+from qa.engine.loss_terms import LOSS
+from qa.engine.phase_clock import NO_CLOCK
 from qa.engine.precision import Precision
 from qa.engine.run_differences import state_differences
 
@@ -202,6 +206,24 @@ def test_a_weight_without_a_gradient_stays_as_it_is(optimizer_name: str) -> None
     assert torch.equal(before[1]["branch.weight"], after_plain_steps)
 
 
+def test_what_a_replay_returns_stays_when_the_next_one_runs() -> None:
+    model = Branched()
+    graphs = StepGraphs(model.parameters(), Replaying(model))
+    run = partial(forward_backward, model, branched_loss, Precision("fp32", CPU), NO_CLOCK)
+    steps = [make_batch(2, 2, "plain", seed) for seed in range(5)]
+    returned = []
+    for batch in steps:
+        returned.append(graphs(run, batch, 0.5))
+        model.zero_grad()
+    for sums, batch in zip(returned, steps, strict=True):
+        loss, terms = branched_loss(model, batch)
+        assert list(state_differences(sums, {LOSS: loss.detach(), **detached(terms)}, "sums")) == []
+
+
+def detached(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach() for name, value in values.items()}
+
+
 @pytest.mark.parametrize("name", ["num_items", "lengths"])
 @pytest.mark.parametrize("read", [lambda batch, name: batch[name], lambda b, name: b.get(name)])
 def test_a_loss_that_reads_a_count_is_refused_in_the_first_step(name: str, read: Any) -> None:
@@ -317,6 +339,24 @@ def test_weights_that_lie_elsewhere_are_recorded_anew() -> None:
     run, recorder = with_graphs(make_run(collate_fn=dense_collate, num_train_epochs=1))
     assert losses(run) == expected
     assert recorder.num_run == 3  # two items, two items after the swap, one item
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "counts"),
+    [
+        ("MOST_GRAPHS", 1, (5, 1, 3)),  # the first "plain" and every "branch" run
+        ("MOST_SHAPES", 1, (8, 0, 0)),  # each kind makes the other one forgotten
+    ],
+)
+def test_what_is_kept_of_shapes_has_a_limit(
+    limit: str, value: int, counts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [[make_batch(2, 2, kind, 0)] for kind in ["plain", "branch"] * 4]
+    expected, _ = train(steps, "sgd", False)
+    monkeypatch.setattr(f"qa.engine.graphs.{limit}", value)
+    found, recorder = train(steps, "sgd", True)
+    assert list(state_differences(found, expected, "steps")) == []
+    assert (recorder.num_run, recorder.num_recorded, recorder.num_replayed) == counts
 
 
 def test_a_loss_that_is_not_finite_is_found_in_a_replay() -> None:
