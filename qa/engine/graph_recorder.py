@@ -89,7 +89,8 @@ class CudaRecorder:
             ) from error
         return graph.replay, result
 
-    def host_state(self) -> object:
+    @staticmethod
+    def host_state() -> object:
         """Return something that differs after a random number was drawn on the host."""
         _, keys, *rest = cast(tuple[Any, ...], np.random.get_state())
         return random.getstate(), keys.tolist(), rest, torch.get_rng_state().tolist()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from torch import nn
 
 from qa.engine import NonfiniteCheck, Notice, RunStopped, TrainingRun, UserError, train_step
 from qa.engine.forward_backward import forward_backward
+from qa.engine.graph_recorder import CudaRecorder
 from qa.engine.graphs import StepGraphs
 from qa.engine.loss_terms import LOSS
 from qa.engine.phase_clock import NO_CLOCK
@@ -321,6 +323,14 @@ def test_a_loss_that_draws_on_the_host_is_not_recorded() -> None:
     assert found == expected
     assert recorder.num_recorded == 0
     assert len(notices) == 1
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random, lambda: torch.rand(())])
+def test_a_draw_from_any_generator_of_the_host_is_noticed(draw: Callable[[], object]) -> None:
+    before = CudaRecorder.host_state()
+    assert CudaRecorder.host_state() == before
+    draw()
+    assert CudaRecorder.host_state() != before
 
 
 def test_weights_that_lie_elsewhere_are_recorded_anew() -> None:
