@@ -13,6 +13,7 @@ whole     the same without the boundary head, with --only whole,qa
 fours     qa with each batch in micro-batches of 4 windows: the same gradient in less memory
 compiled  best with torch_compile
 tuned     compiled, without the filter of losses that are not finite, which waits for the device
+layers    qa with --compile, graphs with --cuda-graphs auto, both with both; on CUDA
 
 `utilisation` is the share of this machine's own matrix rate. A contestant that fails is told in a
 line, and the others go on. What compiles does so in the epoch that warms up, for the shapes that it
@@ -41,7 +42,7 @@ from qa.models.pretrained import load_tokenizer
 from qa.models.span_reader import SpanReader
 
 CONTESTANTS = ("notebook", "best", "qa")
-ON_DEMAND = ("whole", "fours", "compiled", "tuned")
+ON_DEMAND = ("whole", "fours", "compiled", "tuned", "layers", "graphs", "both")
 TRAINERS = ("notebook", "best", "compiled", "tuned")
 LEARNING_RATE = 5e-5
 
@@ -125,7 +126,7 @@ def run(options: argparse.Namespace) -> alternate.Run:
 
 
 def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
-    """Two epochs with TrainingRun; (seconds of the second, token positions computed, format)."""
+    """A few epochs of TrainingRun; (seconds of the last, token positions computed, format)."""
     from qa.data.batches.collate import Collator
     from qa.data.batches.training_order import TrainingOrder
     from qa.engine.config import TrainConfig
@@ -150,14 +151,17 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
         groups_lengths=not reader.is_packed,
     )
     device, longest = torch.device(options.device), options.max_seq_length
-    reader.to(device).prepare(Precision(options.precision, device))
+    name = options.contestant
+    reader.to(device).prepare(Precision(options.precision, device), name in ("layers", "both"))
     collator = Collator(longest, *reader.batch_form(device, longest, trains=True))
+    epochs = 3 if name in ("graphs", "both") else 2  # a graph is recorded when a shape comes again
     config = TrainConfig(
         learning_rate=LEARNING_RATE,
-        num_train_epochs=2,
+        num_train_epochs=epochs,
         gradient_accumulation_steps=accumulation,
         precision=options.precision,
         device=options.device,
+        cuda_graphs="auto" if name in ("graphs", "both") else "off",
     )
     trained = TrainingRun(reader, reader_loss, sample, order, collator, config)
     num_positions, started, ended = 0, 0.0, 0.0
@@ -165,7 +169,7 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
         if out.end_of_epoch:
             wait_for(options.device)
         ended = time.perf_counter()
-        if out.epoch > 1:
+        if out.epoch > epochs - 1:
             num_positions += out.counts["num_positions"]
         elif out.end_of_epoch:
             started = ended

@@ -103,7 +103,7 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--label-smoothing-factor": Answer("label smoothing is not offered; leave it out"),
     "--neftune-noise-alpha": Answer("NEFTune is not offered; leave it out"),
     "--data-seed": Answer("use --seed, which also decides the order of the data"),
-    "--full-determinism": Answer(NO_NEED + "docs/resuming.md says what is exact"),
+    "--full-determinism": Switch("--deterministic"),
     # numbers and machines
     "--bf16": Switch("--precision bf16"),
     "--fp16": Switch("--precision fp16"),

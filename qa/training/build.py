@@ -19,6 +19,7 @@ from qa.data.windows.cache import cached_windows, windows_fingerprint
 from qa.data.windows.coverage import Coverage
 from qa.data.windows.health import measure_health
 from qa.data.windows.options import require_fits
+from qa.engine.determinism import fix_cublas_workspace
 from qa.engine.device import resolve_device
 from qa.engine.distributed import World, join_world
 from qa.engine.loop import TrainingRun
@@ -57,6 +58,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         UserError: Something in the input is wrong. Nothing has been written yet then.
     """
     train_examples, eval_examples = read_data(config)
+    if config.train.deterministic:
+        fix_cublas_workspace()  # before the model is tried, which may be on CUDA
     # Before minutes of tokenising, since it may fail.
     device = resolve_device(config.train.device)
     world = join_world(device)
@@ -100,7 +103,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         seed_everything(config.train.seed + 1000 * world.rank)
     for note in model.notes:
         report(note)
-    report(f"model: {described}, {run.precision.name} on {run.device.type}, {attention}")
+    how = f"{attention}, CUDA graphs" if run.graphs else attention
+    report(f"model: {described}, {run.precision.name} on {run.device.type}, {how}")
     answerer = Answerer(
         model,
         Collator(longest, *form(trains=False)),

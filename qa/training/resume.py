@@ -14,7 +14,7 @@ from qa.training.build import Job
 # What older checkpoints do not name: they were trained as the defaults of these settings say.
 ADDED_SETTINGS = (
     *("warmup_steps", "adam_beta1", "adam_beta2", "adam_epsilon"),
-    *("freeze", "compile"),
+    *("freeze", "compile", "deterministic"),
 )
 
 
