@@ -99,23 +99,34 @@ class Collator:
         return max(longest, min(rounded, self.max_length))
 
 
-def pack_offsets(windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what decoding needs besides the batch of these windows; training does not need it.
+def offset_rows(windows: Sequence[Mapping[str, Any]], width: int) -> np.ndarray:
+    """Return the characters of the context that each token covers, for decoding.
 
-    A dict of offset_starts and offset_ends, (N,) int64, the characters of the context that each
-    token covers, and reach, an int, the largest of `find_reach` over the windows.
+    Returns:
+        (2, B, T) int64, T = `width`: where they start, and their ends; both 0 behind a window's
+        end.
     """
-    names = ("offset_starts", "offset_ends")
-    reach = max(find_reach(*(window[name] for name in names)) for window in windows)
-    return {**{name: pack([w[name] for w in windows]) for name in names}, "reach": reach}
+    lengths = np.array([int(window["length"]) for window in windows])
+    is_token = np.arange(width) < lengths[:, None]  # (B, T)
+    rows = np.zeros((2, len(windows), width), dtype=np.int64)
+    for row, name in zip(rows, ("offset_starts", "offset_ends"), strict=True):
+        row[is_token] = np.concatenate([window[name] for window in windows])
+    return rows
 
 
 def find_reach(starts: np.ndarray, ends: np.ndarray) -> int:
-    """Return how far apart two tokens of a window that share a character can be, 0 if none do."""
+    """Return how far apart two tokens of a window that share a character can be, 0 if none do.
+
+    `starts`, `ends`: (B, T) of `offset_rows`.
+    """
+    # As if each window's characters came after those of the window before.
+    behind = np.arange(len(starts))[:, None] * (ends.max() + 1)
     covering = np.flatnonzero(starts < ends)  # special and empty tokens cover nothing
-    end_so_far = np.maximum.accumulate(np.where(starts < ends, ends, 0))
-    earliest = np.searchsorted(end_so_far, starts[covering], side="right")
-    return int((covering - earliest).max(initial=0))
+    starts, ends = ((matrix + behind).ravel()[covering] for matrix in (starts, ends))
+    end_so_far = np.maximum.accumulate(ends)
+    sharing = 1 + np.flatnonzero(starts[1:] < end_so_far[:-1])
+    earliest = np.searchsorted(end_so_far, starts[sharing], side="right")
+    return int((covering[sharing] - covering[earliest]).max(initial=0))
 
 
 def pack(rows: Sequence[np.ndarray], filler: int = 0) -> torch.Tensor:

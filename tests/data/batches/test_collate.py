@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qa.data.batches.collate import Collator, find_reach, pack_offsets
+from qa.data.batches.collate import Collator, find_reach, offset_rows
 from qa.data.batches.training_order import TrainingOrder
 from qa.data.windows.cut import NO_TRIM
 from qa.models.packing.batch_form import batch_form
@@ -193,33 +193,40 @@ def test_no_token_types_without_a_model_that_takes_them() -> None:
 
 
 def test_offsets_of_a_batch() -> None:
-    """Two tokens of the second window, with an empty one between them, share character 5."""
     windows = [window(3), window(2)]
-    assert pack_offsets(windows)["reach"] == 0
-    windows[1] |= {"offset_starts": np.array([5, 0, 5]), "offset_ends": np.array([6, 0, 8])}
-    packed = pack_offsets(windows)
-    assert packed["offset_starts"].tolist() == [-1, 9, 18, 5, 0, 5]
-    assert packed["offset_ends"].tolist() == [-1, 10, 20, 6, 0, 8]
-    assert packed["offset_starts"].dtype == packed["offset_ends"].dtype == torch.int64
-    assert (type(packed["reach"]), packed["reach"]) == (int, 2)
+    starts, ends = offset_rows(windows, 4)
+    assert starts.tolist() == [[-1, 9, 18, 0], [-1, 9, 0, 0]]
+    assert ends.tolist() == [[-1, 10, 20, 0], [-1, 10, 0, 0]]
+    assert starts.dtype == ends.dtype == np.int64
+
+
+@st.composite
+def window_offsets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets of a window; some tokens cover nothing, and several may share a character."""
+    steps = st.tuples(st.integers(0, 2), st.integers(0, 2), st.booleans())
+    drawn = draw(st.lists(steps, min_size=1, max_size=12))
+    starts = np.cumsum([start for start, _, _ in drawn])
+    ends = np.maximum.accumulate(starts + [1 + longer for _, longer, _ in drawn])
+    is_empty = np.array([empty for _, _, empty in drawn])
+    return np.where(is_empty, -1, starts), np.where(is_empty, -1, ends)
 
 
 @settings(deadline=None)
-@given(
-    steps=st.lists(
-        st.tuples(st.integers(0, 2), st.integers(0, 2), st.booleans()), min_size=1, max_size=12
-    )
-)
-def test_reach_is_the_farthest_that_shares_a_character(steps: list[tuple[int, int, bool]]) -> None:
-    starts = np.cumsum([start for start, _, _ in steps])
-    ends = np.maximum.accumulate(starts + [1 + longer for _, longer, _ in steps])
-    is_empty = np.array([empty for _, _, empty in steps])
-    starts, ends = np.where(is_empty, -1, starts), np.where(is_empty, -1, ends)
-    covered = [set(range(start, end)) for start, end in zip(starts, ends, strict=True)]
-    distances = [
-        j - i for i, own in enumerate(covered) for j, other in enumerate(covered) if own & other
+@given(windows=st.lists(window_offsets(), min_size=1, max_size=4))
+def test_reach_is_the_farthest_that_shares_a_character(
+    windows: list[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    distances = []
+    for starts, ends in windows:
+        covered = [set(range(start, end)) for start, end in zip(starts, ends, strict=True)]
+        distances += [
+            j - i for i, own in enumerate(covered) for j, other in enumerate(covered) if own & other
+        ]
+    named = [
+        {"length": len(starts), "offset_starts": starts, "offset_ends": ends}
+        for starts, ends in windows
     ]
-    assert find_reach(starts, ends) == max(distances, default=0)
+    assert find_reach(*offset_rows(named, 13)) == max(distances, default=0)
 
 
 # Order
