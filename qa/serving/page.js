@@ -98,7 +98,8 @@ const makeAnswer = (context, answer, isFirst) => {
   piece.className = "answer";
   piece.textContent = answer.text;
   share.className = "share";
-  share.textContent = `${(100 * answer.probability).toFixed(answer.probability < 0.0995 ? 1 : 0)} %`;
+  const percent = 100 * answer.probability;
+  share.textContent = percent < 0.1 ? "< 0.1 %" : `${percent.toFixed(percent < 9.95 ? 1 : 0)} %`;
   bar.value = answer.probability;
   bar.setAttribute("aria-hidden", "true");
   button.append(piece, share, bar);
@@ -120,7 +121,7 @@ const showFound = (context, found, ms) => {
   at("answers").replaceChildren(...answers.map((each, i) => makeAnswer(context, each, i === 0)));
   if (answers.length) show(context, answers[0], false);
   const result = at("result");
-  if (result.getBoundingClientRect().top > window.innerHeight * 0.6) result.scrollIntoView();
+  if (result.getBoundingClientRect().top > window.innerHeight / 3) result.scrollIntoView();
 };
 
 const ask = async () => {
@@ -144,11 +145,10 @@ const ask = async () => {
       signal: own.signal,
     });
     const found = await response.json();
-    if (own !== asked) return; // another question was asked meanwhile
     if (response.ok) showFound(context, found, Math.round(performance.now() - started));
     else say(response.status in TEXTS.en ? response.status : "failed", { detail: found.error, bad: true });
   } catch (error) {
-    if (own === asked) say("offline", { bad: true });
+    if (own === asked) say("offline", { bad: true }); // else it was aborted for another question
   }
 };
 
