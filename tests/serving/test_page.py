@@ -142,7 +142,7 @@ def test_an_example_can_be_asked_at_once(page: Browser) -> None:
     page.click("#example")
     page.click("#ask")
     wait_until(lambda: "없습니다" in text_of(page, "#status"))  # this server finds only words
-    assert text_of(page, "#count") == "111자"
+    assert text_of(page, "#count") == "89자"
 
 
 @pytest.mark.parametrize("width", [390, 320, 1280])
