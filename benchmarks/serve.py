@@ -6,6 +6,8 @@ overhead  one question at a time: over HTTP beside `Reader.answer_many` in this 
 batching  16 clients at once: the server as it is beside one that reads one question at a time
 storm     200 clients, 10,000 requests, a third of them broken, oversized or cut off; exit code 1 if
           one hangs, is answered later than the deadline, or is refused without a sentence
+
+Without --model a BERT of 4 layers of 256 with new weights; for the storm one of 2 layers of 64.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds, of the storm")
     options = parser.parse_args()
     is_well = True
+    is_given = options.model is not None
     with material.temporary_folder() as folder:
         material.complete(options, Path(folder))
         examples = read_examples(options.data)
@@ -51,6 +54,9 @@ def main() -> int:
         if "batching" in options.parts:
             batching(options.model, pairs[: options.questions], options.repeats, flags)
         if "storm" in options.parts:
+            if not is_given:
+                options.model = options.data = None
+                material.complete(options, Path(folder) / "tiny", hidden_size=64, num_layers=2)
             with running(options.model, "--timeout", str(options.timeout), *flags) as server:
                 is_well = storm(
                     server, pairs[:500], options.clients, options.requests, options.timeout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from typing import NamedTuple
 
@@ -102,6 +103,13 @@ async def send_all(
     replies: list[Reply | None] = [None] * len(requests)
     numbers = iter(range(len(requests)))
     memory: list[int] = []
+    pauses = [0.0]
+
+    async def watch() -> None:
+        while True:
+            started = time.perf_counter()
+            await asyncio.sleep(0.05)
+            pauses.append(time.perf_counter() - started - 0.05)
 
     async def client() -> None:
         for number in numbers:
@@ -110,5 +118,8 @@ async def send_all(
             if (number + 1) % (len(requests) // 10) == 0:
                 memory.append(server.resident())
 
+    watching = asyncio.ensure_future(watch())
     await asyncio.gather(*(client() for _ in range(clients)))
+    watching.cancel()
+    print(f"longest pause of the clients' own process {max(pauses):.2f} s")
     return [reply for reply in replies if reply is not None], memory
