@@ -64,7 +64,17 @@ LIGHT = (
     "qa.cli.train",
     "qa.cli.serve",
 )
-HEAVY = {"torch", "numpy", "transformers", "datasets", "tokenizers", "tqdm", "tensorboard"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "transformers",
+    "datasets",
+    "tokenizers",
+    "tqdm",
+    "tensorboard",
+    "starlette",
+    "uvicorn",
+}
 ENGINE_PACKAGES = {"torch", "numpy", "tqdm", "tensorboard"}
 
 FILES = sorted((ROOT / "qa").rglob("*.py"))

@@ -67,14 +67,15 @@ def counts(port: int, line: str) -> bool:
 
 
 @pytest.mark.e2e
-def test_a_signal_lets_it_answer_and_end_with_0(launcher: Launcher) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_it_answer_and_end_with_0(number: signal.Signals, launcher: Launcher) -> None:
     """One request is being read, and one waits."""
     run, port = start(launcher)
     reading = Client(port, LONG)
     wait_until(lambda: counts(port, "qa_queue_seconds_count 1"), run)
     waiting = Client(port, PAIR)
     wait_until(lambda: counts(port, "qa_queue_length 1"), run)
-    run.kill(signal.SIGTERM)
+    run.kill(number)
     for client in (reading, waiting):
         content = client.wait()
         assert content.startswith(b"HTTP/1.1 200 "), content[:200]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -287,6 +288,15 @@ def test_a_reader_that_fails_is_a_500_and_in_the_end_unhealthy(
         assert "broken pipe inside" in caplog.text
         assert site.ask(PAIR)[0] == 200
         assert site.send("GET", "/health")[0] == 200
+
+
+def test_no_response_waits_for_the_client_to_acknowledge_its_head(site: Site) -> None:
+    """Which it does 40 ms later."""
+    with site.begin(b"GET /hea"):
+        wait_until(lambda: site.server.server_state.connections)
+        for connection in site.server.server_state.connections:
+            accepted = connection.transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 # What is there besides

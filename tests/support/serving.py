@@ -28,6 +28,7 @@ class Site:
 
     port: int
     service: Service
+    server: Server
 
     def send(
         self, method: str, path: str, body: bytes | None = None, **headers: str
@@ -83,7 +84,7 @@ def serving(
     with bind("127.0.0.1", 0) as listener:
         server = Server(make_app(service), options.timeout)
         thread = threading.Thread(target=server.run, args=([listener],))
-        site = Site(listener.getsockname()[1], service)
+        site = Site(listener.getsockname()[1], service, server)
         thread.start()
         try:
             wait_until(lambda: server.started)
