@@ -36,7 +36,9 @@ def read_parts(options: argparse.Namespace) -> tuple[list[Example], list[Example
     return split_holdout(read_examples(options.data), options.holdout)
 
 
-def complete(options: argparse.Namespace, folder: Path) -> None:
+def complete(
+    options: argparse.Namespace, folder: Path, hidden_size: int = 256, num_layers: int = 4
+) -> None:
     """Make in `folder` what was not given: a small BERT with new weights, and the embedded data."""
     if options.model is not None and options.data is not None:
         return
@@ -52,11 +54,11 @@ def complete(options: argparse.Namespace, folder: Path) -> None:
     examples = training + held_out
     tokenizer = train_tokenizer(text for e in examples for text in (e.question, e.context))
     torch.manual_seed(0)
-    sizes = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4}
+    sizes = {"hidden_size": hidden_size, "num_hidden_layers": num_layers, "num_attention_heads": 4}
     config = BertConfig(
         **sizes,
         vocab_size=len(tokenizer),
-        intermediate_size=1024,
+        intermediate_size=4 * hidden_size,
         pad_token_id=tokenizer.pad_token_id,
     )
     BertForQuestionAnswering(config).save_pretrained(folder / "model")

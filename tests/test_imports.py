@@ -42,9 +42,11 @@ ALLOWED: dict[str, set[str]] = {
         "qa.data.batches.evaluation_batches",
     },
     "qa.recipes": {"qa.config"},
+    "qa.serving": {"qa", "qa.answering"} | DATA,
     "qa.training": SCORING | {"qa", "qa.config"},
     "qa.cli": SCORING | {"qa.config", "qa.recipes"},
     "qa.cli.train": {"qa.cli", "qa.training", "qa.engine", "qa.outputs", "qa.recipes"},  # train.py
+    "qa.cli.serve": {"qa.cli", "qa.serving", "qa.answering", "qa.engine"},
     "qa.cli.extract": SCORING | {"qa.cli", "qa.config", "qa.training"},  # what a run started from
     "qa.__main__": {"qa.cli", "qa.engine"},
 }
@@ -60,8 +62,19 @@ LIGHT = (
     "qa.cli.train_flags",
     "qa.engine",
     "qa.cli.train",
+    "qa.cli.serve",
 )
-HEAVY = {"torch", "numpy", "transformers", "datasets", "tokenizers", "tqdm", "tensorboard"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "transformers",
+    "datasets",
+    "tokenizers",
+    "tqdm",
+    "tensorboard",
+    "starlette",
+    "uvicorn",
+}
 ENGINE_PACKAGES = {"torch", "numpy", "tqdm", "tensorboard"}
 
 FILES = sorted((ROOT / "qa").rglob("*.py"))

@@ -135,22 +135,28 @@ class Reader:
         return list(self.iterate_answers(to_examples(pairs), top_k=top_k, nfc=nfc))
 
     def iterate_answers(
-        self, examples: Iterable[Example], *, top_k: int = 1, nfc: bool = False
+        self,
+        examples: Iterable[Example],
+        *,
+        top_k: int = 1,
+        nfc: bool = False,
+        coverage: Coverage | None = None,
     ) -> Iterator[list[Answer]]:
         """Return an iterator over the best answers of each example, in blocks of windows.
 
         For `top_k` and `nfc` see `answer`. What is wrong with the arguments is raised at once.
         Behind the last answers, or when the iterator is closed before, each kind of thing that was
-        missed in what was read, such as the front of long questions, is a `Notice`.
+        missed in what was read, such as the front of long questions, is a `Notice`; or it is
+        counted in `coverage`, if one is passed.
         """
         check_top_k(top_k, nfc)
-        return self._iterate_answers(check_examples(examples), top_k, nfc)
+        return self._iterate_answers(check_examples(examples), top_k, nfc, coverage)
 
     def _iterate_answers(
-        self, examples: list[Example], top_k: int, nfc: bool
+        self, examples: list[Example], top_k: int, nfc: bool, given: Coverage | None
     ) -> Iterator[list[Answer]]:
         """Yield the best answers of each example in turn, holding only a block of windows."""
-        coverage = self.coverage()
+        coverage = self.coverage() if given is None else given
         try:
             for first, end in example_blocks(examples) if nfc else [(0, len(examples))]:
                 block = examples[first:end]
@@ -159,7 +165,8 @@ class Reader:
                 for example, answers in zip(block, found, strict=True):
                     yield in_original(answers, example.context) if nfc else answers
         finally:
-            coverage.give_notices()
+            if given is None:
+                coverage.give_notices()
 
     def _answer_composed(
         self, examples: list[Example], top_k: int, coverage: Coverage

@@ -241,3 +241,15 @@ def test_an_iterator_that_is_left_says_what_it_missed(nfc: bool, reader: Reader)
         assert next(iter(found))
     with pytest.warns(Notice, match=r"^1 questions cut to their last .* \(long\)$"):
         found.close()  # type: ignore[attr-defined]  # as `break` does
+
+
+def test_what_was_missed_is_counted_where_that_is_asked_for(reader: Reader) -> None:
+    long = Example("long", "알려 다오. " * 40 + QUESTION, CONTEXT)
+    coverage = reader.coverage()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answers = list(
+            reader.iterate_answers([long, Example("other", QUESTION, CONTEXT)], coverage=coverage)
+        )
+    assert len(answers) == 2
+    assert list(coverage.cut) == ["long"]

@@ -1,0 +1,115 @@
+"""Answer questions over HTTP: a page to ask in a browser, and an API.
+
+python -m qa serve runs/korquad/best        (then open http://127.0.0.1:8000)
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qa.cli.option_flags import add_option
+from qa.cli.parser import Parser, run_command
+from qa.cli.reader_flags import add_reader_flags, load_reader
+from qa.cli.startup import no_collection, prepare_hub
+from qa.engine.config import from_values
+from qa.engine.errors import UserError, require
+from qa.serving.options import BATCH_CHARACTERS, ServingOptions
+
+if TYPE_CHECKING:
+    import socket
+
+    from qa.answering.reader import Reader
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of `python -m qa serve`."""
+    parser = Parser(
+        prog="python -m qa serve",
+        description="Answer questions over HTTP: a page in the browser, and POST /answer."
+        " There is no authentication: put a proxy before it where others can reach it.",
+    )
+    parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at (default 127.0.0.1, this machine only; 0.0.0.0: everywhere)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port (default 8000; 0: a free one, printed)"
+    )
+    for each in fields(ServingOptions):
+        add_option(parser, each)
+    parser.add_argument(
+        "--threads", type=int, help="CPU threads of the model (default: torch's, one a core)"
+    )
+    parser.add_argument(
+        "--nfc",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compose decomposed Hangul (NFD) before reading (default); answers and their places"
+        " are still those of the context as it was sent",
+    )
+    add_reader_flags(parser)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    return run_command(
+        lambda: serve(make_parser().parse_args(arguments)),
+        needs_output=False,
+        memory_advice="free some, or pass another --device",
+    )
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Load the reader, answer until a signal comes, and then what was taken before it."""
+    limits = from_values(ServingOptions, vars(options))
+    require(
+        options.threads is None or options.threads >= 1,
+        f"--threads must be at least 1, not {options.threads}",
+    )
+    try:
+        from qa.serving.run import bind
+    except ImportError as error:
+        raise UserError(
+            f"qa serve needs starlette and uvicorn ({error}): pip install 'qa[serve]'"
+        ) from error
+    # Before the reader is loaded, so that a port that is taken is known at once.
+    with bind(options.host, options.port) as server:
+        prepare_hub(options.model)
+        with no_collection():
+            reader = load_reader(options)
+        answer(reader, server, limits, options)
+
+
+def answer(
+    reader: Reader, server: socket.socket, limits: ServingOptions, options: argparse.Namespace
+) -> None:
+    """Answer at a bound socket until a signal comes."""
+    import torch
+
+    from qa.engine.signals import StopSignals
+    from qa.serving.app import Service, make_app
+    from qa.serving.batcher import Batcher
+    from qa.serving.reading import make_work, warm_up
+    from qa.serving.run import Server, address
+
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    warm_up(reader)
+    url = address(server)
+    with StopSignals() as signals:
+        questions = Batcher(
+            make_work(reader, options.nfc), limits.max_queue, limits.max_batch, BATCH_CHARACTERS
+        )
+        name = "/".join(Path(options.model).parts[-2:])  # the whole path is nobody's business
+        service = Service(questions, limits, name, reader.answerer.options.n_best_size)
+        app = make_app(service)
+        tell = partial(print, f"serving at {url}", flush=True)
+        Server(app, limits.timeout, signals, tell).run([server])
+        questions.close()
