@@ -15,6 +15,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 import torch
 from support.articles import ARTICLES, KORQUAD_FILE, squad_json
+from support.browser import BROWSER
 from support.runs import Launcher
 from support.tokenizers import TOKENIZER_KINDS, train_byte_bpe, train_unigram, train_wordpiece
 
@@ -35,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "cuda": None if torch.cuda.is_available() else "no CUDA device",
         "korquad": None if KORQUAD_FILE.is_file() else f"no {KORQUAD_FILE}",
         "hub": None if os.environ.get("HF_HUB_OFFLINE") == "0" else "set HF_HUB_OFFLINE=0 to run",
+        "browser": None if BROWSER else "no browser",
         "slow": None if os.environ.get("QA_SLOW") else "set QA_SLOW=1 to run",
     }
     for item in items:

@@ -115,7 +115,7 @@ class Answerer:
                 decode_seconds += time.perf_counter() - started
         started = time.perf_counter()
         answers = [
-            rank_answers(example.context, spans_found, n_best_size)
+            rank_answers(example.context, spans_found, n_best_size, self.options.temperature or 1.0)
             for example, spans_found in zip(examples, merged, strict=True)
         ]
         decode_seconds += time.perf_counter() - started

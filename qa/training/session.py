@@ -145,6 +145,7 @@ class Session:
         self.world.leave()
         if self.world.is_main:
             self.validation.write_metrics()
+            self.validation.write_report()
             samples, recipe = self.validation.samples(), self.job.config.recipe
             self.bar.close()
             print(final_report(self.directory, recipe, self.tracker, samples), flush=True)

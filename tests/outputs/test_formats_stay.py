@@ -61,10 +61,11 @@ ADDED_SETTINGS: dict[str, Any] = {
     "adam_epsilon": 1e-8,
     "trust_remote_code": False,
     "gradient_checkpointing": False,
+    "temperature": None,
     "freeze": None,
 }
 # Those of them that a resumed run must share with its checkpoint.
-FREE = ("trust_remote_code", "gradient_checkpointing")
+FREE = ("trust_remote_code", "gradient_checkpointing", "temperature")
 ADDED_IDENTITY = {name: value for name, value in ADDED_SETTINGS.items() if name not in FREE}
 
 # The old run's, whose checkpoint lies in the middle of the mean at step 6.

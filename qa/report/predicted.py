@@ -1,0 +1,62 @@
+"""What one run, or any program, predicted: read from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from unicodedata import normalize
+
+from qa.answering.nbest import Answer, null_odds
+from qa.engine.errors import require, shown
+from qa.engine.json_files import read_json
+from qa.outputs.nbest_file import check_answers, nbest_path
+from qa.outputs.prediction_files import NBEST_FILE, PREDICTIONS_FILE
+from qa.outputs.read_predictions import read_prediction_file
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The predictions of one reader.
+
+    Args:
+        name: Where they are from.
+        texts: Id -> predicted text, "" if the question was left unanswered.
+        candidates: Id -> candidates, best first; {} if only texts are known.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+    candidates: Mapping[str, list[Answer]] = field(default_factory=dict)
+
+    def odds(self, example_id: str) -> float:
+        """Return a question's null odds; see qa.evaluation.null_threshold."""
+        return null_odds(self.candidates.get(example_id, ()))
+
+
+def read_predicted(name: str, nfc: bool = False) -> Predicted:
+    """Read a run's directory, an n-best file, or a file of texts from any program.
+
+    `nfc`: compose the texts of a file without candidates, whose places count.
+    """
+    path = Path(name)
+    require(path.exists(), f"{name}: no such run or file")
+    if not path.is_dir() and path.name != NBEST_FILE:
+        texts = read_prediction_file(name)
+        require(texts, f"{name}: holds no predictions")
+        return Predicted(name, {i: normalize("NFC", t) if nfc else t for i, t in texts.items()})
+    candidates = read_candidates(nbest_path(name))
+    require(candidates, f"{name}: holds no predictions")
+    texts = {i: answers[0].text if answers else "" for i, answers in candidates.items()}
+    if (path / PREDICTIONS_FILE).is_file():  # which knows what is left unanswered
+        texts = read_prediction_file(str(path / PREDICTIONS_FILE))
+    return Predicted(name, texts, candidates)
+
+
+def read_candidates(path: Path) -> dict[str, list[Answer]]:
+    """Return the candidates of each question of an n-best file; UserError if it is none."""
+    found: dict[str, list[Answer]] = {}
+    for example_id, answers in read_json(path, "{id: candidates}").items():
+        check_answers(answers, f"{path}: {shown(example_id)!r}")
+        found[example_id] = [Answer(**answer) for answer in answers]
+    return found
