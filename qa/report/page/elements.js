@@ -26,7 +26,7 @@ const divisionTitles = Object.fromEntries(content.buckets.map((each) => [each.di
 function tagTitle(tag) {
   const [dimension, name] = [tag.slice(0, tag.indexOf(":")), tag.slice(tag.indexOf(":") + 1)];
   if (dimension === "kind") return kindTitles[name] || name;
-  if (dimension === "group") return `all ${name} errors`;
+  if (dimension === "group") return `all ${name.replace(" ", "-")} errors`;
   if (dimension === "reach") return `right text in the first ${content.first}`;
   if (dimension === "change") return name.split(">").map((kind) => kindTitles[kind] || kind.replaceAll("_", " ")).join(" → ");
   return divisionTitles[dimension] ? `${divisionTitles[dimension]}: ${name}` : name;

@@ -43,11 +43,12 @@ function showQuestions() {
 
 function questionCard(each) {
   const context = h("p", { class: "context", lang: "" }, ...markedText(each, 60));
-  const said = each.prediction === null ? "(no prediction)" : each.prediction.trim() === "" ? "(left unanswered)" : each.prediction;
+  const isAnswered = each.prediction !== null && each.prediction.trim() !== "";
+  const said = isAnswered ? each.prediction : each.prediction === null ? "(no prediction)" : "(left unanswered)";
   const given = (text) => text && text.trim() ? text : "(none)";
   const answers = h("dl", { class: "answers" },
-    h("dt", {}, "gold"), h("dd", {}, h("span", { class: "gold" }, each.gold.join(", ") || "(no answer)")),
-    h("dt", {}, "predicted"), h("dd", {}, h("span", { class: "said" }, said), h("small", {}, `  F1 ${each.f1.toFixed(2)}${each.candidates.length ? `, probability ${each.candidates[0][1].toFixed(2)}` : ""}`)),
+    h("dt", {}, "gold"), h("dd", {}, each.gold.length ? h("span", { class: "gold" }, each.gold.join(", ")) : h("span", { class: "soft" }, "(no answer)")),
+    h("dt", {}, "predicted"), h("dd", {}, h("span", { class: isAnswered ? "said" : "soft" }, said), h("small", {}, `  F1 ${each.f1.toFixed(2)}${isAnswered && each.candidates.length ? `, probability ${each.candidates[0][1].toFixed(2)}` : ""}`)),
     ...(content.names.length > 1 ? [h("dt", {}, "before"), h("dd", {}, given(each.before))] : []));
   const rows = each.candidates.map(([text, probability], i) => h("li", {}, text, h("small", {}, ` ${probability.toFixed(2)}${each.rank === i + 1 ? "  ✓ right" : ""}`)));
   const beyond = each.candidates.length && each.rank === null ? h("p", { class: "soft" }, "No candidate is right.")

@@ -27,7 +27,7 @@ function gainSection() {
   const rights = content.kinds.filter((kind) => kind.gain === 0).map((kind) => filterButton(`kind:${kind.kinds[0]}`, { title: kind.explanation },
     `${kind.title}: ${kind.count} (${one(kind.share)} %)`));
   const groups = Object.entries(content.groups).filter(([, gain]) => gain.kinds.length > 1).map(([name, gain]) =>
-    filterButton(`group:${name}`, {}, `All ${name} errors mended: ${two(gain.exact_match)} (${plus(gain.gain)})`));
+    filterButton(`group:${name}`, {}, `All ${name.replace(" ", "-")} errors mended: ${two(gain.exact_match)} (${plus(gain.gain)})`));
   const second = hasCandidates ? [filterButton("reach:in the first candidates", {},
     `Choosing rightly among the first ${content.first} candidates: ${two(content.ceiling)} (${plus(content.ceiling - content.exact_match)})`)] : [];
   return section("gains", "What would help most",
