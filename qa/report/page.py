@@ -12,7 +12,17 @@ from typing import Any
 from qa.engine.atomic_files import replace_file
 from qa.engine.json_files import finite
 
-SCRIPTS = ("elements.js", "figures.js", "tables.js", "questions.js", "page.js")
+SCRIPTS = (
+    "elements.js",
+    "plot.js",
+    "figures.js",
+    "tables.js",
+    "probability.js",
+    "outcomes.js",
+    "marks.js",
+    "questions.js",
+    "page.js",
+)
 
 
 def write_page(path: Path, content: dict[str, Any]) -> None:

@@ -1,7 +1,10 @@
 // The list: what is filtered and searched, and each question with its marks.
 const PAGE = 25;
-const ONE_OF = ["result", "kind", "group", "outcome", "flip", "change"];  // of these one at a time
-const slot = (tag) => { const dimension = tag.slice(0, tag.indexOf(":")); return ONE_OF.includes(dimension) ? "result" : dimension; };
+const ONE_OF = ["result", "kind", "group", "outcome", "flip", "change"]; // of these one at a time
+const slot = (tag) => {
+  const dimension = tag.slice(0, tag.indexOf(":"));
+  return ONE_OF.includes(dimension) ? "result" : dimension;
+};
 const tagNumbers = new Map(content.tags.map((tag, number) => [tag, number]));
 const state = { filters: new Map(), search: "", order: "data", shown: PAGE };
 
@@ -14,28 +17,58 @@ function toggleFilter(tag) {
   else list.scrollTop = 0;
 }
 
-const searchable = content.questions.map((each) => [each.question, each.prediction, each.before, each.id, ...each.gold].join("\n").normalize("NFC").toLowerCase());
+const searchable = content.questions.map((each) =>
+  [each.question, each.prediction, each.before, each.id, ...each.gold]
+    .join("\n")
+    .normalize("NFC")
+    .toLowerCase(),
+);
 function chosenQuestions() {
   const wanted = [...state.filters.values()].map((tag) => tagNumbers.get(tag));
   const word = state.search.trim().normalize("NFC").toLowerCase();
-  const chosen = content.questions.filter((each, i) => wanted.every((tag) => each.tags.includes(tag)) && searchable[i].includes(word));
-  const sureness = (each) => each.candidates.length ? each.candidates[0][1] : 0;
-  if (state.order !== "data") chosen.sort((a, b) => (state.order === "sure" ? 1 : -1) * (sureness(b) - sureness(a)));
+  const chosen = content.questions.filter(
+    (each, i) => wanted.every((tag) => each.tags.includes(tag)) && searchable[i].includes(word),
+  );
+  const sureness = (each) => (each.candidates.length ? each.candidates[0][1] : 0);
+  if (state.order !== "data")
+    chosen.sort((a, b) => (state.order === "sure" ? 1 : -1) * (sureness(b) - sureness(a)));
   return chosen;
 }
 
 function showQuestions() {
   state.shown = PAGE;
   for (const button of document.querySelectorAll("[data-tag]"))
-    button.setAttribute("aria-pressed", String(state.filters.get(slot(button.dataset.tag)) === button.dataset.tag));
+    button.setAttribute(
+      "aria-pressed",
+      String(state.filters.get(slot(button.dataset.tag)) === button.dataset.tag),
+    );
   const chosen = chosenQuestions();
-  const chips = [...state.filters.values()].map((tag) => h("button", { type: "button", title: "Remove this filter", onclick: () => toggleFilter(tag) }, `${tagTitle(tag)} ×`));
-  document.getElementById("filters").replaceChildren(h("span", { id: "found", class: "soft" }, `${chosen.length} of ${many(content.count, "question")}`), ...chips);
-  document.getElementById("questions").replaceChildren(...chosen.slice(0, state.shown).map(questionCard));
+  const chips = [...state.filters.values()].map((tag) =>
+    h(
+      "button",
+      { type: "button", title: "Remove this filter", onclick: () => toggleFilter(tag) },
+      `${tagTitle(tag)} ×`,
+    ),
+  );
+  document
+    .getElementById("filters")
+    .replaceChildren(
+      h(
+        "span",
+        { id: "found", class: "soft" },
+        `${chosen.length} of ${many(content.count, "question")}`,
+      ),
+      ...chips,
+    );
+  document
+    .getElementById("questions")
+    .replaceChildren(...chosen.slice(0, state.shown).map(questionCard));
   const more = document.getElementById("more");
   more.hidden = chosen.length <= state.shown;
   more.onclick = () => {
-    document.getElementById("questions").append(...chosen.slice(state.shown, state.shown + PAGE).map(questionCard));
+    document
+      .getElementById("questions")
+      .append(...chosen.slice(state.shown, state.shown + PAGE).map(questionCard));
     state.shown += PAGE;
     more.hidden = chosen.length <= state.shown;
   };
@@ -44,53 +77,76 @@ function showQuestions() {
 function questionCard(each) {
   const context = h("p", { class: "context", lang: "" }, ...markedText(each, 60));
   const isAnswered = each.prediction !== null && each.prediction.trim() !== "";
-  const said = isAnswered ? each.prediction : each.prediction === null ? "(no prediction)" : "(left unanswered)";
-  const given = (text) => text && text.trim() ? text : "(none)";
-  const answers = h("dl", { class: "answers" },
-    h("dt", {}, "gold"), h("dd", {}, each.gold.length ? h("span", { class: "gold" }, each.gold.join(", ")) : h("span", { class: "soft" }, "(no answer)")),
-    h("dt", {}, "predicted"), h("dd", {}, h("span", { class: isAnswered ? "said" : "soft" }, said), h("small", {}, `  F1 ${each.f1.toFixed(2)}${isAnswered && each.candidates.length ? `, probability ${each.candidates[0][1].toFixed(2)}` : ""}`)),
-    ...(content.names.length > 1 ? [h("dt", {}, "before"), h("dd", {}, given(each.before))] : []));
-  const rows = each.candidates.map(([text, probability], i) => h("li", {}, text, h("small", {}, ` ${probability.toFixed(2)}${each.rank === i + 1 ? "  ✓ right" : ""}`)));
-  const beyond = each.candidates.length && each.rank === null ? h("p", { class: "soft" }, "No candidate is right.")
-    : each.rank > content.first ? h("p", { class: "soft" }, `The right text is candidate ${each.rank}.`) : null;
-  const details = h("details", {}, h("summary", {}, rows.length ? `${many(rows.length, "candidate")}, whole context` : "whole context"), ...(rows.length ? [h("ol", {}, ...rows)] : []), ...(beyond ? [beyond] : []), h("small", {}, `id ${each.id}`));
-  details.addEventListener("toggle", () => context.replaceChildren(...markedText(each, details.open ? Infinity : 60)));
-  return h("article", {}, h("div", { class: "line" }, h("h3", {}, each.question), h("span", { class: "kind" }, kindTitles[each.kind])), answers, context, details);
-}
-
-// The context with the gold answers underlined and the prediction marked, both cut at all their ends.
-// Places count code points, JavaScript UTF-16 units: hence Array.from.
-function markedText(each, margin) {
-  const spans = [...each.golds, ...(each.span ? [each.span] : [])];
-  const nodes = [];
-  let end = 0, any = false;
-  for (const [offset, text] of content.contexts[each.context]) {
-    const characters = Array.from(text);
-    for (const [low, high] of keptRanges(spans, margin, offset, offset + characters.length)) {
-      if (low > end) nodes.push(" … ");
-      const cuts = [...new Set([low, high, ...spans.flat().filter((cut) => low < cut && cut < high)])].sort((a, b) => a - b);
-      for (let i = 0; i + 1 < cuts.length; i++) {
-        const inside = (span) => span[0] <= cuts[i] && cuts[i + 1] <= span[1];
-        const names = [...(each.golds.some(inside) ? ["gold"] : []), ...(each.span && inside(each.span) ? ["said"] : [])];
-        const part = characters.slice(cuts[i] - offset, cuts[i + 1] - offset).join("");
-        nodes.push(names.length ? h("span", { class: names.join(" ") }, part) : part);
-      }
-      [end, any] = [high, true];
-    }
-    if (margin !== Infinity && any && end < offset + characters.length) { nodes.push(" … "); end = offset + characters.length; }
-  }
-  return nodes;
-}
-
-// What of a piece is shown: all of it, or the surroundings of what is marked.
-function keptRanges(spans, margin, low, high) {
-  const wide = spans.length ? spans.map(([a, b]) => [a - margin, b + margin]) : [[low, low + 2 * margin]];
-  const kept = [];
-  for (const [a, b] of wide.sort((x, y) => x[0] - y[0])) {
-    const [from, to] = [Math.max(low, a), Math.min(high, b)];
-    if (from >= to) continue;
-    if (kept.length && from <= kept[kept.length - 1][1]) kept[kept.length - 1][1] = Math.max(kept[kept.length - 1][1], to);
-    else kept.push([from, to]);
-  }
-  return kept;
+  const said = isAnswered
+    ? each.prediction
+    : each.prediction === null
+      ? "(no prediction)"
+      : "(left unanswered)";
+  const given = (text) => (text && text.trim() ? text : "(none)");
+  const answers = h(
+    "dl",
+    { class: "answers" },
+    h("dt", {}, "gold"),
+    h(
+      "dd",
+      {},
+      each.gold.length
+        ? h("span", { class: "gold" }, each.gold.join(", "))
+        : h("span", { class: "soft" }, "(no answer)"),
+    ),
+    h("dt", {}, "predicted"),
+    h(
+      "dd",
+      {},
+      h("span", { class: isAnswered ? "said" : "soft" }, said),
+      h(
+        "small",
+        {},
+        `  F1 ${each.f1.toFixed(2)}${isAnswered && each.candidates.length ? `, probability ${each.candidates[0][1].toFixed(2)}` : ""}`,
+      ),
+    ),
+    ...(content.names.length > 1 ? [h("dt", {}, "before"), h("dd", {}, given(each.before))] : []),
+  );
+  const rows = each.candidates.map(([text, probability], i) =>
+    h(
+      "li",
+      {},
+      text,
+      h("small", {}, ` ${probability.toFixed(2)}${each.rank === i + 1 ? "  ✓ right" : ""}`),
+    ),
+  );
+  const beyond =
+    each.candidates.length && each.rank === null
+      ? h("p", { class: "soft" }, "No candidate is right.")
+      : each.rank > content.first
+        ? h("p", { class: "soft" }, `The right text is candidate ${each.rank}.`)
+        : null;
+  const details = h(
+    "details",
+    {},
+    h(
+      "summary",
+      {},
+      rows.length ? `${many(rows.length, "candidate")}, whole context` : "whole context",
+    ),
+    ...(rows.length ? [h("ol", {}, ...rows)] : []),
+    ...(beyond ? [beyond] : []),
+    h("small", {}, `id ${each.id}`),
+  );
+  details.addEventListener("toggle", () =>
+    context.replaceChildren(...markedText(each, details.open ? Infinity : 60)),
+  );
+  return h(
+    "article",
+    {},
+    h(
+      "div",
+      { class: "line" },
+      h("h3", {}, each.question),
+      h("span", { class: "kind" }, kindTitles[each.kind]),
+    ),
+    answers,
+    context,
+    details,
+  );
 }
