@@ -421,7 +421,8 @@ def test_fresh_run_leaves_the_files_of_the_old_one(answerable: Path) -> None:
     def names(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir())
 
-    assert names(answerable) == sorted([*names(RUN), ".lock", "tensorboard", "curves.jsonl"])
+    added = [".lock", "tensorboard", "curves.jsonl", "report.html"]
+    assert names(answerable) == sorted([*names(RUN), *added])
     for folder in ("best", CHECKPOINT):
         assert names(answerable / folder) == names(RUN / folder)
 
