@@ -71,7 +71,8 @@ def report(options: argparse.Namespace) -> None:
     examples = read_questions(options)
     names = report_scores(examples, options.metric or ())
     check_files(files, examples, names, options.holdout)
-    found = Report(files, examples, names, Path(options.data).name)
+    data = ", ".join(Path(name).name for name in options.data.split(","))
+    found = Report(files, examples, names, data)
     write_page(Path(options.output), found.content())
     for line in found.lines():
         print(line)

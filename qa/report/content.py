@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from qa.data.examples import Example
+from qa.engine.errors import require
 from qa.metrics import METRICS, Score
 from qa.metrics.table import score_table
 from qa.report.buckets import DIVISIONS, make_buckets
@@ -44,6 +45,7 @@ class Report:
         self.main_scores = [score for _, score in judgements]
         both = [{each.example.id: each for each in judged} for judged, _ in judgements]
         common = [i for i in both[-1] if all(i in each for each in both)]
+        require(common, f"{' and '.join(each.name for each in files)}: have no question in common")
         self.judged = [both[-1][i] for i in common]
         self.before = [both[0][i] for i in common] if len(files) > 1 else None
         self.calibration: Calibration | None = calibrate(self.judged)

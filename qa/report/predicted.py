@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -37,20 +37,28 @@ class Predicted:
 def read_predicted(name: str, nfc: bool = False) -> Predicted:
     """Read a run's directory, an n-best file, or a file of texts from any program.
 
-    `nfc`: compose the texts of a file without candidates, whose places count.
+    `nfc`: compose the texts to Unicode NFC, as the data's are.
     """
     path = Path(name)
     require(path.exists(), f"{name}: no such run or file")
-    if not path.is_dir() and path.name != NBEST_FILE:
+    candidates: dict[str, list[Answer]] = {}
+    if path.is_dir() or path.name == NBEST_FILE:
+        candidates = read_candidates(nbest_path(name))
+        texts = {i: answers[0].text if answers else "" for i, answers in candidates.items()}
+        if (path / PREDICTIONS_FILE).is_file():  # which knows what is left unanswered
+            texts = read_prediction_file(str(path / PREDICTIONS_FILE))
+    else:
         texts = read_prediction_file(name)
-        require(texts, f"{name}: holds no predictions")
-        return Predicted(name, {i: normalize("NFC", t) if nfc else t for i, t in texts.items()})
-    candidates = read_candidates(nbest_path(name))
-    require(candidates, f"{name}: holds no predictions")
-    texts = {i: answers[0].text if answers else "" for i, answers in candidates.items()}
-    if (path / PREDICTIONS_FILE).is_file():  # which knows what is left unanswered
-        texts = read_prediction_file(str(path / PREDICTIONS_FILE))
+    require(texts, f"{name}: holds no predictions")
+    if nfc:
+        texts = {i: normalize("NFC", text) for i, text in texts.items()}
+        candidates = {i: [composed(each) for each in own] for i, own in candidates.items()}
     return Predicted(name, texts, candidates)
+
+
+def composed(answer: Answer) -> Answer:
+    """Return an answer with its text in Unicode NFC."""
+    return replace(answer, text=normalize("NFC", answer.text))
 
 
 def read_candidates(path: Path) -> dict[str, list[Answer]]:

@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from support.reports import made_up, write_run
 
 import qa.cli.report
 import qa.cli.score
+from qa.report.predicted import Predicted
 
 Run = Callable[..., tuple[int, str, str]]
 PREDICTED = made_up(article_examples())
@@ -89,16 +91,33 @@ def test_two_runs(run: Run, tmp_path: Path) -> None:
     assert content["comparison"]["flips"]["won"] > 3
 
 
-def test_nfc_composes_questions_and_texts(run: Run, squad_file: Path, tmp_path: Path) -> None:
-    decomposed = unicodedata.normalize("NFD", squad_file.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("is_run", [True, False])
+def test_nfc_composes_questions_and_texts(
+    is_run: bool, run: Run, squad_file: Path, tmp_path: Path
+) -> None:
+    def form(text: str) -> str:
+        return unicodedata.normalize("NFD", text)
+
     data = tmp_path / "decomposed.json"
-    data.write_text(decomposed, encoding="utf-8")
-    texts = {i: unicodedata.normalize("NFD", t) for i, t in PREDICTED.texts.items()}
-    assert run(write_texts(tmp_path / "p.json", texts), "--nfc", data=data)[0] == 0
-    composed = content_of(tmp_path)
-    assert run(write_texts(tmp_path / "p.json", PREDICTED.texts), "--overwrite")[0] == 0
+    data.write_text(form(squad_file.read_text(encoding="utf-8")), encoding="utf-8")
+    decomposed = Predicted(
+        "run",
+        {i: form(text) for i, text in PREDICTED.texts.items()},
+        {
+            i: [replace(a, text=form(a.text)) for a in own]
+            for i, own in PREDICTED.candidates.items()
+        },
+    )
+    inputs = []
+    for name, each in (("nfd", decomposed), ("nfc", PREDICTED)):
+        directory = write_run(tmp_path / name, each)
+        inputs.append(directory if is_run else directory / "predictions.json")
+    assert run(inputs[0], "--nfc", data=data)[0] == 0
+    found = content_of(tmp_path)
+    assert run(inputs[1], "--overwrite")[0] == 0
     expected = content_of(tmp_path)
-    assert composed["questions"] == expected["questions"]
+    assert found["questions"] == expected["questions"]
+    assert found["ceiling"] == expected["ceiling"]
 
 
 def test_articles_that_were_held_out(run: Run, tmp_path: Path) -> None:
@@ -106,7 +125,7 @@ def test_articles_that_were_held_out(run: Run, tmp_path: Path) -> None:
     texts = {i: text for i, text in PREDICTED.texts.items() if i.startswith(("0-", "3-"))}
     directory = tmp_path / "run"
     candidates = {i: PREDICTED.candidates[i] for i in texts}
-    write_run(directory, type(PREDICTED)("run", texts, candidates))
+    write_run(directory, Predicted("run", texts, candidates))
     write_texts(directory / "config.json", {"holdout": 0.33})
     code, _, err = run(directory)
     assert code == 0
@@ -170,6 +189,17 @@ def test_other_mistakes_are_a_line(run: Run, tmp_path: Path) -> None:
         code, _, err = run(*arguments, **({"data": data} if data else {}))
         assert (code, err.count("\n")) == (2, 1), err
         assert expected in err
+
+
+def test_two_files_without_a_common_question(run: Run, tmp_path: Path) -> None:
+    """Under a score that leaves out what has no prediction."""
+    ids = list(PREDICTED.texts)
+    files = [
+        write_texts(tmp_path / f"{ids.index(i)}.json", {i: PREDICTED.texts[i]}) for i in ids[:2]
+    ]
+    code, _, err = run(*files, "--metric", "klue-mrc")
+    assert code == 2
+    assert err.endswith(f"error: {files[0]} and {files[1]}: have no question in common\n")
 
 
 @pytest.mark.parametrize(
