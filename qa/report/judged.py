@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qa.answering.nbest import Answer
 from qa.data.examples import Example
 from qa.metrics import METRICS, Score
 from qa.report.kinds import Span, away, kind_of
-from qa.report.predicted import Predicted
+from qa.report.predicted import Candidate, Predicted
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Judged:
     is_right: bool
     f1: float  # 0 to 1
     kind: str
-    candidates: Sequence[Answer]  # best first; none if only texts are known
+    candidates: Sequence[Candidate]  # best first; none if only texts are known
     right_rank: int | None  # of the first candidate that the score takes for right, from 1
 
     @property
@@ -68,7 +67,7 @@ def judge_question(
 
 
 def place_of(
-    text: str | None, context: str, golds: Sequence[Span], candidates: Sequence[Answer]
+    text: str | None, context: str, golds: Sequence[Span], candidates: Sequence[Candidate]
 ) -> Span | None:
     """Return where a prediction stands; None if nowhere.
 
@@ -88,7 +87,7 @@ def place_of(
     return min(spans, key=lambda span: min((away(span, g) for g in golds), default=0), default=None)
 
 
-def right_rank(example: Example, candidates: Sequence[Answer], metric: str) -> int | None:
+def right_rank(example: Example, candidates: Sequence[Candidate], metric: str) -> int | None:
     """Return the rank of the first candidate that equals a gold answer, from 1; None if none."""
     official = METRICS[metric]
     golds = official.golds([official.normalize(gold) for gold in example.gold_answers])

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from unicodedata import normalize
 
-from qa.answering.nbest import Answer, null_odds
 from qa.engine.errors import require, shown
 from qa.engine.json_files import read_json
 from qa.outputs.nbest_file import check_answers, nbest_path
 from qa.outputs.prediction_files import NBEST_FILE, PREDICTIONS_FILE
 from qa.outputs.read_predictions import read_prediction_file
+
+
+class Candidate(NamedTuple):
+    """The fields of an `Answer`, made in a third of the time: a file may hold 100,000."""
+
+    text: str
+    start: int
+    end: int
+    score: float
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,7 @@ class Predicted:
 
     name: str
     texts: Mapping[str, str]
-    candidates: Mapping[str, list[Answer]] = field(default_factory=dict)
-
-    def odds(self, example_id: str) -> float:
-        """Return a question's null odds; see qa.evaluation.null_threshold."""
-        return null_odds(self.candidates.get(example_id, ()))
+    candidates: Mapping[str, list[Candidate]] = field(default_factory=dict)
 
 
 def read_predicted(name: str, nfc: bool = False) -> Predicted:
@@ -41,7 +47,7 @@ def read_predicted(name: str, nfc: bool = False) -> Predicted:
     """
     path = Path(name)
     require(path.exists(), f"{name}: no such run or file")
-    candidates: dict[str, list[Answer]] = {}
+    candidates: dict[str, list[Candidate]] = {}
     if path.is_dir() or path.name == NBEST_FILE:
         candidates = read_candidates(nbest_path(name))
         texts = {i: answers[0].text if answers else "" for i, answers in candidates.items()}
@@ -52,19 +58,17 @@ def read_predicted(name: str, nfc: bool = False) -> Predicted:
     require(texts, f"{name}: holds no predictions")
     if nfc:
         texts = {i: normalize("NFC", text) for i, text in texts.items()}
-        candidates = {i: [composed(each) for each in own] for i, own in candidates.items()}
+        candidates = {
+            i: [each._replace(text=normalize("NFC", each.text)) for each in own]
+            for i, own in candidates.items()
+        }
     return Predicted(name, texts, candidates)
 
 
-def composed(answer: Answer) -> Answer:
-    """Return an answer with its text in Unicode NFC."""
-    return replace(answer, text=normalize("NFC", answer.text))
-
-
-def read_candidates(path: Path) -> dict[str, list[Answer]]:
+def read_candidates(path: Path) -> dict[str, list[Candidate]]:
     """Return the candidates of each question of an n-best file; UserError if it is none."""
-    found: dict[str, list[Answer]] = {}
+    found: dict[str, list[Candidate]] = {}
     for example_id, answers in read_json(path, "{id: candidates}").items():
         check_answers(answers, f"{path}: {shown(example_id)!r}")
-        found[example_id] = [Answer(**answer) for answer in answers]
+        found[example_id] = [Candidate(**answer) for answer in answers]
     return found

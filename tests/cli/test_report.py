@@ -6,7 +6,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +99,12 @@ def test_nfc_composes_questions_and_texts(
 
     data = tmp_path / "decomposed.json"
     data.write_text(form(squad_file.read_text(encoding="utf-8")), encoding="utf-8")
-    decomposed = Predicted(
-        "run",
-        {i: form(text) for i, text in PREDICTED.texts.items()},
-        {
-            i: [replace(a, text=form(a.text)) for a in own]
-            for i, own in PREDICTED.candidates.items()
-        },
-    )
+    texts = {i: form(text) for i, text in PREDICTED.texts.items()}
+    candidates = {
+        i: [each._replace(text=form(each.text)) for each in own]
+        for i, own in PREDICTED.candidates.items()
+    }
+    decomposed = Predicted("run", texts, candidates)
     inputs = []
     for name, each in (("nfd", decomposed), ("nfc", PREDICTED)):
         directory = write_run(tmp_path / name, each)

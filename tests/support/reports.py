@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from qa.answering.nbest import Answer, rank_answers
+from qa.answering.nbest import rank_answers
 from qa.data.examples import Example
-from qa.report.predicted import Predicted
+from qa.report.predicted import Candidate, Predicted
 from support.articles import article_examples
 
 
@@ -40,7 +40,7 @@ def made_up(
         heat: Its scores are this many times too large, so that its probabilities are too sure.
     """
     drawn = random.Random(seed)
-    candidates: dict[str, list[Answer]] = {}
+    candidates: dict[str, list[Candidate]] = {}
     for each in examples:
         length = len(each.context)
         golds = [(s, s + len(t)) for s, t in zip(each.answer_starts, each.answers, strict=True)]
@@ -56,7 +56,8 @@ def made_up(
             if each.context[start:end].strip():
                 spans.setdefault((start, end), drawn.gauss(0, 1))
         sized = {span: heat * score for span, score in spans.items()}
-        candidates[each.id] = rank_answers(each.context, sized, 7)
+        answers = rank_answers(each.context, sized, 7)
+        candidates[each.id] = [Candidate(**vars(answer)) for answer in answers]
     texts = {i: "" if -own[0].score > threshold else own[0].text for i, own in candidates.items()}
     return Predicted("made-up", texts, candidates)
 
@@ -64,7 +65,7 @@ def made_up(
 def write_run(directory: Path, predicted: Predicted) -> Path:
     """Write a reader's prediction files into a directory, and return it."""
     directory.mkdir()
-    nbest = {i: [vars(answer) for answer in own] for i, own in predicted.candidates.items()}
+    nbest = {i: [answer._asdict() for answer in own] for i, own in predicted.candidates.items()}
     for name, content in (("predictions", predicted.texts), ("nbest_predictions", nbest)):
         text = json.dumps(content, ensure_ascii=False)
         (directory / f"{name}.json").write_text(text, encoding="utf-8")
