@@ -176,6 +176,7 @@ def test_run_leaves_all_outputs(trained: Path) -> None:
         "nbest_predictions.json",
         "null_odds.json",
         "predictions.json",
+        "report.html",
         "tensorboard",
     ]
     names = [path.name for path in list_checkpoints(trained / "checkpoints")]
@@ -191,6 +192,7 @@ def test_run_ends_with_where_everything_is(trained: Path) -> None:
     assert "4 questions" in output
     assert f"output: {trained}" in output
     assert f"python -m qa predict {trained / 'best'}" in output
+    assert f"errors:  {trained / 'report.html'}" in output
     assert "KorQuAD 1.0" in output
     assert "SQuAD v1.1" in output
 
@@ -222,6 +224,17 @@ def test_first_of_the_nbest_is_the_prediction(trained: Path, data_file: Path) ->
         assert answers[0]["text"] == predictions[example_id]
         for answer in answers:
             assert contexts[example_id][answer["start"] : answer["end"]] == answer["text"]
+
+
+def test_the_report_has_the_scores_of_the_best_model(trained: Path) -> None:
+    page = (trained / "report.html").read_text(encoding="utf-8")
+    content = json.loads(page.partition('id="content">')[2].partition("</script>")[0])
+    best = read_json(trained / "metrics.json")["best"]
+    for row in content["scores"][0]:
+        assert row["value"] == best[f"{row['name']}_{row['key']}"]
+    assert content["exact_match"] == best["exact_match"]
+    predictions = read_json(trained / "predictions.json")
+    assert {each["id"]: each["prediction"] for each in content["questions"]} == predictions
 
 
 def test_transformers_loads_best(trained: Path, encoder_dir: Path) -> None:

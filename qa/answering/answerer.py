@@ -86,6 +86,7 @@ class Answerer:
             computes_loss: Also sum the windows' loss.
         """
         n_best_size = n_best_size or self.options.n_best_size
+        temperature = self.options.temperature or 1.0
         before: BlockInFlight | None = None
         waiting: BatchInFlight | None = None
         for windows in blocks:
@@ -109,12 +110,12 @@ class Answerer:
                 waiting.read()
                 waiting = None
             if before is not None:
-                yield before.finish(examples, n_best_size)
+                yield before.finish(examples, n_best_size, temperature)
             before = block
         if waiting is not None:
             waiting.read()
         if before is not None:
-            yield before.finish(examples, n_best_size)
+            yield before.finish(examples, n_best_size, temperature)
 
     def _submit(
         self,

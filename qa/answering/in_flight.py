@@ -44,11 +44,19 @@ class BlockInFlight:
     def __post_init__(self) -> None:
         self.merged = [{} for _ in range(self.part.start, self.part.stop)]
 
-    def finish(self, examples: Sequence[Example], n_best_size: int) -> BlockAnswers:
-        """Return the answers once all batches are read; `examples` are all, not the block's."""
+    def finish(
+        self, examples: Sequence[Example], n_best_size: int, temperature: float
+    ) -> BlockAnswers:
+        """Return the answers once all batches are read.
+
+        Args:
+            examples: All, not the block's.
+            n_best_size: Candidates for each example.
+            temperature: What scores are divided by before they become probabilities.
+        """
         started = time.perf_counter()
         answers = [
-            rank_answers(example.context, spans, n_best_size)
+            rank_answers(example.context, spans, n_best_size, temperature)
             for example, spans in zip(examples[self.part], self.merged, strict=True)
         ]
         seconds = self.decode_seconds + time.perf_counter() - started

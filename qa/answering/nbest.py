@@ -21,7 +21,7 @@ class Answer:
     # Start logit + end logit - the null score of its window; the logarithm of the sum of exp(score)
     # for several spans that are the same whole characters.
     score: float
-    probability: float  # softmax over the candidates of this question
+    probability: float  # softmax over the candidates of this question, of score / temperature
 
 
 NOTHING_FOUND = 1e9  # null odds where no span can be an answer; JSON has no infinity
@@ -48,20 +48,23 @@ def add_spans(
             merged[span] = score
 
 
-def rank_answers(context: str, merged: CharacterScores, n_best_size: int) -> list[Answer]:
+def rank_answers(
+    context: str, merged: CharacterScores, n_best_size: int, temperature: float = 1.0
+) -> list[Answer]:
     """Return the best answers of one example, best first; equal scores in the order of the text.
 
     Args:
         context: The example's context, of which answers are pieces of whole characters.
         merged: The spans of all its windows.
         n_best_size: How many answers at most; their probabilities sum to 1.
+        temperature: Scores are divided by it before they become probabilities.
     """
     pieces = whole_pieces(context, merged)
     best = sorted([(-score, span) for span, score in pieces.items()])[:n_best_size]
     if not best:
         return []
     lowest = best[0][0]  # subtracted before exp, so that exp cannot overflow
-    weights = [math.exp(lowest - negative) for negative, _ in best]
+    weights = [math.exp((lowest - negative) / temperature) for negative, _ in best]
     total = sum(weights)
     return [
         Answer(context[start:end], start, end, -negative, weight / total)

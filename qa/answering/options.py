@@ -20,6 +20,13 @@ class DecodeOptions:
         " there are such questions",
         resume="same",
     )
+    # Free, since no answer depends on it.
+    temperature: float | None = option(
+        None,
+        "divide scores by it before they become probabilities; fitted at the end of a run, on the"
+        " held-out part",
+        resume="free",
+    )
 
     def __post_init__(self) -> None:
         for name in ("n_best_size", "max_answer_length"):
@@ -28,4 +35,8 @@ class DecodeOptions:
         require(
             threshold is None or -1e9 <= threshold <= 1e9,
             f"null_score_diff_threshold must be between -1e9 and 1e9, not {threshold}",
+        )
+        require(
+            self.temperature is None or 0.01 <= self.temperature <= 100,
+            f"temperature must be between 0.01 and 100, not {self.temperature}",
         )

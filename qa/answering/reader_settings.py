@@ -13,10 +13,11 @@ from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.windows.options import WindowOptions
 from qa.engine.config import from_values
 from qa.engine.errors import UserError, require
-from qa.engine.json_files import kind_of, read_json
+from qa.engine.json_files import kind_of, read_json, write_json
 
 SETTINGS_FILE = "reader.json"
-THRESHOLD = "null_score_diff_threshold"
+THRESHOLD, TEMPERATURE = "null_score_diff_threshold", "temperature"
+NUMBERS = (THRESHOLD, TEMPERATURE)  # that need not be whole
 
 
 def fitting_settings(model_limit: int | None) -> dict[str, float]:
@@ -59,7 +60,7 @@ def read_settings(path: Path | None) -> dict[str, float]:
         return {}
     values = read_json(path, "a reader's settings")
     for name, value in values.items():
-        types = (int, float) if name == THRESHOLD else (int,)
+        types = (int, float) if name in NUMBERS else (int,)
         require(
             type(value) in types,
             f"{path}: {name} must be a number, such as train.py writes, not {kind_of(value)}",
@@ -69,17 +70,22 @@ def read_settings(path: Path | None) -> dict[str, float]:
     return values
 
 
+def keep_temperature(path: Path, temperature: float) -> None:
+    """Write a temperature into the settings saved beside a model, at `path`."""
+    write_json(path, read_settings(path) | {TEMPERATURE: temperature})
+
+
 def plain_number(name: str, value: Any) -> Any:
     """Return a setting as Python's own number, or None; UserError if it must be something else.
 
-    All are whole numbers; the threshold is any number, or None.
+    All are whole numbers; the threshold and the temperature are any number, or None.
     """
-    is_threshold = name == THRESHOLD
+    is_number = name in NUMBERS
     if is_whole(value):
         return int(value)
-    if is_threshold and isinstance(value, Real) and not isinstance(value, bool):
+    if is_number and isinstance(value, Real) and not isinstance(value, bool):
         return float(value)
-    if is_threshold and value is None:
+    if is_number and value is None:
         return None
-    what = "a number or None" if is_threshold else "a whole number"
+    what = "a number or None" if is_number else "a whole number"
     raise UserError(f"{name} must be {what}, not {kind(value)}")

@@ -16,6 +16,7 @@ from qa.outputs.prediction_files import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 TENSORBOARD = "tensorboard"
@@ -24,6 +25,7 @@ TRACE_FILE = "trace.json"
 OUTPUTS = (
     CONFIG_FILE,
     METRICS_FILE,
+    REPORT_FILE,
     PREDICTIONS_FILE,
     NBEST_FILE,
     NULL_ODDS_FILE,

@@ -10,7 +10,7 @@ from qa.data.examples import Example
 from qa.engine.best_tracker import BestTracker
 from qa.metrics import METRICS
 from qa.metrics.table import score_table
-from qa.outputs.directory import BEST
+from qa.outputs.directory import BEST, REPORT_FILE
 from qa.outputs.prediction_files import PREDICTIONS_FILE
 from qa.outputs.read_predictions import read_prediction_file
 
@@ -63,6 +63,10 @@ def final_report(
     model = shlex.quote(str(directory / BEST))
     lines.append("")
     lines.append(f"ask it:  python -m qa predict {model} --context '...' --question '...'")
+    if tracker.best is not None:
+        lines.append(
+            f"errors:  {shlex.quote(str(directory / REPORT_FILE))}   (open it in a browser)"
+        )
     lines.append(f"curves:  tensorboard --logdir {shlex.quote(str(directory.parent))}")
     if recipe == "quickstart":
         lines.append(

@@ -145,6 +145,7 @@ class Session:
         self.world.leave()
         if self.world.is_main:
             self.validation.write_metrics()
+            self.validation.write_report()
             samples, recipe = self.validation.samples(), self.job.config.recipe
             if limit := self.curves.limit.line():
                 self.print(limit)

@@ -20,6 +20,7 @@ from qa.outputs.prediction_files import PredictionFiles
 from qa.training.build import Job
 from qa.training.final_report import read_predictions, sample_answers, samples_as_markdown
 from qa.training.run_checkpoints import Resumed
+from qa.training.run_report import write_report
 
 
 class Validation:
@@ -128,6 +129,12 @@ class Validation:
         if not self.is_wanted:
             return []
         return sample_answers(self.job.eval_examples, read_predictions(self.directory))
+
+    def write_report(self) -> None:
+        """Write report.html on the best model's answers; nothing without a held-out part."""
+        if self.is_wanted:
+            fits = self.job.config.decoding.temperature is None
+            write_report(self.directory, self.job.eval_examples, fits)
 
     def write_metrics(self) -> None:
         """Write metrics.json, which holds the best evaluation and all of them."""

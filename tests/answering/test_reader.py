@@ -63,6 +63,7 @@ def test_settings_of_the_directory_and_of_the_call(reader: Reader, reader_dir: P
         "n_best_size": 6,
         "max_answer_length": 5,
         "null_score_diff_threshold": None,
+        "temperature": None,
     }
     assert reader.answerer.batch_size == 32
     other = Reader.from_pretrained(reader_dir, max_answer_length=1, window_overlap=3, batch_size=2)
@@ -71,6 +72,7 @@ def test_settings_of_the_directory_and_of_the_call(reader: Reader, reader_dir: P
         "n_best_size": 6,
         "max_answer_length": 1,
         "null_score_diff_threshold": None,
+        "temperature": None,
     }
     assert other.answerer.batch_size == 2
     lengths = {
@@ -288,6 +290,46 @@ def test_damaged_settings_file(content: str, reader_dir: Path, tmp_path: Path) -
         Reader.from_pretrained(tmp_path)
     assert "reader.json" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def with_temperature(reader_dir: Path, directory: Path, temperature: Any) -> Path:
+    """A copy of the reader with a temperature among its settings."""
+    for path in reader_dir.iterdir():
+        (directory / path.name).write_bytes(path.read_bytes())
+    settings = json.loads((directory / "reader.json").read_text()) | {"temperature": temperature}
+    (directory / "reader.json").write_text(json.dumps(settings))
+    return directory
+
+
+def softmax(scores: list[float]) -> list[float]:
+    found: list[float] = torch.tensor(scores, dtype=torch.float64).softmax(0).tolist()
+    return found
+
+
+def test_a_temperature_changes_probabilities_alone(
+    reader: Reader, reader_dir: Path, tmp_path: Path
+) -> None:
+    """It is read from reader.json, saved again, and replaced by one that is passed."""
+    (tmp_path / "one").mkdir()
+    directory = with_temperature(reader_dir, tmp_path / "one", 2.5)
+    plain = reader.answer(question=QUESTION, context=CONTEXT, top_k=6)
+    for saved in (directory, tmp_path / "two"):
+        warm = Reader.from_pretrained(saved, device="cpu", precision="fp32")
+        answers = warm.answer(question=QUESTION, context=CONTEXT, top_k=6)
+        assert [(a.text, a.score) for a in answers] == [(a.text, a.score) for a in plain]
+        expected = softmax([answer.score / 2.5 for answer in plain])
+        assert [answer.probability for answer in answers] == pytest.approx(expected, abs=1e-12)
+        warm.save_pretrained(tmp_path / "two")
+    for temperature in (1.0, None):
+        same = Reader.from_pretrained(directory, "cpu", "fp32", temperature=temperature)  # type: ignore[arg-type]
+        assert same.answer(question=QUESTION, context=CONTEXT, top_k=6) == plain
+
+
+@pytest.mark.parametrize("temperature", [0, -1.5, 1e9, "1.5", None, True])
+def test_damaged_temperature(temperature: Any, reader_dir: Path, tmp_path: Path) -> None:
+    with_temperature(reader_dir, tmp_path, temperature)
+    with pytest.raises(UserError, match="temperature must be"):
+        Reader.from_pretrained(tmp_path)
 
 
 def test_model_made_by_something_else_has_defaults(reader_dir: Path, tmp_path: Path) -> None:

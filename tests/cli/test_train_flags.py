@@ -36,7 +36,7 @@ SETTINGS = [
     "num-workers", "cuda-graphs", "deterministic",
     "sharding",
     "eval-steps", "per-device-eval-batch-size", "metric-for-best-model", "early-stopping-patience",
-    "n-best-size", "max-answer-length", "null-score-diff-threshold",
+    "n-best-size", "max-answer-length", "null-score-diff-threshold", "temperature",
     "output-dir", "logging-steps", "save-steps", "save-total-limit", "async-save", "profile",
 ]
 # fmt: on

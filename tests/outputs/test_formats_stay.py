@@ -61,13 +61,14 @@ ADDED_SETTINGS: dict[str, Any] = {
     "adam_epsilon": 1e-8,
     "trust_remote_code": False,
     "gradient_checkpointing": False,
+    "temperature": None,
     "freeze": None,
     "compile": False,
     "cuda_graphs": "off",
     "deterministic": False,
 }
 # Those of them that a resumed run must share with its checkpoint.
-FREE = ("trust_remote_code", "gradient_checkpointing", "cuda_graphs")
+FREE = ("trust_remote_code", "gradient_checkpointing", "cuda_graphs", "temperature")
 ADDED_IDENTITY = {name: value for name, value in ADDED_SETTINGS.items() if name not in FREE}
 
 # The old run's, whose checkpoint lies in the middle of the mean at step 6.
@@ -423,7 +424,8 @@ def test_fresh_run_leaves_the_files_of_the_old_one(answerable: Path) -> None:
     def names(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir())
 
-    assert names(answerable) == sorted([*names(RUN), ".lock", "tensorboard", "curves.jsonl"])
+    added = [".lock", "tensorboard", "curves.jsonl", "report.html"]
+    assert names(answerable) == sorted([*names(RUN), *added])
     for folder in ("best", CHECKPOINT):
         assert names(answerable / folder) == names(RUN / folder)
 

@@ -1,0 +1,97 @@
+"""Each prediction beside its gold answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qa.data.examples import Example
+from qa.metrics import METRICS, Score
+from qa.report.kinds import Span, away, kind_of
+from qa.report.predicted import Candidate, Predicted
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One question, what was predicted, and what became of it."""
+
+    example: Example
+    golds: tuple[Span, ...]
+    prediction: str | None  # "": left unanswered; None: nothing was predicted
+    span: Span | None  # None: the prediction stands nowhere in the context
+    is_right: bool
+    f1: float  # 0 to 1
+    kind: str
+    candidates: Sequence[Candidate]  # best first; none if only texts are known
+    right_rank: int | None  # of the first candidate that the score takes for right, from 1
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is a prediction, and it is not blank."""
+        return bool(self.prediction and self.prediction.strip())
+
+
+def judge(
+    predicted: Predicted, examples: Sequence[Example], metric: str
+) -> tuple[list[Judged], Score]:
+    """Judge the questions that count under one official score, and score all of them.
+
+    Args:
+        predicted: The predictions.
+        examples: The questions, with gold answers.
+        metric: The official score, a key of `METRICS`.
+    """
+    score = Score(metric)
+    for example in examples:
+        score.add(predicted.texts.get(example.id), example.gold_answers)
+    judged = [
+        judge_question(example, predicted, metric, bool(exact_match), f1)
+        for example, (exact_match, f1) in zip(examples, score.values.tolist(), strict=True)
+        if exact_match == exact_match  # nan: the score leaves the question out
+    ]
+    return judged, score
+
+
+def judge_question(
+    example: Example, predicted: Predicted, metric: str, is_right: bool, f1: float
+) -> Judged:
+    """Judge one question, whose score is known."""
+    answers = zip(example.answer_starts, example.answers, strict=True)
+    golds = tuple(dict.fromkeys((start, start + len(text)) for start, text in answers))
+    prediction = predicted.texts.get(example.id)
+    candidates = predicted.candidates.get(example.id, [])
+    span = place_of(prediction, example.context, golds, candidates)
+    kind = kind_of(example.context, golds, prediction, span, is_right)
+    rank = right_rank(example, candidates, metric)
+    return Judged(example, golds, prediction, span, is_right, f1, kind, candidates, rank)
+
+
+def place_of(
+    text: str | None, context: str, golds: Sequence[Span], candidates: Sequence[Candidate]
+) -> Span | None:
+    """Return where a prediction stands; None if nowhere.
+
+    A reader that tells candidates tells the place. Of any other text the occurrence counts that is
+    nearest to a gold answer, so that nothing is called wrong that may be right.
+    """
+    if not text or not text.strip():
+        return None
+    first = candidates[0] if candidates else None
+    if first and first.text == text and context[first.start : first.end] == text:
+        return first.start, first.end
+    starts, start = [], context.find(text)
+    while start >= 0:
+        starts.append(start)
+        start = context.find(text, start + 1)
+    spans = [(start, start + len(text)) for start in starts]
+    return min(spans, key=lambda span: min((away(span, g) for g in golds), default=0), default=None)
+
+
+def right_rank(example: Example, candidates: Sequence[Candidate], metric: str) -> int | None:
+    """Return the rank of the first candidate that equals a gold answer, from 1; None if none."""
+    official = METRICS[metric]
+    golds = official.golds([official.normalize(gold) for gold in example.gold_answers])
+    for rank, answer in enumerate(candidates, start=1):
+        if official.normalize(answer.text) in golds:
+            return rank
+    return None

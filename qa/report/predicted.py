@@ -1,0 +1,74 @@
+"""What one run, or any program, predicted: read from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+from unicodedata import normalize
+
+from qa.engine.errors import require, shown
+from qa.engine.json_files import read_json
+from qa.outputs.nbest_file import check_answers, nbest_path
+from qa.outputs.prediction_files import NBEST_FILE, PREDICTIONS_FILE
+from qa.outputs.read_predictions import read_prediction_file
+
+
+class Candidate(NamedTuple):
+    """The fields of an `Answer`, made in a third of the time: a file may hold 100,000."""
+
+    text: str
+    start: int
+    end: int
+    score: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The predictions of one reader.
+
+    Args:
+        name: Where they are from.
+        texts: Id -> predicted text, "" if the question was left unanswered.
+        candidates: Id -> candidates, best first; {} if only texts are known.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+    candidates: Mapping[str, list[Candidate]] = field(default_factory=dict)
+
+
+def read_predicted(name: str, nfc: bool = False) -> Predicted:
+    """Read a run's directory, an n-best file, or a file of texts from any program.
+
+    `nfc`: compose the texts to Unicode NFC, as the data's are.
+    """
+    path = Path(name)
+    require(path.exists(), f"{name}: no such run or file")
+    candidates: dict[str, list[Candidate]] = {}
+    if path.is_dir() or path.name == NBEST_FILE:
+        candidates = read_candidates(nbest_path(name))
+        texts = {i: answers[0].text if answers else "" for i, answers in candidates.items()}
+        if (path / PREDICTIONS_FILE).is_file():  # which knows what is left unanswered
+            texts = read_prediction_file(str(path / PREDICTIONS_FILE))
+    else:
+        texts = read_prediction_file(name)
+    require(texts, f"{name}: holds no predictions")
+    if nfc:
+        texts = {i: normalize("NFC", text) for i, text in texts.items()}
+        candidates = {
+            i: [each._replace(text=normalize("NFC", each.text)) for each in own]
+            for i, own in candidates.items()
+        }
+    return Predicted(name, texts, candidates)
+
+
+def read_candidates(path: Path) -> dict[str, list[Candidate]]:
+    """Return the candidates of each question of an n-best file; UserError if it is none."""
+    found: dict[str, list[Candidate]] = {}
+    for example_id, answers in read_json(path, "{id: candidates}").items():
+        check_answers(answers, f"{path}: {shown(example_id)!r}")
+        found[example_id] = [Candidate(**answer) for answer in answers]
+    return found
