@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Before transformers and datasets are imported: a test that reaches for the hub must fail at once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -16,8 +16,13 @@ import pytest
 import torch
 from support.articles import ARTICLES, KORQUAD_FILE, squad_json
 from support.browser import BROWSER, DRIVER
-from support.runs import Launcher
+from support.runs import ROOT, Launcher
 from support.tokenizers import TOKENIZER_KINDS, train_byte_bpe, train_unigram, train_wordpiece
+
+if TYPE_CHECKING:
+    from support.serving import Site
+
+    from qa.answering.reader import Reader
 
 # Under nohup, or behind a script's `&`, these are ignored, and would be by the processes that tests
 # send them to, which then wait for ever.
@@ -111,6 +116,27 @@ def any_tokenizer(request: pytest.FixtureRequest) -> Any:
         "byte-bpe-nfc": lambda: train_byte_bpe(composes=True),
     }
     return makers[request.param]()
+
+
+@pytest.fixture(scope="session")
+def tiny_reader() -> Reader:
+    """A reader that was trained for a few steps, to answer every question."""
+    from qa.answering.reader import Reader
+
+    directory = ROOT / "tests" / "outputs" / "golden" / "answerable" / "run" / "best"
+    return Reader.from_pretrained(directory, device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def tiny_site(tiny_reader: Reader) -> Iterator[Site]:
+    """A server of it."""
+    from support.serving import serving
+
+    from qa.serving.reading import make_work, warm_up
+
+    warm_up(tiny_reader)
+    with serving(make_work(tiny_reader, nfc=True)) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
