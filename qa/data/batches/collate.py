@@ -12,7 +12,7 @@ ROUND_TO = 8  # matrix kernels are faster on multiples of 8
 
 
 class Shape(NamedTuple):
-    """(B, T). With names, since torch below 2.13 makes a list of another tuple when it pins memory.
+    """(B, T). With names: of a tuple without, torch 2.9 makes a list when it pins memory.
 
     A list would be taken for what belongs to a batch alone, which no CUDA graph may read.
     """

@@ -1,4 +1,4 @@
-"""Compiling an encoder's layers: one program for all of them and for any number of tokens."""
+"""Compiling an encoder's layers: one program for all of a kind and for any number of tokens."""
 
 from __future__ import annotations
 
