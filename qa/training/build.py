@@ -130,7 +130,7 @@ def make_run(
 
     Args:
         config: Where the loop's settings are, and those of the order and the loss.
-        model: The model, on the CPU; the loop moves it.
+        model: The model, on its device.
         windows: The windows to train on.
         collator: Makes a batch of windows.
         world: The processes that train the model together.

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 ROUND_TO = 8  # matrix kernels are faster on multiples of 8
+
+
+class Shape(NamedTuple):
+    """(B, T). With names: of a tuple without, torch 2.9 makes a list when it pins memory.
+
+    A list would be taken for what belongs to a batch alone, which no CUDA graph may read.
+    """
+
+    rows: int
+    width: int
 
 
 class Collator:
@@ -72,7 +82,7 @@ class Collator:
             "input_ids": pack([w["input_ids"] for w in read], filler),
             "slots": torch.from_numpy(np.concatenate((np.flatnonzero(is_token), behind))),
             "lengths": lengths,
-            "shape": (len(lengths), width),
+            "shape": Shape(len(lengths), width),
         }
         if not self.pads:
             pieces = [min(width, filler - i) for i in range(0, filler, width)] or [0]

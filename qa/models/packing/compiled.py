@@ -1,4 +1,4 @@
-"""Compiling an encoder's layers: one program for all of them and for any number of tokens."""
+"""Compiling an encoder's layers: one program for all of a kind and for any number of tokens."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import nn
 from qa.engine.errors import cut, require
 from qa.models.packing.gpu_attention import attend_flash
 from qa.models.packing.segments import Attend
+
+MOST_PROGRAMS = 64  # of all layers together
 
 
 def compile_layers(encoder: nn.Module, attend: Attend | None, backend: Any = "inductor") -> None:
@@ -30,16 +32,20 @@ def compile_layers(encoder: nn.Module, attend: Attend | None, backend: Any = "in
         " GPU of compute capability 8.0 or more; leave --compile out",
     )
     if backend == "inductor":
-        require_compiler()
+        require_compiler(next(encoder.parameters()).device)
+    # Layers share it, but not their programs where they differ: local or not, frozen or not,
+    # trained or evaluated. Beyond the limit, 8 by itself, a run would end.
+    limits: Any = torch._dynamo.config
+    limits.recompile_limit = max(limits.recompile_limit, MOST_PROGRAMS)
     for layer in layers(encoder):
         # Dynamic, or every number of tokens would be a program of its own.
         layer.compile(dynamic=True, fullgraph=True, backend=backend)
 
 
-def require_compiler() -> None:
-    """Raise UserError unless torch.compile works for this machine's GPU: it needs Triton."""
+def require_compiler(device: torch.device) -> None:
+    """Raise UserError unless torch.compile works for this GPU: it needs Triton."""
     try:
-        doubled = torch.compile(lambda x: x * 2 + 1)(torch.ones(3, device="cuda"))
+        doubled = torch.compile(lambda x: x * 2 + 1)(torch.ones(3, device=device))
     except Exception as error:  # Triton, the C compiler and Inductor raise their own
         require(
             False,

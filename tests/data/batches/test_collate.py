@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from qa.data.batches.collate import Collator, find_reach, offset_rows
 from qa.data.batches.training_order import TrainingOrder
 from qa.data.windows.cut import NO_TRIM
+from qa.engine.captured_batch import CapturedBatch
+from qa.models.model_io import model_inputs
 from qa.models.packing.batch_form import batch_form
 from qa.models.packing.segments import round_coarsely, round_up
 
@@ -65,6 +67,21 @@ def test_hand_worked_batch() -> None:
     assert {tensor.dtype for tensor in tensors} == {torch.int64}
     numbers = [*(batch[name] for name in counts), *batch["lengths"], *batch["shape"]]
     assert {type(number) for number in numbers} == {int}  # on the host, to cut and to count
+
+
+def pinned_by_torch_2_9(value: Any) -> Any:
+    """What its DataLoader hands on from pinned memory: of a tuple without names a list."""
+    if isinstance(value, dict):
+        return {name: pinned_by_torch_2_9(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return type(value)(*value) if hasattr(value, "_fields") else list(value)
+    return value
+
+
+def test_graph_sees_all_that_a_model_reads_but_lengths() -> None:
+    batch = Collator(max_length=4)([window(3), window(2)])
+    captured = CapturedBatch(pinned_by_torch_2_9(batch))
+    assert model_inputs(batch).keys() - model_inputs(captured).keys() == {"lengths"}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.gpu_attention import attend_flash, attend_padded
 from qa.models.packing.segments import Attend, Scratch, Segments
 from qa.models.span_reader import SpanReader
+from qa.models.trained_part import freeze
 
 pytestmark = pytest.mark.usefixtures("one_thread", "kernel")
 
@@ -304,6 +305,38 @@ def test_compiled_layers_are_few_programs_for_any_number_of_tokens(kind: str) ->
     torch.compiler.reset()
     assert counts[0] > 0
     assert counts[1] == counts[-1] <= 3
+
+
+def test_layers_of_many_kinds_are_compiled() -> None:
+    """Local and global, frozen and trained, evaluated in between: more than torch's own limit."""
+    import transformers as t
+
+    torch.compiler.reset()
+    config = t.ModernBertConfig(
+        vocab_size=60,
+        num_hidden_layers=8,
+        hidden_size=16,
+        intermediate_size=32,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        local_attention=8,
+        pad_token_id=0,
+        cls_token_id=1,
+        bos_token_id=1,
+        sep_token_id=2,
+        eos_token_id=2,
+    )
+    reader = SpanReader(t.ModernBertForQuestionAnswering(config), boundaries=True)
+    freeze(reader.model, ["embeddings", *(f"layers.{i}" for i in range(4))])
+    reader.attend["cpu"] = attend_flash
+    programs = Programs()
+    compile_layers(reader.model.base_model, attend_flash, programs)
+    batch = make_batch(3)
+    reader_loss(reader.train(), batch).backward()
+    with torch.no_grad():
+        reader.eval()(**model_inputs(batch))
+    torch.compiler.reset()
+    assert programs.count > 8
 
 
 def test_compiling_is_refused_where_it_cannot_be() -> None:
