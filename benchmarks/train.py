@@ -17,7 +17,7 @@ layers    qa with --compile, graphs with --cuda-graphs auto, both with both; on 
 
 `utilisation` is the share of this machine's own matrix rate. A contestant that fails is told in a
 line, and the others go on. What compiles does so in the epoch that warms up, for the shapes that it
-meets there.
+meets there; a graph is recorded when a shape comes again, so give graphs and both --steps 48.
 
 Needs the `bench` extra.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from qa.data.windows.options import require_fits
 from qa.engine.determinism import fix_cublas_workspace
 from qa.engine.device import resolve_device
 from qa.engine.distributed import World, join_world
+from qa.engine.errors import notice
 from qa.engine.loop import TrainingRun
 from qa.engine.optim import adamw
 from qa.engine.precision import Precision
@@ -143,6 +144,12 @@ def make_run(
         config.train.seed,
         groups_lengths=not model.is_packed,
     )
+    train = config.train
+    if train.cuda_graphs != "off" and not model.is_packed:
+        # Masks are left out where nothing is padded, which depends on the batch; and windows alone
+        # are cut by their lengths.
+        notice("cuda_graphs: off, since this model does not read packed windows")
+        train = replace(train, cuda_graphs="off")
     rates = dict.fromkeys(model.new_weights, config.model.head_learning_rate)
     return TrainingRun(
         model,
@@ -150,7 +157,7 @@ def make_run(
         windows,
         order,
         collator,
-        config.train,
-        optimizer=partial(adamw, config=config.train, learning_rates=rates),
+        train,
+        optimizer=partial(adamw, config=train, learning_rates=rates),
         world=world,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from qa.data.examples import Example
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine import Notice, TrainConfig, TrainingRun, UserError
+from qa.engine.precision import Precision
 from qa.engine.run_differences import state_differences
 from qa.models.loss import reader_loss
 from qa.models.span_reader import SpanReader
@@ -122,10 +124,12 @@ def test_torchs_switches_are_put_back_after_each_step() -> None:
 CONTEXT = "솔뫼산은 높이가 812미터이고, 봉우리는 셋이며, 그 아래에 한 마을이 있다. " * 3
 
 
+@pytest.mark.parametrize("r_drop", [0.0, 1.0])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_reader_learns_the_same_with_graphs(
-    encoder_dir: Path, tokenizer: Any, precision: str
+    encoder_dir: Path, tokenizer: Any, precision: str, r_drop: float
 ) -> None:
+    """With what `prepare` chose to attend with, and batches as a GPU gets them."""
     example = Example("0", "높이는?", CONTEXT, ("812미터",), (CONTEXT.index("812"),))
     windows = list(iterate_windows([example] * 6, tokenizer, WindowOptions(48, 8, 12)))
     lengths = np.array([window["length"] for window in windows])
@@ -142,6 +146,11 @@ def test_a_reader_learns_the_same_with_graphs(
             cuda_graphs=cuda_graphs,
             deterministic=True,
         )
-        return states(TrainingRun(model, reader_loss, windows, order, Collator(48), config))
+        device = torch.device("cuda")
+        model.to(device).prepare(Precision(precision, device))
+        form = model.batch_form(device, 48, trains=True)
+        collate = Collator(48, *form, passes=2 if r_drop else 1)
+        loss = partial(reader_loss, r_drop=r_drop)
+        return states(TrainingRun(model, loss, windows, order, collate, config))
 
     assert list(state_differences(train("auto"), train("off"), "steps")) == []

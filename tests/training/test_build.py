@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from qa.config import config_from_flat
+from qa.engine.errors import Notice
 from qa.engine.run_differences import state_differences
+from qa.models.span_reader import SpanReader
 from qa.training.build import Job, build_job
 from qa.training.resume import run_identity
 
@@ -75,6 +77,27 @@ def test_frozen_parts_stay_and_the_rest_learns(encoder_dir: Path, squad_file: Pa
         stays = name.startswith(("model.bert.embeddings.", "model.bert.encoder.layer.0."))
         assert (id(value) in optimized) == value.requires_grad == (not stays), name
         assert torch.equal(value, before[name]) == stays or name.endswith(IDLE), name
+
+
+def test_graphs_are_off_for_a_model_that_pads(
+    encoder_dir: Path, squad_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is not even asked for them."""
+    with pytest.warns(Notice, match="cuda_graphs: off, since the device is cpu"):
+        make_job(encoder_dir, squad_file, cuda_graphs="auto")
+
+    def prepare(reader: SpanReader, *_: Any) -> str:
+        reader.is_packed = False
+        return "padded windows"
+
+    monkeypatch.setattr(SpanReader, "prepare", prepare)
+    with pytest.warns(
+        Notice, match="cuda_graphs: off, since this model does not read packed"
+    ) as told:
+        job = make_job(encoder_dir, squad_file, cuda_graphs="auto")
+    assert len(told) == 1
+    assert job.run.config.cuda_graphs == "off"
+    assert job.config.train.cuda_graphs == "auto"  # as the run is described
 
 
 def test_checkpointed_layers_train_the_same_model(encoder_dir: Path, squad_file: Path) -> None:
