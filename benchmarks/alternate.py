@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -21,20 +22,33 @@ Run = dict[str, float]
 STARTED = "QA_BENCHMARK_STARTED"  # environment variable: when a run's process was started
 
 
-def measure(module: str, contestants: Sequence[str], arguments: Sequence[str]) -> dict[str, Run]:
+def measure(
+    module: str, contestants: Sequence[str], arguments: Sequence[str], goes_on: bool = False
+) -> dict[str, Run]:
     """Run every contestant once: `python -m MODULE --contestant NAME ARGUMENTS`.
 
-    The process prints its figures as JSON on its last line; see `report`.
+    The process prints its figures as JSON on its last line; see `report`. One that fails ends it
+    all; with `goes_on` it is told in a line and left out.
     """
     results = {}
     for name in contestants:
         command = [sys.executable, "-m", module, "--contestant", name, *arguments]
         print(f"{time.strftime('%H:%M:%S')} {name} ...", file=sys.stderr, flush=True)
         done = subprocess.run(command, capture_output=True, text=True, env=quiet_environment())
+        if done.returncode != 0 and goes_on:
+            print(f"{name} failed ({done.returncode}): {reason(done.stderr)}", file=sys.stderr)
+            continue
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         results[name] = json.loads(done.stdout.strip().splitlines()[-1])
     return results
+
+
+def reason(errors: str) -> str:
+    """The line that names the exception, after which advice may come; else the last line."""
+    lines = [line for line in errors.splitlines() if line.strip()] or ["without a word"]
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt): ", line)]
+    return [*lines, *named][-1][:300]
 
 
 def quiet_environment() -> dict[str, str]:

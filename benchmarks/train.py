@@ -1,6 +1,7 @@
 """Training speed and memory: qa beside transformers' Trainer, alternating.
 
     python -m benchmarks.train [--model DIR --data FILE] [--attention-dropout 0.1]
+    python -m benchmarks.train --device cuda --shape bert-base --only best,compiled,qa
 
 All train the same model on the same windows with the same batch size and dropouts. An epoch over a
 sample of windows warms up; the next is timed.
@@ -10,6 +11,13 @@ best      Trainer at its best: bf16, padded per batch, grouped by length, SDPA, 
 qa        this project's loop with its defaults, in bf16, boundary head included
 whole     the same without the boundary head, with --only whole,qa
 fours     qa with each batch in micro-batches of 4 windows: the same gradient in less memory
+compiled  best with torch_compile
+tuned     compiled, without the filter of losses that are not finite, which waits for the device
+layers    qa with --compile, graphs with --cuda-graphs auto, both with both; on CUDA
+
+`utilisation` is the share of this machine's own matrix rate. A contestant that fails is told in a
+line, and the others go on. What compiles does so in the epoch that warms up, for the shapes that it
+meets there.
 
 Needs the `bench` extra.
 """
@@ -25,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import alternate, material
+from benchmarks import alternate, material, random_model
 from qa.data.windows.cache import cached_windows
 from qa.engine.matrix_rate import matrix_rate
 from qa.engine.precision import Precision
@@ -34,8 +42,8 @@ from qa.models.pretrained import load_tokenizer
 from qa.models.span_reader import SpanReader
 
 CONTESTANTS = ("notebook", "best", "qa")
-ON_DEMAND = ("whole", "fours")
-BATCH_SIZE = 16
+ON_DEMAND = ("whole", "fours", "compiled", "tuned", "layers", "graphs", "both")
+TRAINERS = ("notebook", "best", "compiled", "tuned")
 LEARNING_RATE = 5e-5
 
 
@@ -45,7 +53,9 @@ def main() -> None:
     material.add_arguments(parser)
     parser.add_argument("--attention-dropout", type=float, default=0.1)
     parser.add_argument("--hidden-dropout", type=float, default=0.1)
-    parser.add_argument("--steps", type=int, default=6, help=f"batches of {BATCH_SIZE} per epoch")
+    parser.add_argument("--shape", choices=list(random_model.SHAPES), help=random_model.HELP)
+    parser.add_argument("--steps", type=int, default=6, help="batches per epoch")
+    parser.add_argument("--batch-size", type=int, default=16, help="windows per batch")
     parser.add_argument("--precision", default="bf16", help="of qa and of Trainer's best settings")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--only", help="names to run, with commas; notebook,best,qa by default")
@@ -58,12 +68,19 @@ def main() -> None:
     if unknown := set(names) - set(known):
         parser.error(f"--only: {', '.join(sorted(unknown))}: not among {', '.join(known)}")
     with material.temporary_folder() as folder:
+        if options.shape:
+            count = options.steps * options.batch_size / (1 - options.holdout)
+            random_model.complete(options, Path(folder), int(count) + 2)
         material.complete(options, Path(folder))
-        own = ["attention_dropout", "hidden_dropout", "steps", "precision", "device"]
+        own = ["attention_dropout", "hidden_dropout", "steps", "batch_size", "precision", "device"]
         arguments = material.arguments_for_runs(options, [*material.SHARED, *own])
-        rounds = [
-            alternate.measure("benchmarks.train", names, arguments) for _ in range(options.repeats)
-        ]
+        rounds = []
+        for _ in range(options.repeats):
+            rounds.append(alternate.measure("benchmarks.train", names, arguments, goes_on=True))
+            names = list(rounds[-1])  # without those that failed
+    if not names:
+        raise SystemExit("error: every contestant failed")
+    rounds = [{name: each[name] for name in names} for each in rounds]
     results = alternate.medians(rounds)
     columns = ["windows_per_s", "tokens_per_s", "utilisation", "padding_share", "peak_gib"]
     columns += ["device_gib"] if options.device == "cuda" else []
@@ -86,9 +103,11 @@ def run(options: argparse.Namespace) -> alternate.Run:
     training, _ = material.read_parts(options)
     windows = cached_windows(training, tokenizer, material.window_options(options))
     rng = np.random.default_rng(0)
-    chosen = rng.choice(len(windows), min(len(windows), options.steps * BATCH_SIZE), replace=False)
+    chosen = rng.choice(
+        len(windows), min(len(windows), options.steps * options.batch_size), replace=False
+    )
     sample = windows.select(np.sort(chosen))
-    train = train_with_trainer if options.contestant in ("notebook", "best") else train_with_qa
+    train = train_with_trainer if options.contestant in TRAINERS else train_with_qa
     seconds, num_positions, precision = train(options, sample)
     lengths = np.asarray(sample["length"][:]).astype(np.int64)
     flops = count_flops(SpanReader.from_pretrained(options.model))
@@ -107,7 +126,7 @@ def run(options: argparse.Namespace) -> alternate.Run:
 
 
 def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
-    """Two epochs with TrainingRun; (seconds of the second, token positions computed, format)."""
+    """A few epochs of TrainingRun; (seconds of the last, token positions computed, format)."""
     from qa.data.batches.collate import Collator
     from qa.data.batches.training_order import TrainingOrder
     from qa.engine.config import TrainConfig
@@ -127,17 +146,22 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
         np.asarray(sample["length"][:]),
         np.ones(len(sample), dtype=bool),
         1.0,
-        BATCH_SIZE // accumulation,
+        options.batch_size // accumulation,
         42,
         groups_lengths=not reader.is_packed,
     )
-    collator = Collator(options.max_seq_length, pads=not reader.is_packed)
+    device, longest = torch.device(options.device), options.max_seq_length
+    name = options.contestant
+    reader.to(device).prepare(Precision(options.precision, device), name in ("layers", "both"))
+    collator = Collator(longest, *reader.batch_form(device, longest, trains=True))
+    epochs = 3 if name in ("graphs", "both") else 2  # a graph is recorded when a shape comes again
     config = TrainConfig(
         learning_rate=LEARNING_RATE,
-        num_train_epochs=2,
+        num_train_epochs=epochs,
         gradient_accumulation_steps=accumulation,
         precision=options.precision,
         device=options.device,
+        cuda_graphs="auto" if name in ("graphs", "both") else "off",
     )
     trained = TrainingRun(reader, reader_loss, sample, order, collator, config)
     num_positions, started, ended = 0, 0.0, 0.0
@@ -145,7 +169,7 @@ def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int,
         if out.end_of_epoch:
             wait_for(options.device)
         ended = time.perf_counter()
-        if out.epoch > 1:
+        if out.epoch > epochs - 1:
             num_positions += out.counts["num_positions"]
         elif out.end_of_epoch:
             started = ended
@@ -182,12 +206,14 @@ def train_with_trainer(options: argparse.Namespace, sample: Any) -> tuple[float,
     model = AutoModelForQuestionAnswering.from_pretrained(
         options.model, config=config, dtype=torch.float32
     )
-    is_best = options.contestant == "best"
+    is_best = options.contestant != "notebook"
     best = {
         "bf16": options.precision == "bf16",
         "train_sampling_strategy": "group_by_length",
         "length_column_name": "length",
         "optim": "adamw_torch_fused",
+        "torch_compile": options.contestant in ("compiled", "tuned"),
+        "logging_nan_inf_filter": options.contestant != "tuned",
     }
     # A list in memory, so that reading is the same for all.
     names = [n for n in ("input_ids", "token_type_ids") if n in sample.column_names]
@@ -214,7 +240,7 @@ def train_with_trainer(options: argparse.Namespace, sample: Any) -> tuple[float,
             model=model,
             args=TrainingArguments(
                 output_dir=folder,
-                per_device_train_batch_size=BATCH_SIZE,
+                per_device_train_batch_size=options.batch_size,
                 num_train_epochs=2,
                 learning_rate=LEARNING_RATE,
                 use_cpu=options.device == "cpu",

@@ -950,7 +950,7 @@ def test_out_of_memory_is_a_line_with_what_to_do(
     def exhaust(*arguments: Any, **options: Any) -> None:
         torch.empty(2**50, dtype=torch.uint8)
 
-    monkeypatch.setattr("qa.answering.answerer.Answerer.answer_block", exhaust)
+    monkeypatch.setattr("qa.answering.answerer.Answerer.answer_blocks", exhaust)
     arguments = [str(trained / "best"), "--data", str(data_file)]
     if main is qa.cli.evaluate.main:
         arguments += ["--output-dir", str(tmp_path / "scores")]

@@ -5,16 +5,21 @@ B: windows of a batch, T: tokens.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from qa.answering.nbest import Answer, CharacterScores, add_spans, rank_answers
+from qa.answering.blocks import Window, examples_of
+from qa.answering.in_flight import (
+    BatchInFlight,
+    BlockAnswers,
+    BlockInFlight,
+    moment,
+    pinned,
+    send_results,
+)
 from qa.answering.options import DecodeOptions
-from qa.data.batches.collate import Collator, pack_offsets
+from qa.data.batches.collate import Collator, find_reach, offset_rows
 from qa.data.batches.evaluation_batches import (
     BATCH_SIZE,
     CPU_BATCH_TOKENS,
@@ -28,23 +33,8 @@ from qa.engine.errors import require
 from qa.engine.precision import Precision
 from qa.models.loss import window_loss
 from qa.models.model_io import SpanScores, model_inputs
-from qa.models.packing.segments import round_coarsely, to_rows
 from qa.models.span_decode import Offsets, Spans, best_spans
 from qa.models.span_reader import SpanReader
-
-WINDOWS_PER_BLOCK = 256  # within which batches are made; a last one need not be full
-
-Window: TypeAlias = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class BlockAnswers:
-    """What was found for the examples of a block."""
-
-    answers: list[list[Answer]]  # each example's, best first; [] if no span can be an answer
-    loss_sum: float  # the windows' summed loss, 0 if it was not asked for
-    num_windows: int
-    decode_seconds: float  # time after the logits: decoding, merging, cutting text
 
 
 class Answerer:
@@ -75,51 +65,88 @@ class Answerer:
         self.device = precision.device
         self.batch_size = batch_size
 
-    def answer_block(
+    def answer_blocks(
         self,
         examples: Sequence[Example],
-        windows: Sequence[Window],
-        first_index: int,
+        blocks: Iterable[Sequence[Window]],
         n_best_size: int | None = None,
         computes_loss: bool = False,
-    ) -> BlockAnswers:
-        """Answer examples from their windows.
+    ) -> Iterator[BlockAnswers]:
+        """Yield the answers of each block, in order.
+
+        The device never waits for the host to read what it found: each batch is handed to it before
+        the one before is read, also where a new block begins. So two batches are in flight, and two
+        blocks in memory.
 
         Args:
             examples: The questions.
-            windows: All windows of these examples, labelled if the loss is asked for.
-            first_index: `example_index` of the first example in the windows.
+            blocks: Windows, labelled if the loss is asked for, all those of an example in one
+                block; see `make_blocks`. One without windows has no answers.
             n_best_size: Candidates for each example; None for the number of the options.
-            computes_loss: Also sum the windows' loss; reading the sum is a host sync.
+            computes_loss: Also sum the windows' loss.
         """
         n_best_size = n_best_size or self.options.n_best_size
-        merged: list[CharacterScores] = [{} for _ in examples]
-        loss_sum = torch.zeros((), device=self.device)
-        decode_seconds = 0.0
-        # Here, so that weights are cast once and not for every batch.
-        with torch.no_grad(), self.precision.autocast():
-            for indices in self._batches([int(window["length"]) for window in windows]):
-                host_batch = [windows[index] for index in indices]
-                packed = {**self.collator(host_batch), **pack_offsets(host_batch)}
-                batch = move_to_device(packed, self.device)
-                scores = self.model(**model_inputs(batch))
-                if computes_loss:
-                    loss_sum += window_loss(scores, batch)
-                if self.device.type == "cuda":
-                    # So that the model's time does not count as decoding, whose `tolist` would wait
-                    # for the model anyway.
-                    torch.cuda.synchronize(self.device)
-                started = time.perf_counter()
-                spans = self._decode(scores, batch, n_best_size)
-                add_batch(merged, host_batch, spans, first_index)
-                decode_seconds += time.perf_counter() - started
-        started = time.perf_counter()
-        answers = [
-            rank_answers(example.context, spans_found, n_best_size, self.options.temperature or 1.0)
-            for example, spans_found in zip(examples, merged, strict=True)
-        ]
-        decode_seconds += time.perf_counter() - started
-        return BlockAnswers(answers, float(loss_sum), len(windows), decode_seconds)
+        temperature = self.options.temperature or 1.0
+        before: BlockInFlight | None = None
+        waiting: BatchInFlight | None = None
+        for windows in blocks:
+            block = BlockInFlight(examples_of(windows), len(windows))
+            loss_sum = torch.zeros((), device=self.device)
+            # Not around `yield`, which would leave the caller without gradients. Here, so that
+            # weights are cast once and not for every batch.
+            with torch.no_grad(), self.precision.autocast():
+                for indices in self._batches([int(window["length"]) for window in windows]):
+                    batch = self._submit(
+                        block,
+                        [windows[index] for index in indices],
+                        n_best_size,
+                        loss_sum,
+                        computes_loss,
+                    )
+                    if waiting is not None:
+                        waiting.read()
+                    waiting = batch
+            if waiting is not None and waiting.block is not block:  # this one has no batch
+                waiting.read()
+                waiting = None
+            if before is not None:
+                yield before.finish(examples, n_best_size, temperature)
+            before = block
+        if waiting is not None:
+            waiting.read()
+        if before is not None:
+            yield before.finish(examples, n_best_size, temperature)
+
+    def _submit(
+        self,
+        block: BlockInFlight,
+        windows: Sequence[Window],
+        n_best_size: int,
+        loss_sum: torch.Tensor,
+        computes_loss: bool,
+    ) -> BatchInFlight:
+        """Hand a batch of the block's windows to the device.
+
+        Args:
+            block: Gets the spans that are found.
+            windows: The batch's.
+            n_best_size: Spans to find in each window.
+            loss_sum: Of the block's windows so far, on the device; changed.
+            computes_loss: Whether the batch's loss is added.
+        """
+        batch = self.collator(windows)
+        offsets = offset_rows(windows, batch["shape"][1])
+        batch["offsets"] = torch.from_numpy(offsets)
+        on_device = move_to_device(pinned(batch, self.device), self.device)
+        scores = self.model(**model_inputs(on_device))
+        if computes_loss:
+            loss_sum += window_loss(scores, on_device)
+        decoding = moment(self.device)
+        starts, ends = on_device["offsets"]
+        spans = self._decode(scores, Offsets(starts, ends, find_reach(*offsets)), n_best_size)
+        results = send_results(spans, loss_sum)
+        numbers = [int(window["example_index"]) - block.part.start for window in windows]
+        return BatchInFlight(block, numbers, offsets, results, decoding, moment(self.device))
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
         """Return the indices of the windows of each batch."""
@@ -128,42 +155,21 @@ class Answerer:
             max_tokens = min(max_tokens, CPU_BATCH_TOKENS)
         if self.collator.pads:
             return padded_batches(lengths, max_tokens)
-        # The model would round a full batch up to this; tokens can fill it as well.
-        return filled_batches(lengths, round_coarsely(max_tokens))
+        # A full batch would be filled up to this; windows can fill it as well.
+        return filled_batches(lengths, self.collator.round_total(max_tokens))
 
-    def _decode(self, scores: SpanScores, batch: Mapping[str, Any], n_best_size: int) -> Spans:
+    def _decode(self, scores: SpanScores, offsets: Offsets, n_best_size: int) -> Spans:
         """Return the best spans of each window, on the device, scored against its null score."""
-        starts, ends = (
-            to_rows(batch[name], batch["slots"], batch["shape"], 0)
-            for name in ("offset_starts", "offset_ends")
-        )  # (B, T) each
         spans = best_spans(
             scores.start_logits,
             scores.end_logits,
-            Offsets(starts, ends, batch["reach"]),
+            offsets,
             n_best_size,
             self.options.max_answer_length,
             scores.trims,
         )
         null = null_scores(scores.start_logits, scores.end_logits)
         return spans._replace(scores=spans.scores - null)
-
-
-def add_batch(
-    merged: Sequence[CharacterScores], windows: Sequence[Window], spans: Spans, first_index: int
-) -> None:
-    """Add the spans of a batch of windows to those of their examples.
-
-    Args:
-        merged: The spans of each example so far; changed.
-        windows: The batch's.
-        spans: Of these windows, in their order.
-        first_index: `example_index` of the first of the examples.
-    """
-    # One copy to the host for each matrix, not one for each number.
-    rows = zip(*(matrix.tolist() for matrix in spans), strict=True)
-    for window, found in zip(windows, rows, strict=True):
-        add_spans(merged[int(window["example_index"]) - first_index], window, *found)
 
 
 def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.Tensor:
@@ -176,16 +182,3 @@ def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.T
     first = NO_ANSWER_POSITION
     null = start_logits[:, first] + end_logits[:, first]
     return null.nan_to_num(nan=0.0).unsqueeze(1)
-
-
-def blocks(windows: Iterator[Window]) -> Iterator[list[Window]]:
-    """Group a stream of windows into blocks that never separate the windows of one example."""
-    block: list[Window] = []
-    for window in windows:
-        is_full = len(block) >= WINDOWS_PER_BLOCK
-        if is_full and window["example_index"] != block[-1]["example_index"]:
-            yield block
-            block = []
-        block.append(window)
-    if block:
-        yield block

@@ -50,14 +50,12 @@ def load(
     windows, decoding, batch_size = make_options({**saved, **settings})
     require_fits(tokenizer, model.max_length, windows)
     torch_device = resolve_device(device)
+    number_format = Precision(precision, torch_device)
     model.to(torch_device).eval()
-    answerer = Answerer(
-        model,
-        Collator(windows.max_seq_length, pads=not model.is_packed),
-        decoding,
-        Precision(precision, torch_device),
-        batch_size,
-    )
+    model.prepare(number_format)
+    longest = windows.max_seq_length
+    collator = Collator(longest, *model.batch_form(torch_device, longest, trains=False))
+    answerer = Answerer(model, collator, decoding, number_format, batch_size)
     return answerer, tokenizer, windows
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from qa.data.characters import whole_characters
+from qa.data.characters import is_plain, whole_characters
 from qa.data.nfc import original_spans
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)  # frozen, it would take four times as long to make: 20 a question
 class Answer:
     """One candidate answer: `context[start:end] == text`, in characters."""
 
@@ -31,13 +31,7 @@ CharacterScores: TypeAlias = dict[tuple[int, int], float]
 
 
 def add_spans(
-    merged: CharacterScores,
-    window: Mapping[str, Any],
-    scores: list[float],
-    firsts: list[int],
-    lasts: list[int],
-    start_trims: list[int],
-    end_trims: list[int],
+    merged: CharacterScores, scores: list[float], starts: list[int], ends: list[int]
 ) -> None:
     """Add the spans of one window to those of its example.
 
@@ -45,21 +39,13 @@ def add_spans(
 
     Args:
         merged: The spans of the example's windows so far; changed.
-        window: Has the characters that its tokens cover, offset_starts and offset_ends.
         scores: (N,) of the window's spans, best first; -inf for a pair of tokens that is no span.
-        firsts: (N,) index in the window of each span's first token.
-        lasts: (N,) index in the window of each span's last token.
-        start_trims: (N,) characters of the first token that the answer leaves out.
-        end_trims: (N,) characters of the last token that the answer leaves out.
+        starts: (N,) first character of each span.
+        ends: (N,) the character behind each span.
     """
-    starts, ends = window["offset_starts"], window["offset_ends"]
-    spans = zip(scores, firsts, lasts, start_trims, end_trims, strict=True)
-    for score, first, last, start_trim, end_trim in spans:
-        if score == -math.inf:
-            break  # only impossible pairs follow
-        key = (int(starts[first]) + start_trim, int(ends[last]) - end_trim)
-        if score > merged.get(key, -math.inf):
-            merged[key] = score
+    for score, span in zip(scores, zip(starts, ends, strict=True), strict=True):
+        if score > merged.get(span, -math.inf):
+            merged[span] = score
 
 
 def rank_answers(
@@ -74,15 +60,15 @@ def rank_answers(
         temperature: Scores are divided by it before they become probabilities.
     """
     pieces = whole_pieces(context, merged)
-    best = sorted(pieces.items(), key=lambda item: (-item[1], item[0]))[:n_best_size]
+    best = sorted([(-score, span) for span, score in pieces.items()])[:n_best_size]
     if not best:
         return []
-    top = best[0][1]  # subtracted before exp, so that exp cannot overflow
-    weights = [math.exp((score - top) / temperature) for _, score in best]
+    lowest = best[0][0]  # subtracted before exp, so that exp cannot overflow
+    weights = [math.exp((lowest - negative) / temperature) for negative, _ in best]
     total = sum(weights)
     return [
-        Answer(context[start:end], start, end, score, weight / total)
-        for ((start, end), score), weight in zip(best, weights, strict=True)
+        Answer(context[start:end], start, end, -negative, weight / total)
+        for (negative, (start, end)), weight in zip(best, weights, strict=True)
     ]
 
 
@@ -92,6 +78,8 @@ def whole_pieces(context: str, merged: CharacterScores) -> CharacterScores:
     The probabilities of spans that become the same piece add up; one that becomes empty is no
     answer.
     """
+    if is_plain(context):
+        return merged
     pieces: CharacterScores = {}
     for span, score in merged.items():
         piece = whole_characters(context, *span)

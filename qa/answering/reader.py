@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qa.answering.answerer import Answerer, blocks
+from qa.answering.answerer import Answerer
+from qa.answering.blocks import make_blocks
 from qa.answering.loading import load, require_types
 from qa.answering.nbest import Answer, in_original, null_odds
 from qa.answering.questions import Pair, check_examples, check_top_k, make_example, to_examples
@@ -166,10 +167,7 @@ class Reader:
         """Yield the best answers of each example as it is; [] if it is left unanswered."""
         n_best_size = max(top_k, self.answerer.options.n_best_size)
         windows = iterate_windows(examples, self.tokenizer, self.windows, coverage)
-        for block in blocks(windows):
-            first, last = block[0]["example_index"], block[-1]["example_index"]
-            block_examples = examples[first : last + 1]
-            found = self.answerer.answer_block(block_examples, block, first, n_best_size)
+        for found in self.answerer.answer_blocks(examples, make_blocks(windows), n_best_size):
             for answers in found.answers:
                 is_left = (
                     self.null_score_diff_threshold is not None

@@ -83,6 +83,7 @@ def empty_reader(config: Config, run: Path) -> Reader:
         return reader
     examples = read_data(config)[0] if config.model.model == EMBEDDED else []
     tokenizer, model = load_model(config, examples)
-    collator = Collator(config.windows.max_seq_length, pads=not model.is_packed)
-    precision = Precision("fp32", torch.device("cpu"))
+    device, longest = torch.device("cpu"), config.windows.max_seq_length
+    collator = Collator(longest, *model.batch_form(device, longest, trains=False))
+    precision = Precision("fp32", device)
     return Reader(Answerer(model, collator, config.decoding, precision), tokenizer, config.windows)

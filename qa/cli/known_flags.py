@@ -103,7 +103,7 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--label-smoothing-factor": Answer("label smoothing is not offered; leave it out"),
     "--neftune-noise-alpha": Answer("NEFTune is not offered; leave it out"),
     "--data-seed": Answer("use --seed, which also decides the order of the data"),
-    "--full-determinism": Answer(NO_NEED + "docs/resuming.md says what is exact"),
+    "--full-determinism": Switch("--deterministic"),
     # numbers and machines
     "--bf16": Switch("--precision bf16"),
     "--fp16": Switch("--precision fp16"),
@@ -112,7 +112,10 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--half-precision-backend": SCALED,
     "--bf16-full-eval": Answer(NO_NEED + "evaluations use --precision too"),
     "--fp16-full-eval": Answer(NO_NEED + "evaluations use --precision too"),
-    "--tf32": Answer("TF32 is not offered; use --precision bf16"),
+    "--tf32": Answer(
+        "--precision fp32 is full fp32; --precision bf16 is faster, and the environment variable"
+        " TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 lets torch multiply fp32 by TF32"
+    ),
     "--no-cuda": Switch("--device cpu"),
     "--use-cpu": Switch("--device cpu"),
     "--use-mps-device": Switch("--device mps"),
@@ -120,7 +123,7 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--dataloader-pin-memory": Answer(NO_NEED + "memory is pinned where that helps"),
     "--dataloader-drop-last": Answer(NO_NEED + "the last batch of an epoch is trained on too"),
     "--gradient-checkpointing-kwargs": Answer(NO_NEED + "use_reentrant is False"),
-    "--torch-compile": Answer("torch.compile is not offered; leave it out"),
+    "--torch-compile": Switch("--compile"),
     "--local-rank": Answer(NO_NEED + "torchrun says it in the environment"),
     "--ddp-backend": Answer(NO_NEED + "NCCL on GPUs, gloo on CPUs"),
     "--ddp-find-unused-parameters": Answer("not offered; leave it out"),

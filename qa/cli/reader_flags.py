@@ -25,7 +25,11 @@ def add_reader_flags(parser: argparse.ArgumentParser) -> None:
     for field in LENGTHS:
         add_option(parser, field, default="the model's own")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
-    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        help="auto, fp32 (full fp32 on CUDA, without TF32), bf16 or fp16",
+    )
     parser.add_argument(
         "--trust-remote-code",
         action="store_true",

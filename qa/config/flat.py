@@ -39,6 +39,11 @@ class Config:
             "the embedded data and the embedded model go together: with --train-data pass --model,"
             " and the other way round",
         )
+        require(
+            self.train.cuda_graphs == "off" or not self.model.gradient_checkpointing,
+            "cuda_graphs does not go with gradient_checkpointing, which reads random generators in"
+            " the middle of a step; leave one of them out",
+        )
         if self.model.model == EMBEDDED:
             names = ("attention_dropout", "hidden_dropout", "head_learning_rate")
             values = [getattr(self.model, name) for name in names]

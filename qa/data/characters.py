@@ -40,6 +40,11 @@ def whole_characters(context: str, start: int, end: int) -> tuple[int, int]:
     return (starts[first], ends[last]) if first <= last else (start, start)
 
 
+def is_plain(context: str) -> bool:
+    """Return whether `whole_characters` leaves every piece of `context` as it is."""
+    return _seen(context) is None
+
+
 @lru_cache(maxsize=8)  # the questions about one context mostly come together
 def _seen(context: str) -> tuple[list[int], list[int]] | None:
     """Return starts and ends of the characters that are seen; None if all are one code point."""

@@ -11,6 +11,7 @@ from qa.engine.errors import require
 LR_SCHEDULERS = ("cosine", "linear", "constant")
 SHARDINGS = ("none", "fsdp")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+CUDA_GRAPHS = ("off", "auto")
 
 
 class DataclassInstance(Protocol):
@@ -83,7 +84,8 @@ class TrainConfig:
     # A resumed run must share the format that is used in the end, not the word "auto".
     precision: str = option(
         "auto",
-        "auto: bf16 where the hardware multiplies it natively, else fp16 on CUDA, else fp32",
+        "auto: bf16 where the hardware multiplies it natively, else fp16 on CUDA, else fp32; fp32"
+        " on CUDA is full fp32, without TF32",
         PRECISIONS,
         resume="free",
     )
@@ -99,6 +101,20 @@ class TrainConfig:
     )
     num_workers: int = option(
         0, "processes that prepare batches; 0: the training process itself", resume="free"
+    )
+    # Off until somebody has measured it. Free, since the numbers are the same.
+    cuda_graphs: str = option(
+        "off",
+        "auto: launch the forward and backward passes of shapes that come again as one CUDA graph,"
+        " in a single process and not with fp16",
+        CUDA_GRAPHS,
+        resume="free",
+    )
+    deterministic: bool = option(
+        False,
+        "take only kernels that give the same bits every time, so that runs on CUDA resume exactly;"
+        " on a CPU they do anyhow",
+        resume="same",
     )
 
     def __post_init__(self) -> None:

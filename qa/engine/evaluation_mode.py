@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import nn
@@ -13,14 +13,16 @@ from qa.engine.rng import rng_state, set_rng_state
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module, precision: Precision) -> Iterator[nn.Module]:
-    """Yield the model for an evaluation; see `TrainingRun.evaluation`."""
+def evaluation_mode(
+    model: nn.Module, precision: Precision, kernels: AbstractContextManager[None]
+) -> Iterator[nn.Module]:
+    """Yield the model for an evaluation in the context `kernels`; see `TrainingRun.evaluation`."""
     modes, generators = [(each, each.training) for each in model.modules()], rng_state()
     model.eval()
     try:
         # Not inference_mode: what a model computes once and keeps, e.g. a mask, could not be used
         # by a later step.
-        with torch.no_grad(), precision.autocast(keeps_casts=False):
+        with kernels, torch.no_grad(), precision.autocast(keeps_casts=False):
             yield model
     finally:
         for module, mode in modes:

@@ -14,10 +14,12 @@ from torch import nn
 from qa.engine.batch import Batch, move_to_device, sum_counts
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
+from qa.engine.determinism import deterministic_kernels, fix_cublas_workspace
 from qa.engine.device import resolve_device
 from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.evaluation_mode import evaluation_mode
 from qa.engine.full_state import load_state, model_state, optimizer_state, states_to_load
+from qa.engine.graph_recorder import step_graphs
 from qa.engine.loss_terms import LossFn
 from qa.engine.micro_batches import MicroBatches
 from qa.engine.optim import MakeOptimizer, adamw, make_optimizers, set_rates
@@ -71,6 +73,8 @@ class TrainingRun:
         schedule: Schedule | None = None,
         world: World = SINGLE_PROCESS,
     ) -> None:
+        if config.deterministic:
+            fix_cublas_workspace()
         self.config = config
         self.world = world
         self.device = resolve_device(config.device)
@@ -80,8 +84,10 @@ class TrainingRun:
         self.clock = PhaseClock(self.device)
         self.synced_model = world.wrap(self.model, self.device, config.sharding)
         self._modules = list(self.model.modules())
+        self._kernels = partial(deterministic_kernels, config.deterministic, self.device)
         self.loss_fn = loss_fn
         self.optimizers = make_optimizers(optimizer or partial(adamw, config=config), self.model)
+        self.graphs = step_graphs(config, self.model, self.precision, world)
         self.global_step = 0  # optimizer steps made so far
         # Rounded up twice, as transformers does.
         steps_per_epoch = math.ceil(
@@ -139,7 +145,7 @@ class TrainingRun:
         The model is in eval mode, in the training's number format and without gradients; afterwards
         modes and random generators are as before.
         """
-        return evaluation_mode(self.model, self.precision)
+        return evaluation_mode(self.model, self.precision, self._kernels())
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return the model's weights by name, whole even where each process holds only a part.
@@ -191,18 +197,20 @@ class TrainingRun:
         # An evaluation in between may leave it in eval mode. To look is faster than to set.
         if not all(module.training for module in self._modules):
             self.model.train()
-        result = train_step(
-            self.synced_model,
-            micro_batches,
-            self.loss_fn,
-            self.optimizers,
-            self.precision,
-            max_grad_norm=self.config.max_grad_norm,
-            num_items=num_items,
-            num_own=num_own,
-            world=self.world,
-            clock=self.clock,
-        )
+        with self._kernels():
+            result = train_step(
+                self.synced_model,
+                micro_batches,
+                self.loss_fn,
+                self.optimizers,
+                self.precision,
+                max_grad_norm=self.config.max_grad_norm,
+                num_items=num_items,
+                num_own=num_own,
+                world=self.world,
+                clock=self.clock,
+                graphs=self.graphs,
+            )
         self.global_step += 1
         self.micro_batches.position += consumed
         return StepOutput(

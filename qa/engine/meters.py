@@ -77,13 +77,21 @@ class Rates:
         return counts, seconds
 
 
-def peak_memory_bytes(device: torch.device) -> int:
-    """Return the most bytes held so far: by tensors on a GPU, otherwise by this process.
+def memory_bytes(device: torch.device) -> dict[str, int]:
+    """Return the most bytes held so far: "peak" by tensors on a GPU, otherwise by this process.
 
-    On Windows, which cannot be asked, the result is 0.
+    For a GPU there is "reserved", too: what torch took of it, with what lies between tensors.
     """
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+    if device.type != "cuda":
+        return {"peak": peak_process_bytes()}
+    return {
+        "peak": torch.cuda.max_memory_allocated(device),
+        "reserved": torch.cuda.max_memory_reserved(device),
+    }
+
+
+def peak_process_bytes() -> int:
+    """Return the most bytes that this process held; 0 on Windows, which cannot be asked."""
     try:
         import resource
     except ImportError:  # Windows has no such module

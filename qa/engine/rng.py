@@ -25,7 +25,8 @@ def rng_state() -> dict[str, Any]:
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
         "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        # [] on a CPU, which other versions of qa have there too.
+        "cuda": {index: torch.cuda.get_rng_state(index) for index in own_gpus()} or [],
     }
 
 
@@ -37,5 +38,17 @@ def set_rng_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["mps"] is not None and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    cuda = state["cuda"]
+    if isinstance(cuda, list):  # older checkpoints have the states of all GPUs of the machine
+        cuda = dict(enumerate(cuda))
+    own = own_gpus()
+    if len(cuda) == len(own) == 1:  # perhaps another GPU now than before
+        cuda = dict.fromkeys(own, *cuda.values())
+    for index in own:
+        if index in cuda:
+            torch.cuda.set_rng_state(cuda[index], index)
+
+
+def own_gpus() -> list[int]:
+    """Return the GPUs on which this process has tensors; a run draws on no others."""
+    return [i for i in range(torch.cuda.device_count()) if torch.cuda.memory_reserved(i)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 
 from qa.engine.batch import Batch, sum_counts
 from qa.engine.distributed import SINGLE_PROCESS, World, full_tensor, no_sync
-from qa.engine.loss_terms import LOSS, LossFn, add_up, loss_and_terms
+from qa.engine.forward_backward import forward_backward
+from qa.engine.graphs import StepGraphs
+from qa.engine.loss_terms import LOSS, LossFn, add_up
 from qa.engine.optim import clear_gradients, owned_parameters, parameters_of
 from qa.engine.phase_clock import NO_CLOCK, PhaseClock
 from qa.engine.precision import Precision
@@ -36,6 +39,7 @@ def train_step(
     num_own: int | None = None,
     world: World = SINGLE_PROCESS,
     clock: PhaseClock = NO_CLOCK,
+    graphs: StepGraphs | None = None,
 ) -> StepResult:
     """Make one optimizer step from one or more micro-batches.
 
@@ -58,10 +62,13 @@ def train_step(
         num_own: How many of the micro-batches count; None: all. The others get weight 0: they let a
             process that has fewer micro-batches of its own take part in the exchange of gradients.
         world: The processes that make this step together.
-        clock: Measures the phases "forward", "backward" and "optimizer".
+        clock: Measures the phases "forward", "backward" and "optimizer"; with `graphs` the first
+            two are one, "forward_backward".
+        graphs: Those of the steps before, of the same model, loss and precision; None: without.
 
     Raises:
-        UserError: A `num_items` is no plain int, or `loss_fn` returns no scalar tensor.
+        UserError: A `num_items` is no plain int, or `loss_fn` returns no scalar tensor or cannot be
+            a graph.
     """
     scaler = precision.scaler
     if num_items is None:
@@ -69,19 +76,17 @@ def train_step(
     # `loss * share` is a micro-batch's part of the mean over all items. With several processes DDP
     # and FSDP average the gradients; the factor `world.size` turns that average into a sum.
     share = world.size / max(1, num_items)  # max: a step without any item has loss 0, not 0 / 0
+    run = partial(forward_backward, model, loss_fn, precision)
     sums: dict[str, torch.Tensor] = {}
     clear_gradients(parameters_of(optimizers))
     for index, batch in enumerate(micro_batches):
         weight = 1.0 if num_own is None or index < num_own else 0.0
         with no_sync(model, is_last=index == len(micro_batches) - 1):
-            clock.start("forward")
-            with precision.autocast():
-                losses = loss_and_terms(loss_fn(model, batch))
-            clock.start("backward")
-            # Outside autocast, as torch asks. The gradient of the sum is its part of the mean: what
-            # `(loss * share).backward()` does too, in two operations more.
-            part = torch.full_like(losses[LOSS], share * weight)
-            losses[LOSS].backward(scaler.scale(part))
+            if graphs is None:
+                losses = run(clock, batch, share * weight)
+            else:
+                clock.start("forward_backward")
+                losses = graphs(partial(run, NO_CLOCK), batch, share * weight)
         sums = add_up(sums, losses, weight)
         del losses  # frees its graph before the next forward builds another
     clock.start("optimizer")

@@ -7,14 +7,14 @@ does not grow with the data set.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
-from qa.answering.answerer import Answerer, BlockAnswers, Window, blocks
+from qa.answering.answerer import Answerer
+from qa.answering.blocks import Window, make_blocks
 from qa.data.examples import Example
 from qa.engine.distributed import World
 from qa.evaluation.null_threshold import NO_ANSWER_METRICS, metrics_for
@@ -74,7 +74,7 @@ def evaluate(
         answerer: Runs the model on its device.
         examples: The questions, with gold answers.
         windows: The windows of these examples, in order: from `iterate_windows`, or read from disk
-            by `iterate_rows`.
+            by `read_rows`.
         files: Get each example's answers; the main process writes them.
         world: Processes that share the blocks. The main process scores and writes, in order, what
             one process alone would, and all return its result.
@@ -92,16 +92,24 @@ def evaluate(
     answerer.model.eval()
     tally = Tally(scores or [Score(name) for name in metrics_for(examples)], files)
     num_workers, worker = (world.size, world.rank) if shards_blocks else (1, 0)
-    remaining = blocks(iter(windows))
-    while next_blocks := list(islice(remaining, num_workers)):
-        if should_abort():
-            return None
-        own = answer_own_block(answerer, examples, next_blocks, worker)
-        for index, answered in enumerate(world.gather(own)[:num_workers]):
-            if answered is not None:
-                part, found = answered
-                # The other processes decode at the same time, so their decoding takes no time.
-                tally.add_block(examples[part], found, counts_decoding=index == worker)
+    is_aborted = False
+
+    def own_blocks() -> Iterator[Sequence[Window]]:
+        nonlocal is_aborted
+        remaining = make_blocks(iter(windows))
+        while next_blocks := list(islice(remaining, num_workers)):
+            is_aborted = should_abort()
+            if is_aborted:
+                return
+            # An empty one, so that all processes gather equally often.
+            yield next_blocks[worker] if worker < len(next_blocks) else []
+
+    for own in answerer.answer_blocks(examples, own_blocks(), computes_loss=True):
+        for index, found in enumerate(world.gather(own)[:num_workers]):
+            # The other processes decode at the same time, so their decoding takes no time.
+            tally.add_block(examples[found.part], found, counts_decoding=index == worker)
+    if is_aborted:
+        return None
     if tunes:
         threshold = tally.best_threshold()
     if threshold is not None:
@@ -119,28 +127,3 @@ def evaluate(
     )
     shared: Evaluation = world.from_main(result)
     return shared
-
-
-def answer_own_block(
-    answerer: Answerer,
-    examples: Sequence[Example],
-    next_blocks: list[list[Any]],
-    worker: int,
-) -> tuple[slice, BlockAnswers] | None:
-    """Answer the block that is this process's share of the next blocks.
-
-    Args:
-        answerer: Runs the model on its device.
-        examples: The questions of all blocks.
-        next_blocks: Windows of the next blocks, at most one for each process.
-        worker: Number of this process, and of its block.
-
-    Returns:
-        Which examples were answered, and their answers; None if there is no block for this process.
-    """
-    if worker >= len(next_blocks):
-        return None
-    block = next_blocks[worker]
-    first, last = int(block[0]["example_index"]), int(block[-1]["example_index"])
-    part = slice(first, last + 1)
-    return part, answerer.answer_block(examples[part], block, first, computes_loss=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qa.answering.answerer import BlockAnswers
+from qa.answering.in_flight import BlockAnswers
 from qa.answering.nbest import Answer, null_odds
 from qa.data.examples import Example
 from qa.evaluation.null_threshold import tune_threshold

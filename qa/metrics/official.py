@@ -86,8 +86,8 @@ def score_question(name: str, prediction: str, golds: Iterable[str]) -> tuple[fl
     text = official.normalize(prediction)
     texts = official.golds([official.normalize(gold) for gold in golds])
     return (
-        max((float(text == gold) for gold in texts), default=0.0),
-        max((official.overlap(text, gold) for gold in texts), default=0.0),
+        float(text in texts),
+        max([official.overlap(text, gold) for gold in texts], default=0.0),
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch.utils.flop_counter import FlopCounterMode
 
 from qa.models.packing.probe import evaluating, two_windows
-from qa.models.packing.segments import ROUND_TOTAL, ROUND_WIDTH, round_up
+from qa.models.packing.segments import ROUND_WIDTH, round_up
 from qa.models.span_reader import SpanReader
 
 
@@ -40,7 +40,7 @@ def count_flops(model: SpanReader, passes: int = 1) -> ModelFlops:
     linear = sum(n for op, n in operations.items() if "mm" in str(op) and "bmm" not in str(op))
     attention = sum(operations.values()) - linear
     if model.is_packed:
-        num_tokens = round_up(sum(batch["lengths"]), ROUND_TOTAL)
+        num_tokens = sum(batch["lengths"])
         num_pairs = sum(round_up(n, ROUND_WIDTH) ** 2 for n in batch["lengths"])
     else:
         num_tokens, num_pairs = num_windows * width, num_windows * width**2

@@ -66,28 +66,14 @@ def r_drop_loss(model: nn.Module, batch: Mapping[str, Any], weight: float) -> to
     R-Drop (Liang et al., 2021): a model sees few thousand questions and learns some of them by
     heart. The dropout masks of the two passes hide different parts of what it knows; the second
     term asks it to give the same distribution all the same. At weight 0 the second pass would be
-    wasted, so `reader_loss` makes only one.
+    wasted, so `reader_loss` makes only one. The batch must hold every window twice: make it with
+    `Collator(..., passes=2)`.
     """
     # One call with every window twice, since DDP expects one forward for a backward.
-    scores = model(**twice(model_inputs(batch)))
+    scores = model(**model_inputs(batch))
     first, second = halves(scores)
     loss = (window_loss(first, batch) + window_loss(second, batch)) / 2
     return loss + weight * divergence(first, second)
-
-
-def twice(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model's inputs for 2 B windows: all of them, then all of them again."""
-    num_windows, width = inputs["shape"]
-    doubled: dict[str, Any] = {
-        name: torch.cat((value, value))
-        for name, value in inputs.items()
-        if isinstance(value, torch.Tensor)
-    }
-    slots = inputs["slots"]
-    doubled["slots"] = torch.cat((slots, slots + num_windows * width))
-    doubled["lengths"] = [*inputs["lengths"], *inputs["lengths"]]
-    doubled["shape"] = 2 * num_windows, width
-    return doubled
 
 
 def halves(scores: SpanScores) -> tuple[SpanScores, SpanScores]:

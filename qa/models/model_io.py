@@ -10,6 +10,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+INPUTS = (
+    *("input_ids", "slots", "shape", "num_characters"),
+    *("lengths", "bounds", "token_type_ids"),  # may be missing
+)
+
 
 class SpanScores(NamedTuple):
     """The scores of a batch of windows, fp32."""
@@ -21,5 +26,4 @@ class SpanScores(NamedTuple):
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a batch that `SpanReader.forward` takes."""
-    names = ("input_ids", "slots", "lengths", "shape", "num_characters", "token_type_ids")
-    return {name: batch[name] for name in names if name in batch}
+    return {name: batch[name] for name in INPUTS if name in batch}

@@ -14,16 +14,23 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from qa.engine.precision import Precision
 from qa.models.boundary_head import BoundaryHead
 from qa.models.head_parts import first_position, head_parts, hidden_size
 from qa.models.loading import load_fitting
 from qa.models.model_io import SpanScores
 from qa.models.own_head import needs_own_head, own_head_class
 from qa.models.packing.alone import encode_alone
+from qa.models.packing.batch_form import BatchForm, batch_form
 from qa.models.packing.byte_dropout import use_byte_dropout
+from qa.models.packing.compiled import compile_layers
+from qa.models.packing.cpu_attention import attend_on_cpu
+from qa.models.packing.device_trial import choose_attention, describe_attention
 from qa.models.packing.end_to_end import encode_packed
+from qa.models.packing.gpu_attention import attend_padded
+from qa.models.packing.padded import encode_padded
 from qa.models.packing.probe import exchange_attention, require_standard_forward, sees_padding
-from qa.models.packing.segments import Scratch, Segments
+from qa.models.packing.segments import Attend, Scratch, Segments
 from qa.models.pretrained import revision_of, saved_file
 from qa.models.trained_part import checkpoint_layers
 from qa.models.weights import BOUNDARY_FILE, load_head, load_model, save_weights
@@ -54,6 +61,7 @@ class SpanReader(nn.Module):
         # Prefixes of the names of weights that `from_pretrained` drew anew.
         self.new_weights: list[str] = []
         self.notes: list[str] = []  # lines for people on how the checkpoint was loaded
+        self.attend: dict[str, Attend] = {"cpu": attend_on_cpu}  # by type of device
         self._scratch = Scratch()
         self._head = head_parts(model)
         # Four small forwards: two to see that this model is nothing but an encoder with a head, two
@@ -89,9 +97,10 @@ class SpanReader(nn.Module):
         self,
         input_ids: torch.Tensor,
         slots: torch.Tensor,
-        lengths: Sequence[int],
         shape: tuple[int, int],
         num_characters: torch.Tensor,
+        lengths: Sequence[int] | None = None,
+        bounds: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
     ) -> SpanScores:
         """Score packed windows.
@@ -99,12 +108,14 @@ class SpanReader(nn.Module):
         Args:
             input_ids: (N,).
             slots: (N,) each token's index in the flattened (B, T) matrix; see `Segments`.
-            lengths: Tokens of each window.
             shape: (B, T).
             num_characters: (N,) characters of the context that each token covers.
+            lengths: Tokens of each window; a GPU does not read them.
+            bounds: (windows + 1,) int32 where windows begin and end; a CPU does not read them.
             token_type_ids: (N,); None if the tokenizer makes none.
         """
-        segments = Segments(lengths, slots, shape, self._scratch)
+        attend = self.attend.get(input_ids.device.type, attend_padded)
+        segments = Segments(slots, shape, self._scratch, attend, lengths, bounds)
         hidden = self.encode(input_ids, segments, token_type_ids)  # (N, F)
         # In fp32 even under autocast: bf16 has 8 bits, so scores near 10 would tie by the dozen.
         with torch.autocast(input_ids.device.type, enabled=False):
@@ -135,11 +146,33 @@ class SpanReader(nn.Module):
             inputs["position_ids"] = segments.positions + self.first_position
             return encode_packed(encoder, inputs, segments)
         if self.is_alone:
-            return encode_alone(encoder, inputs, segments.lengths)
-        inputs = {name: segments.to_rows(value, 0) for name, value in inputs.items()}  # (B, T)
-        # The model's own id: some models do more with padding than not attend to it.
-        inputs["input_ids"] = segments.to_rows(input_ids, self.padding_id)
-        return segments.from_rows(encoder(**inputs, attention_mask=segments.mask.long())[0])
+            return encode_alone(encoder, inputs, segments)
+        return encode_padded(encoder, inputs, segments, self.padding_id)
+
+    def prepare(self, precision: Precision, compiles: bool = False) -> str:
+        """Choose how windows attend on the device the model is on; return it in words.
+
+        Call it when the model is on its device, before batches are made for it and before DDP or
+        FSDP wrap it. Only a GPU has a choice, which is made by trying; see `why_not`.
+
+        Args:
+            precision: The number format of the products, on that device.
+            compiles: Compile the encoder's layers; see `compile_layers`, also for what is raised.
+        """
+        if self.is_packed:
+            padded, packed = (partial(self._logits, packs, False) for packs in (False, True))
+            self.is_packed = choose_attention(self.model, padded, packed, precision, self.attend)
+        attend = self.attend[precision.device.type] if self.is_packed else None
+        if compiles:
+            compile_layers(self.model.base_model, attend)
+        return describe_attention(attend, self.is_alone) + (", compiled layers" * compiles)
+
+    def batch_form(self, device: torch.device, max_length: int, trains: bool) -> BatchForm:
+        """Return the form of the batches that this model is given on a device, for `Collator`.
+
+        `max_length`: the longest that a window can be; `trains`: they are to be trained on.
+        """
+        return batch_form(self.is_packed, device, max_length, trains)
 
     def checkpoint_layers(self) -> None:
         """Trade time for memory in training; see `trained_part.checkpoint_layers`."""

@@ -15,6 +15,7 @@ from qa.engine.atomic_files import naming
 PREDICTIONS_FILE = "predictions.json"
 NBEST_FILE = "nbest_predictions.json"
 NULL_ODDS_FILE = "null_odds.json"
+as_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make an encoder each time
 
 
 class PredictionFiles:
@@ -72,9 +73,8 @@ class _JsonObject:
 
     def add(self, key: str, value: Any) -> None:
         """Write one member on a line of its own."""
-        member = f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
         with naming(self._path):
-            self._file.write(self._separator + member)
+            self._file.write(f"{self._separator}{as_json(key)}: {as_json(value)}")
         self._separator = ",\n"
 
     def replace(self, mask: Sequence[bool], value: Any) -> None:

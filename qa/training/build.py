@@ -19,10 +19,12 @@ from qa.data.windows.cache import cached_windows, windows_fingerprint
 from qa.data.windows.coverage import Coverage
 from qa.data.windows.health import measure_health
 from qa.data.windows.options import require_fits
+from qa.engine.determinism import fix_cublas_workspace
 from qa.engine.device import resolve_device
 from qa.engine.distributed import World, join_world
 from qa.engine.loop import TrainingRun
 from qa.engine.optim import adamw
+from qa.engine.precision import Precision
 from qa.engine.rng import seed_everything
 from qa.models.flops import ModelFlops, count_flops
 from qa.models.loss import reader_loss
@@ -56,8 +58,11 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         UserError: Something in the input is wrong. Nothing has been written yet then.
     """
     train_examples, eval_examples = read_data(config)
+    if config.train.deterministic:
+        fix_cublas_workspace()  # before the model is tried, which may be on CUDA
     # Before minutes of tokenising, since it may fail.
-    world = join_world(resolve_device(config.train.device))
+    device = resolve_device(config.train.device)
+    world = join_world(device)
     seed_everything(config.train.seed)
     tokenizer, model = load_model(config, train_examples)
     if config.model.freeze is not None:
@@ -85,17 +90,28 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
             fingerprints[name] += ", long questions by their end"
     for problem in measure_health((e.context for e in train_examples), tokenizer).problems():
         report(problem)
-    collator = Collator(config.windows.max_seq_length, pads=not model.is_packed)
-    flops = count_flops(model, passes=2 if config.model.r_drop else 1)  # while it is on the CPU
+    passes = 2 if config.model.r_drop else 1
+    flops = count_flops(model, passes)  # while it is on the CPU
     described = describe_parameters(model)  # before it is sharded
+    precision = Precision(config.train.precision, device)
+    attention = model.to(device).prepare(precision, config.model.compile)
+    longest = config.windows.max_seq_length
+    form = partial(model.batch_form, device, longest)
+    collator = Collator(longest, *form(trains=True), passes=passes)
     run = make_run(config, model, windows[TRAINING], collator, world)
     if world.rank > 0:  # all processes start with the same weights, but draw their own dropout
         seed_everything(config.train.seed + 1000 * world.rank)
     for note in model.notes:
         report(note)
-    report(f"model: {described}, {run.precision.name} on {run.device.type}")
-    batch_size = config.evaluation.per_device_eval_batch_size
-    answerer = Answerer(model, collator, config.decoding, run.precision, batch_size)
+    how = f"{attention}, CUDA graphs" if run.graphs else attention
+    report(f"model: {described}, {run.precision.name} on {run.device.type}, {how}")
+    answerer = Answerer(
+        model,
+        Collator(longest, *form(trains=False)),
+        config.decoding,
+        run.precision,
+        config.evaluation.per_device_eval_batch_size,
+    )
     return Job(
         config=config,
         reader=Reader(answerer, tokenizer, config.windows),

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from qa.engine.loop import TrainingRun
 from qa.engine.matrix_rate import matrix_rate
-from qa.engine.meters import Mean, Rates, peak_memory_bytes
+from qa.engine.meters import Mean, Rates, memory_bytes
 from qa.engine.nonfinite import NonfiniteCheck
+from qa.engine.step_limit import StepLimit
 from qa.engine.step_output import StepOutput
 from qa.engine.tensorboard import TensorBoard
 from qa.models.flops import ModelFlops
@@ -43,6 +44,7 @@ class TrainingCurves:
         self.rates = Rates()
         self.flops = flops
         self.matrix_rate = matrix_rate(run.precision) * run.world.size
+        self.limit = StepLimit()
         self.num_steps = 0  # since the last `write`
         self.num_recorded = 0  # since this process started
         self.nonfinite = NonfiniteCheck(run.device, scales_loss=run.precision.name == "fp16")
@@ -84,10 +86,10 @@ class TrainingCurves:
         sums = self.run.world.sum_ints([counts.get(name, 0) for name in names])
         num_windows, num_tokens, num_positions, num_token_pairs = sums
         operations = self.flops.training(num_tokens, num_token_pairs)
-        phases = {
-            f"speed/{phase}_ms": 1000 * spent / self.num_steps
-            for phase, spent in self.run.clock.compute().items()
-        }
+        spent, lag = self.run.clock.compute(), self.run.clock.lag()
+        self.limit.add(spent, lag, self.num_steps)
+        phases = {f"speed/{phase}_ms": 1000 * spent[phase] / self.num_steps for phase in spent}
+        memory = memory_bytes(self.run.device)
         self.num_steps = 0
         return {
             "speed/windows_per_second": num_windows / seconds,
@@ -95,7 +97,8 @@ class TrainingCurves:
             "speed/padding_share": 1 - num_tokens / num_positions,
             "speed/utilisation": operations / seconds / self.matrix_rate,
             **phases,
-            "speed/peak_memory_gib": peak_memory_bytes(self.run.device) / 2**30,
+            **({} if lag is None else {"speed/device_lag": lag}),
+            **{f"speed/{kind}_memory_gib": memory[kind] / 2**30 for kind in memory},
         }
 
     def begin(self, settings: dict[str, Any], state: dict[str, Any] | None) -> None:

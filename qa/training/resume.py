@@ -12,7 +12,10 @@ from qa.engine.loop import TrainingRun
 from qa.training.build import Job
 
 # What older checkpoints do not name: they were trained as the defaults of these settings say.
-ADDED_SETTINGS = ("warmup_steps", "adam_beta1", "adam_beta2", "adam_epsilon", "freeze")
+ADDED_SETTINGS = (
+    *("warmup_steps", "adam_beta1", "adam_beta2", "adam_epsilon"),
+    *("freeze", "compile", "deterministic"),
+)
 
 
 def run_identity(job: Job) -> dict[str, Any]:

@@ -147,5 +147,7 @@ class Session:
             self.validation.write_metrics()
             self.validation.write_report()
             samples, recipe = self.validation.samples(), self.job.config.recipe
+            if limit := self.curves.limit.line():
+                self.print(limit)
             self.bar.close()
             print(final_report(self.directory, recipe, self.tracker, samples), flush=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qa.data.examples import Example
-from qa.data.windows.cache import iterate_rows
+from qa.data.windows.cache import read_rows
 from qa.engine.atomic_files import replace_directory
 from qa.engine.best_tracker import BestTracker
 from qa.engine.json_files import write_json
@@ -153,7 +153,7 @@ class Validation:
             return evaluate(
                 job.reader.answerer,
                 job.eval_examples,
-                iterate_rows(job.eval_windows),
+                read_rows(job.eval_windows),
                 files=files,
                 world=job.run.world,
                 should_abort=self.should_abort,

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.answering import answer_block
 from support.articles import ARTICLES
 from support.characters import is_whole
 from support.tokenizers import train_byte_bpe, word_tokenizer
@@ -252,7 +253,7 @@ def test_answers_equal_those_found_one_by_one(boundaries: bool, any_tokenizer: A
     windows = list(iterate_windows(examples, any_tokenizer, options))
     assert len(windows) > len(examples)
     answerer = make_answerer(reader, options, n_best=15)
-    for index, answers in enumerate(answerer.answer_block(examples, windows, 0).answers):
+    for index, answers in enumerate(answer_block(answerer, examples, windows).answers):
         own = [window for window in windows if window["example_index"] == index]
         expected = answers_one_by_one(reader, own)
         ranked = sorted(expected, key=lambda key: -expected[key])[:15]

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.answering import answer_block
 from support.articles import ARTICLES
 
-from qa.answering.answerer import Answerer, blocks
+from qa.answering.answerer import Answerer
+from qa.answering.blocks import make_blocks
 from qa.answering.nbest import CharacterScores, add_spans, rank_answers
 from qa.answering.options import DecodeOptions
 from qa.data.batches.collate import Collator
@@ -28,20 +30,11 @@ CONTEXT = "가나다라마바사아자차"
 WINDOWS = WindowOptions(max_seq_length=24, window_overlap=5, max_question_length=10)
 
 
-def window_at(first: int, length: int) -> dict[str, Any]:
-    """A window of one special token and `length` tokens of one character, from `first`."""
-    return {
-        "offset_starts": np.array([-1, *range(first, first + length)]),
-        "offset_ends": np.array([-1, *range(first + 1, first + length + 1)]),
-    }
-
-
 def test_span_of_two_windows_counts_once_with_its_best_score() -> None:
     merged: CharacterScores = {}
-    whole = ([0, 0], [0, 0])
-    add_spans(merged, window_at(0, 6), [3.0, 2.0], [5, 1], [6, 2], *whole)  # characters 4-6, 0-2
-    add_spans(merged, window_at(4, 6), [4.0, 1.0], [1, 4], [2, 4], *whole)  # characters 4-6, 7-8
-    add_spans(merged, window_at(4, 6), [0.5], [1], [2], [0], [0])  # worse than what is there
+    add_spans(merged, [3.0, 2.0], [4, 0], [6, 2])
+    add_spans(merged, [4.0, 1.0], [4, 7], [6, 8])
+    add_spans(merged, [0.5], [4], [6])  # worse than what is there
     assert merged == {(4, 6): 4.0, (0, 2): 2.0, (7, 8): 1.0}
     answers = rank_answers(CONTEXT, merged, 10)
     assert [(a.text, a.start, a.end, a.score) for a in answers] == [
@@ -52,10 +45,7 @@ def test_span_of_two_windows_counts_once_with_its_best_score() -> None:
 
 
 def test_order_of_windows_does_not_matter() -> None:
-    calls = [
-        (window_at(0, 6), [3.0], [5], [6], [0], [0]),
-        (window_at(4, 6), [4.0], [1], [2], [0], [0]),
-    ]
+    calls = [([3.0], [4], [6]), ([4.0], [4], [6])]
     found: list[CharacterScores] = [{}, {}]
     for merged, order in zip(found, (calls, calls[::-1]), strict=True):
         for call in order:
@@ -65,21 +55,9 @@ def test_order_of_windows_does_not_matter() -> None:
 
 def test_impossible_spans_are_left_out() -> None:
     merged: CharacterScores = {}
-    none = [0, 0, 0]
-    add_spans(
-        merged, window_at(0, 4), [1.0, -math.inf, -math.inf], [1, 0, 0], [2, 0, 0], none, none
-    )
+    add_spans(merged, [1.0, -math.inf, -math.inf], [0, -1, 3], [2, -1, 4])
     assert merged == {(0, 2): 1.0}
     assert rank_answers(CONTEXT, {}, 5) == []
-
-
-def test_trims_cut_characters_off_both_ends() -> None:
-    window = {"offset_starts": np.array([-1, 0, 4]), "offset_ends": np.array([-1, 4, 10])}
-    merged: CharacterScores = {}
-    add_spans(merged, window, [3.0, 2.0, 1.0], [1, 1, 2], [2, 1, 2], [0, 2, 1], [5, 1, 0])
-    assert merged == {(0, 5): 3.0, (2, 3): 2.0, (5, 10): 1.0}
-    texts = [answer.text for answer in rank_answers(CONTEXT, merged, 3)]
-    assert texts == ["가나다라마", "다", "바사아자차"]
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4, 1e30])
@@ -123,11 +101,12 @@ def make_examples() -> list[Example]:
 
 
 def make_answerer(reader: SpanReader, batch_size: int) -> Answerer:
+    device, longest = torch.device("cpu"), WINDOWS.max_seq_length
     return Answerer(
         reader,
-        Collator(WINDOWS.max_seq_length),
+        Collator(longest, *reader.batch_form(device, longest, trains=False)),
         DecodeOptions(n_best_size=7, max_answer_length=4),
-        Precision("fp32", torch.device("cpu")),
+        Precision("fp32", device),
         batch_size,
     )
 
@@ -172,7 +151,7 @@ def test_answers_equal_those_found_one_by_one(
     examples = make_examples()
     windows = list(iterate_windows(examples, tokenizer, WINDOWS))
     answerer = make_answerer(reader, batch_size)
-    found = answerer.answer_block(examples, windows, 0)
+    found = answer_block(answerer, examples, windows)
     assert found.num_windows == len(windows) > 2 * len(examples)
     for example, answers in zip(examples, found.answers, strict=True):
         expected = answers_one_by_one(model, tokenizer, example)
@@ -190,7 +169,7 @@ def test_cpu_batches_have_few_sizes_and_are_full(encoder_dir: Path, tokenizer: A
         lambda _, inputs: sizes.append(inputs[0].numel())
     )
     answerer = make_answerer(reader, 1000)
-    answerer.answer_block(make_examples(), windows, 0)
+    answer_block(answerer, make_examples(), windows)
     total = sum(int(window["length"]) for window in windows)
     assert total > CPU_BATCH_TOKENS
     assert sizes[:-1] == [CPU_BATCH_TOKENS] * (total // CPU_BATCH_TOKENS)
@@ -207,8 +186,8 @@ def test_a_model_that_pads_gives_the_same_answers(
     padding = make_answerer(make_reader(encoder_dir), batch_size)
     padding.model.model.set_attn_implementation("sdpa")
     padding.model.is_packed, padding.collator.pads = False, True
-    of_packed = packed.answer_block(examples, windows, 0, computes_loss=True)
-    of_padding = padding.answer_block(examples, windows, 0, computes_loss=True)
+    of_packed = answer_block(packed, examples, windows, computes_loss=True)
+    of_padding = answer_block(padding, examples, windows, computes_loss=True)
     for expected, answers in zip(of_packed.answers, of_padding.answers, strict=True):
         assert [(a.start, a.end) for a in answers] == [(a.start, a.end) for a in expected]
         scores = [a.score for a in expected]
@@ -221,10 +200,11 @@ def test_blocks_may_start_anywhere(encoder_dir: Path, tokenizer: Any) -> None:
     examples = make_examples()
     windows = list(iterate_windows(examples, tokenizer, WINDOWS))
     answerer = make_answerer(make_reader(encoder_dir), 4)
-    whole = answerer.answer_block(examples, windows, 0).answers
-    later = answerer.answer_block(
-        examples[5:], [window for window in windows if window["example_index"] >= 5], 5
+    whole = answer_block(answerer, examples, windows).answers
+    later = answer_block(
+        answerer, examples, [window for window in windows if window["example_index"] >= 5]
     )
+    assert later.part == slice(5, len(examples))
     assert [[(a.start, a.end) for a in answers] for answers in later.answers] == [
         [(a.start, a.end) for a in answers] for answers in whole[5:]
     ]
@@ -235,7 +215,7 @@ def test_loss_is_that_of_each_window(encoder_dir: Path, tokenizer: Any) -> None:
     reader = make_reader(encoder_dir)
     windows = list(iterate_windows(make_examples(), tokenizer, WINDOWS))
     answerer = make_answerer(reader, 5)
-    found = answerer.answer_block(make_examples(), windows, 0, computes_loss=True)
+    found = answer_block(answerer, make_examples(), windows, computes_loss=True)
     expected = 0.0
     with torch.no_grad():
         for window in windows:
@@ -247,25 +227,25 @@ def test_loss_is_that_of_each_window(encoder_dir: Path, tokenizer: Any) -> None:
             )
             expected += float(out.loss)
     assert found.loss_sum == pytest.approx(expected, rel=1e-5)
-    assert answerer.answer_block(make_examples(), windows, 0).loss_sum == 0.0  # not asked for
+    assert answer_block(answerer, make_examples(), windows).loss_sum == 0.0  # not asked for
 
 
 def test_context_that_no_token_covers_has_no_answer(encoder_dir: Path, tokenizer: Any) -> None:
     example = Example("0", "누구?", "\u3000 ")
     windows = list(iterate_windows([example], tokenizer, WINDOWS))
     answerer = make_answerer(make_reader(encoder_dir), 4)
-    assert answerer.answer_block([example], windows, 0).answers == [[]]
+    assert answer_block(answerer, [example], windows).answers == [[]]
 
 
 def test_blocks_hold_whole_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qa.answering.answerer.WINDOWS_PER_BLOCK", 4)
+    monkeypatch.setattr("qa.answering.blocks.WINDOWS_PER_BLOCK", 4)
     counts = [1, 2, 3, 1, 9, 1, 1]
     windows = [{"example_index": i, "n": n} for i, count in enumerate(counts) for n in range(count)]
-    found = list(blocks(iter(windows)))
+    found = list(make_blocks(iter(windows)))
     assert [window for block in found for window in block] == windows
     assert [[w["example_index"] for w in block] for block in found] == [
         [0, 1, 1, 2, 2, 2],
         [3, *[4] * 9],
         [5, 6],
     ]
-    assert list(blocks(iter([]))) == []
+    assert list(make_blocks(iter([]))) == []

@@ -28,12 +28,12 @@ SETTINGS = [
     "max-question-length",
     "negative-window-ratio", "max-train-examples", "max-eval-examples",
     "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
-    "trust-remote-code", "r-drop", "gradient-checkpointing", "freeze",
+    "trust-remote-code", "r-drop", "gradient-checkpointing", "compile", "freeze",
     "learning-rate", "weight-decay", "adam-beta1", "adam-beta2", "adam-epsilon",
     "num-train-epochs", "max-steps", "warmup-ratio", "warmup-steps",
     "lr-scheduler", "max-grad-norm",
     "per-device-train-batch-size", "gradient-accumulation-steps", "precision", "device", "seed",
-    "num-workers",
+    "num-workers", "cuda-graphs", "deterministic",
     "sharding",
     "eval-steps", "per-device-eval-batch-size", "metric-for-best-model", "early-stopping-patience",
     "n-best-size", "max-answer-length", "null-score-diff-threshold", "temperature",
@@ -432,6 +432,10 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
         (["--train-data", "embedded"], ["embedded", "--train-data"]),
         (["--recipe", "quickstart", "--train-data", "t.json"], ["embedded", "--train-data"]),
         (["--recipe", "quickstart", "--model", "m"], ["embedded", "--model"]),
+        (
+            [*OWN_DATA, "--cuda-graphs", "auto", "--gradient-checkpointing"],
+            ["cuda_graphs", "gradient_checkpointing"],
+        ),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_refused(

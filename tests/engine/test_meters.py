@@ -25,6 +25,7 @@ from qa.engine import (
     progress_bar,
     save_checkpoint,
 )
+from qa.engine.meters import memory_bytes
 
 
 def mean_of(values: list[float], skip_nonfinite: bool = False) -> float:
@@ -120,6 +121,23 @@ def test_rates_start_afresh_after_compute(clock: list[float]) -> None:
     rates.add({"num_items": 5})
     clock[0] += 2
     assert rates.compute() == ({"num_items": 5}, 2.0)
+
+
+def test_memory_of_a_gpu_is_that_of_tensors_and_what_torch_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, size in [("max_memory_allocated", 2), ("max_memory_reserved", 3)]:
+        sizes = {torch.device("cuda:1"): size * 2**30}
+        monkeypatch.setattr(torch.cuda, name, sizes.__getitem__)
+    assert memory_bytes(torch.device("cuda:1")) == {"peak": 2 * 2**30, "reserved": 3 * 2**30}
+
+
+def test_memory_of_a_process() -> None:
+    before = memory_bytes(torch.device("cpu"))
+    held = torch.ones(2**26)  # 256 MiB, in touched pages
+    after = memory_bytes(torch.device("cpu"))
+    assert before.keys() == after.keys() == {"peak"}
+    assert held.nbytes <= after["peak"] < 64 * 2**30
 
 
 def updates(tracker: BestTracker, values: list[float]) -> list[bool]:

@@ -14,12 +14,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.answering import answer_block
 from support.articles import ARTICLES, squad_json
 from support.files import as_flags, read_curves, read_json
 
 import qa.cli.evaluate
 import train
-from qa.answering.answerer import Answerer, Window
+from qa.answering.answerer import Answerer
+from qa.answering.blocks import Window
 from qa.answering.nbest import NOTHING_FOUND, Answer, null_odds
 from qa.answering.options import DecodeOptions
 from qa.answering.reader import Reader
@@ -239,7 +241,7 @@ def rows(tokenizer: Any) -> list[Window]:
 
 @pytest.fixture(scope="module")
 def answers(answerer: Answerer, rows: list[Window]) -> list[list[Answer]]:
-    return answerer.answer_block(make_examples(), rows, 0).answers
+    return answer_block(answerer, make_examples(), rows).answers
 
 
 def run(

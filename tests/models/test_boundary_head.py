@@ -22,6 +22,7 @@ from qa.engine.errors import UserError
 from qa.models.boundary_head import IGNORE_TRIM, NUM_CHOICES, BoundaryHead, boundary_loss
 from qa.models.loss import IGNORE_POSITION, span_loss, window_loss
 from qa.models.model_io import SpanScores
+from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.segments import Scratch, Segments
 from qa.models.span_reader import SpanReader
 from qa.models.weights import BOUNDARY_FILE
@@ -47,13 +48,15 @@ def make_reader(kind: str = "bert", seed: int = 0) -> SpanReader:
 def make_batch(lengths: list[int] | None = None) -> dict[str, Any]:
     """Two windows; their first tokens are not context, the others cover 0 to 10 characters."""
     batch = packed(make_windows(lengths or LENGTHS))
-    positions = Segments(batch["lengths"], batch["slots"], batch["shape"], Scratch()).positions
+    positions = Segments(
+        batch["slots"], batch["shape"], Scratch(), attend_on_cpu, batch["lengths"]
+    ).positions
     characters = torch.arange(len(positions)) * 7 % 11
     return {**batch, "num_characters": torch.where(positions < 2, 0, characters)}
 
 
 def segments_of(batch: dict[str, Any]) -> Segments:
-    return Segments(batch["lengths"], batch["slots"], batch["shape"], Scratch())
+    return Segments(batch["slots"], batch["shape"], Scratch(), attend_on_cpu, batch["lengths"])
 
 
 def trims_of(reader: SpanReader, batch: dict[str, Any]) -> torch.Tensor:

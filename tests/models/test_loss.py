@@ -22,7 +22,6 @@ from qa.models.loss import (
     divergence,
     r_drop_loss,
     span_loss,
-    twice,
     window_loss,
 )
 from qa.models.model_io import SpanScores, model_inputs
@@ -121,11 +120,21 @@ def test_low_precision_logits_are_summed_in_fp32() -> None:
 
 
 @pytest.fixture
-def windows_batch(tokenizer: Any) -> dict[str, Any]:
+def windows(tokenizer: Any) -> list[Any]:
     example = Example("0", "높이는?", CONTEXT, ("812미터",), (CONTEXT.index("812"),))
-    windows = list(iterate_windows([example], tokenizer, WindowOptions(40, 8, 12)))
-    assert len(windows) > 1
+    found = list(iterate_windows([example], tokenizer, WindowOptions(40, 8, 12)))
+    assert len(found) > 1
+    return found
+
+
+@pytest.fixture
+def once(windows: list[Any]) -> dict[str, Any]:
     return Collator(40)(windows)
+
+
+@pytest.fixture
+def twice(windows: list[Any]) -> dict[str, Any]:
+    return Collator(40, round_total=lambda number: number + 5, passes=2)(windows)
 
 
 def test_divergence_is_the_mean_of_both_kl_divergences() -> None:
@@ -143,32 +152,32 @@ def test_divergence_is_the_mean_of_both_kl_divergences() -> None:
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
-def test_without_dropout_it_is_the_ordinary_loss(encoder_dir: Path, windows_batch: Any) -> None:
+def test_without_dropout_it_is_the_ordinary_loss(encoder_dir: Path, once: Any, twice: Any) -> None:
     torch.manual_seed(0)
     reader = SpanReader.from_pretrained(str(encoder_dir), 0.0, 0.0, boundaries=True).train()
-    expected = window_loss(reader(**model_inputs(windows_batch)), windows_batch)
-    found = r_drop_loss(reader, windows_batch, 3.0)
+    expected = window_loss(reader(**model_inputs(once)), once)
+    found = r_drop_loss(reader, twice, 3.0)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_two_passes_differ_by_their_dropout_alone(encoder_dir: Path, windows_batch: Any) -> None:
+def test_two_passes_differ_by_their_dropout_alone(encoder_dir: Path, twice: Any) -> None:
     """The doubled batch's halves are two passes: the loss of each and their distance add up."""
     torch.manual_seed(0)
     reader = SpanReader.from_pretrained(str(encoder_dir), 0.0, 0.3, boundaries=True).train()
     torch.manual_seed(1)
-    loss = r_drop_loss(reader, windows_batch, 2.0)
+    loss = r_drop_loss(reader, twice, 2.0)
     torch.manual_seed(1)
-    both = reader(**twice(model_inputs(windows_batch)))
-    count = len(windows_batch["lengths"])
+    both = reader(**model_inputs(twice))
+    count = twice["num_items"]
     halves = [SpanScores(*(part[s] for part in both)) for s in (slice(count), slice(count, None))]
-    means = sum(float(window_loss(half, windows_batch)) for half in halves) / 2
+    means = sum(float(window_loss(half, twice)) for half in halves) / 2
     apart = float(divergence(*halves))
     assert apart > 0
     assert float(loss) == pytest.approx(means + 2 * apart, rel=1e-5)
 
 
-def test_every_window_is_scored_twice(encoder_dir: Path, windows_batch: Any) -> None:
+def test_every_window_is_scored_twice(encoder_dir: Path, once: Any, twice: Any) -> None:
     reader = SpanReader.from_pretrained(str(encoder_dir), boundaries=True).eval()
-    once = reader(**model_inputs(windows_batch))
-    for part, doubled in zip(once, reader(**twice(model_inputs(windows_batch))), strict=True):
+    scored_once, scored_twice = (reader(**model_inputs(batch)) for batch in (once, twice))
+    for part, doubled in zip(scored_once, scored_twice, strict=True):
         torch.testing.assert_close(doubled, torch.cat((part, part)), rtol=1e-5, atol=1e-5)

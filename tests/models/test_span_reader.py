@@ -14,6 +14,7 @@ from support import tiny_models
 from support.tiny_models import PACKED_KINDS, PADDED_KINDS, make_model, make_windows, packed
 
 from qa.engine.errors import UserError
+from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.segments import Scratch, Segments
 from qa.models.pretrained import load_tokenizer
 from qa.models.span_reader import SpanReader
@@ -299,7 +300,7 @@ def test_longest_window_of_others(kind: str) -> None:
 def test_logits_are_fp32_under_autocast(bert_dir: Path) -> None:
     reader = SpanReader.from_pretrained(str(bert_dir)).eval()
     batch = packed(make_windows([12]))
-    segments = Segments(batch["lengths"], batch["slots"], batch["shape"], Scratch())
+    segments = Segments(batch["slots"], batch["shape"], Scratch(), attend_on_cpu, batch["lengths"])
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = reader.encode(batch["input_ids"], segments, None)
         logits = torch.stack(reader(**batch)[:2]).squeeze(1)  # (2, N)

@@ -63,9 +63,12 @@ ADDED_SETTINGS: dict[str, Any] = {
     "gradient_checkpointing": False,
     "temperature": None,
     "freeze": None,
+    "compile": False,
+    "cuda_graphs": "off",
+    "deterministic": False,
 }
 # Those of them that a resumed run must share with its checkpoint.
-FREE = ("trust_remote_code", "gradient_checkpointing", "temperature")
+FREE = ("trust_remote_code", "gradient_checkpointing", "cuda_graphs", "temperature")
 ADDED_IDENTITY = {name: value for name, value in ADDED_SETTINGS.items() if name not in FREE}
 
 # The old run's, whose checkpoint lies in the middle of the mean at step 6.

@@ -644,11 +644,11 @@ def test_out_of_memory_in_an_evaluation_loses_nothing(
         EXHAUST
         + """
 from qa.answering.answerer import Answerer
-answer_block, made = Answerer.answer_block, []
+answer_blocks, made = Answerer.answer_blocks, []
 def answer_or_exhaust(*arguments, **options):
     made.append(1)
-    return exhaust() if len(made) == 3 else answer_block(*arguments, **options)
-Answerer.answer_block = answer_or_exhaust
+    return exhaust() if len(made) == 3 else answer_blocks(*arguments, **options)
+Answerer.answer_blocks = answer_or_exhaust
 """
     )
     run = launcher.run([*flags, save, "--output-dir", str(directory)], prelude)
@@ -888,7 +888,7 @@ def test_removing_old_checkpoints_spares_the_good_one_that_a_run_came_from(
 
 
 # Every example is a block of its own, so that both processes have some to answer.
-SMALL_BLOCKS = "import qa.answering.answerer; qa.answering.answerer.WINDOWS_PER_BLOCK = 1\n"
+SMALL_BLOCKS = "import qa.answering.blocks; qa.answering.blocks.WINDOWS_PER_BLOCK = 1\n"
 
 
 def start_two(launcher: Launcher, arguments: list[str], prelude: str = "") -> list[Run]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qa.data.examples import Example
 from qa.data.windows.cut import Windows
-from qa.data.windows.iterate import window_columns
+from qa.data.windows.iterate import iterate_rows, window_columns
 from qa.data.windows.options import WindowOptions
 from qa.data.windows.tokens import plain_backend
 from qa.engine.atomic_files import flush
@@ -141,15 +141,14 @@ def window_features(with_token_type_ids: bool) -> Features:
     return datasets.Features(columns)
 
 
-def iterate_rows(dataset: Dataset, rows_per_read: int = 256) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a data set; many are read at a time, which is much faster than one."""
-    for columns in dataset.iter(batch_size=rows_per_read):
-        for values in zip(*columns.values(), strict=True):
-            yield dict(zip(columns, values, strict=True))
+def read_rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield the windows of `cached_windows` as `iterate_windows` does."""
+    for windows in iterate_columns(dataset):
+        yield from iterate_rows(windows)
 
 
 def iterate_columns(dataset: Dataset) -> Iterator[Windows]:
-    """Yield what `write_windows` wrote as columns, as many windows at a time as were cut together.
+    """Yield the windows of `cached_windows` as columns, as many at a time as were cut together.
 
     Columns stay on the disk until they are used.
     """

@@ -48,12 +48,18 @@ def iterate_windows(
     for windows in window_columns(examples, tokenizer, options):
         if coverage is not None:
             coverage.add(examples, windows)
-        rows = zip(*(column.tolist() for column in windows.values.values()), strict=True)
-        bounds = windows.bounds.tolist()
-        for row, start, end in zip(rows, bounds, bounds[1:], strict=False):
-            window = dict(zip(windows.values, row, strict=True))
-            window.update((name, column[start:end]) for name, column in windows.tokens.items())
-            yield window
+        yield from iterate_rows(windows)
+
+
+def iterate_rows(windows: Windows) -> Iterator[dict[str, Any]]:
+    """Yield each of these windows as a dict, whose arrays are parts of the columns."""
+    rows = zip(*(column.tolist() for column in windows.values.values()), strict=True)
+    bounds = windows.bounds.tolist()
+    for row, start, end in zip(rows, bounds, bounds[1:], strict=False):
+        window = dict(zip(windows.values, row, strict=True))
+        for name, column in windows.tokens.items():
+            window[name] = column[start:end]
+        yield window
 
 
 def window_columns(

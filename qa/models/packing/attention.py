@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from torch.nn import functional as F
 
-from qa.models.packing.cpu_attention import attend_on_cpu, is_far
 from qa.models.packing.segments import Segments
 
 NAME = "qa_segments"
@@ -51,7 +49,7 @@ def segment_attention(
         attention_mask: Used without `segments` only.
         scaling: Factor of the scores; 1 / sqrt(D) if None.
         dropout: Probability of dropping an attention probability.
-        segments: Where each window lies on the packed axis.
+        segments: Where each window lies on the packed axis, and which function attends.
         sliding_window: Tokens this far apart, or farther, do not see each other; None: all do.
             Without `segments` the mask says so.
         kwargs: What else transformers passes; used without `segments` only.
@@ -65,34 +63,6 @@ def segment_attention(
         return cast("tuple[torch.Tensor, None]", padded)
     if scaling is None:
         scaling = query.shape[-1] ** -0.5
-    attend = attend_on_cpu if query.device.type == "cpu" else attend_padded
-    out = attend(query[0], key[0], value[0], segments, scaling, dropout, sliding_window)
-    return out.unsqueeze(0), None
-
-
-def attend_padded(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    segments: Segments,
-    scaling: float,
-    dropout: float,
-    sliding_window: int | None = None,
-) -> torch.Tensor:
-    """Compute (H, N, D) each -> (N, H, D) by one padded SDPA call: for GPUs, where calls cost.
-
-    Only attention sees padding; all other layers run on the packed axis. For the arguments see
-    `segment_attention`.
-    """
-    num_tokens = len(segments.slots)
-    # Together, since on a GPU the number of calls counts: (3, H, N, D) -> (B, T, 3, H, D).
-    packed = torch.stack((query, key, value)).permute(2, 0, 1, 3)[:num_tokens]
-    q, k, v = segments.to_rows(packed, 0.0).permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
-    mask = segments.mask[:, None, None, :]  # (B, 1, 1, T)
-    if sliding_window is not None:
-        far = is_far(segments.shape[1], sliding_window, mask.device)
-        # Behind a window's end a token sees all others: with none in sight it would be NaN.
-        mask = mask & ~(far & segments.mask[:, None, :, None])  # (B, 1, T, T)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
-    out = segments.from_rows(out.transpose(1, 2))
-    return F.pad(out, (0, 0, 0, 0, 0, query.shape[1] - num_tokens))
+    # Not query[0], whose gradient would be a copy into zeros.
+    inputs = (x.squeeze(0) for x in (query, key, value))
+    return segments.attend(*inputs, segments, scaling, dropout, sliding_window).unsqueeze(0), None

@@ -35,6 +35,7 @@ def attend_on_cpu(
         dropout: Probability of dropping an attention probability; 0 or less: none.
         sliding_window: Tokens this far apart, or farther, do not see each other; None: all do.
     """
+    assert segments.lengths is not None  # on the host they are always there
     attend = cast("Callable[..., torch.Tensor]", _CpuAttention.apply)
     return attend(
         query * scaling,  # scaled here, on N x D numbers, instead of on t x t of every window
@@ -74,7 +75,7 @@ class _CpuAttention(torch.autograd.Function):
         num_heads, num_tokens, width = query.shape
         out = query.new_empty(num_tokens, num_heads, width)
         out_heads = out.transpose(0, 1)  # (H, N, D), the same memory
-        out_heads[:, sum(lengths) :] = 0  # tokens of no window
+        out_heads[:, sum(lengths) :] = 0  # the filler, which nobody sees, attends to nothing
         is_kept = any(ctx.needs_input_grad)
         windows = _locate_windows(lengths)
         sizes = [num_heads * window.width**2 for window in windows]

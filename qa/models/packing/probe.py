@@ -15,6 +15,7 @@ from torch import nn
 from qa.engine.errors import cut
 from qa.models.head_parts import UnfitModelError
 from qa.models.packing import attention
+from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.segments import Scratch, Segments
 from qa.models.packing.trial import (
     PACKED_TOLERANCE,
@@ -56,7 +57,7 @@ def require_standard_forward(
         padding_id: The token id behind a window's end.
     """
     batch = two_windows(model)
-    segments = Segments(batch["lengths"], batch["slots"], batch["shape"], Scratch())
+    segments = Segments(batch["slots"], batch["shape"], Scratch(), attend_on_cpu)
     ids = segments.to_rows(batch["input_ids"], padding_id)
     inputs = [{"input_ids": ids, "attention_mask": segments.mask.long()}]
     if getattr(model.config, "type_vocab_size", 0) > 1:

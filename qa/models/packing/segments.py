@@ -6,15 +6,17 @@ B: windows, T: tokens of the longest window, N: tokens of all windows together.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import torch
 
 # What is compiled for each shape is kept, so numbers of tokens are rounded up to make few shapes.
 ROUND_WIDTH = 16  # a window's tokens in attention: to a multiple of this
-ROUND_TOTAL = 64  # a training batch's tokens: to a multiple of this
+ROUND_TOTAL = 64  # a training batch's tokens on a CPU: to a multiple of this
+ROUND_TOTAL_GPU = 256  # on a GPU: six totals make 99 % of the batches of 16 windows of KorQuAD
 EVAL_STEPS = 8  # an evaluation batch's tokens: to one of this many sizes between powers of 2
 
 
@@ -26,6 +28,10 @@ def round_up(number: int, step: int) -> int:
 def round_coarsely(number: int) -> int:
     """Return `number` rounded up by less than an eighth or 64, so that few totals occur at all."""
     return round_up(number, max(ROUND_TOTAL, 2 ** (number.bit_length() - 1) // EVAL_STEPS))
+
+
+Attend: TypeAlias = Callable[..., torch.Tensor]
+"""(H, N, D) query, key, value, segments, scaling, dropout, sliding_window -> (N, H, D)."""
 
 
 class Scratch:
@@ -74,17 +80,26 @@ class Lease:
 class Segments:
     """Where each window lies on the packed axis, and where its tokens go in a (B, T) matrix.
 
+    Behind the windows may come a filler: tokens that no row of the matrix holds. Their slots are
+    those of one more row.
+
     Args:
-        lengths: Tokens of each window. Host ints, so that cutting the axis is no host sync.
         slots: (N,) each packed token's index in the flattened matrix, row * T + column.
         shape: (B, T).
         scratch: Memory of the model that the windows go through.
+        attend: Computes attention within the windows; see `Attend`.
+        lengths: Tokens of each window. Host ints, so that cutting the axis is no host sync. None
+            where only `bounds` are read.
+        bounds: (windows + 1,) int32 where windows, and the filler's pieces, begin and end on the
+            axis; none is longer than T. None where only `lengths` are read.
     """
 
-    lengths: Sequence[int]
     slots: torch.Tensor
     shape: tuple[int, int]
     scratch: Scratch
+    attend: Attend
+    lengths: Sequence[int] | None = None
+    bounds: torch.Tensor | None = None
 
     @property
     def positions(self) -> torch.Tensor:
@@ -96,14 +111,16 @@ class Segments:
         return to_rows(packed, self.slots, self.shape, fill)
 
     def from_rows(self, rows: torch.Tensor) -> torch.Tensor:
-        """Turn (B, T, ...) into (N, ...), leaving out what lies behind a window's end."""
+        """Turn (B, T, ...) into (N, ...), leaving out what lies behind a window's end.
+
+        With a filler there must be B + 1 rows, since its tokens come from the last.
+        """
         return rows.flatten(0, 1).index_select(0, self.slots)
 
     @cached_property
     def mask(self) -> torch.Tensor:
         """(B, T) bool, true at tokens; made once for all layers."""
-        flat = self.slots.new_zeros(self.shape[0] * self.shape[1], dtype=torch.bool)
-        return flat.index_fill(0, self.slots, True).view(self.shape)
+        return self.to_rows(torch.ones_like(self.slots, dtype=torch.bool), False)
 
 
 def to_rows(
@@ -113,9 +130,12 @@ def to_rows(
 
     Args:
         packed: (N, ...) a row for each token.
-        slots: (N,) each token's index in the flattened matrix, row * T + column.
+        slots: (N,) each token's index in the flattened matrix, row * T + column; tokens of row B
+            are left out.
         shape: (B, T).
         fill: Value of all other elements.
     """
-    flat = packed.new_full((shape[0] * shape[1], *packed.shape[1:]), fill)
-    return flat.index_copy(0, slots, packed).view(*shape, *packed.shape[1:])
+    rows, width = shape
+    flat = packed.new_full(((rows + 1) * width, *packed.shape[1:]), fill)
+    flat = flat.index_copy(0, slots, packed)
+    return flat[: rows * width].view(*shape, *packed.shape[1:])

@@ -21,7 +21,8 @@ from qa.data.examples import Example
 from qa.data.windows.cache import (
     CACHE_VERSION,
     cached_windows,
-    iterate_rows,
+    iterate_columns,
+    read_rows,
     read_windows,
     windows_fingerprint,
 )
@@ -56,27 +57,22 @@ def assert_same_rows(dataset: Any, expected: list[dict[str, Any]]) -> None:
             assert np.array_equal(row[name], value), name
 
 
-@pytest.mark.parametrize("rows_per_read", [1, 7, 256])
-def test_rows_read_many_at_a_time(
-    rows_per_read: int, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_rows_read_from_disk_are_those_that_were_cut(
+    any_tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same rows, types included, through nothing that is private to `datasets`."""
-    dataset = cached_windows(article_examples(), tokenizer, OPTIONS, tmp_path)
-    parts = [dataset, dataset.select([4, 2, 9]), dataset.select([])]
-    expected = [
-        [{name: column[0] for name, column in part[[i]].items()} for i in range(len(part))]
-        for part in parts
-    ]
-    monkeypatch.delattr(type(dataset), "__getitems__", raising=False)
-    for part, rows in zip(parts, expected, strict=True):
-        found = list(iterate_rows(part, rows_per_read))
-        assert len(found) == len(rows)
-        for row, other in zip(found, rows, strict=True):
-            assert list(row) == list(other)
-            for name, value in row.items():
-                assert value.dtype == other[name].dtype
-                assert value.shape == other[name].shape
-                assert np.array_equal(value, other[name])
+    """Types included, also where the file has several parts."""
+    monkeypatch.setattr("qa.data.windows.cut.TOKENS_PER_CUT", 100)
+    examples = article_examples()
+    dataset = cached_windows(examples, any_tokenizer, OPTIONS, tmp_path)
+    assert len(list(iterate_columns(dataset))) > 1
+    found, expected = read_rows(dataset), iterate_windows(examples, any_tokenizer, OPTIONS)
+    for row, window in zip(found, expected, strict=True):
+        assert row.keys() == window.keys()
+        for name, value in window.items():
+            assert type(row[name]) is type(value)
+            assert np.array_equal(row[name], value)
+            if isinstance(value, np.ndarray):
+                assert row[name].dtype == value.dtype
 
 
 def test_rows_are_the_windows(any_tokenizer: Any, tmp_path: Path) -> None:

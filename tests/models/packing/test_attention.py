@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from qa.models.packing.attention import attend_padded, register, segment_attention
+from qa.models.packing.attention import register, segment_attention
 from qa.models.packing.byte_dropout import draw_signs, keep_scale
 from qa.models.packing.cpu_attention import attend_on_cpu
+from qa.models.packing.gpu_attention import attend_padded
 from qa.models.packing.segments import ROUND_WIDTH, Scratch, Segments, round_up
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,7 +39,7 @@ class NotCausal(torch.nn.Module):
 def make_segments(lengths: list[int]) -> Segments:
     width = max(lengths) + 1  # some padding behind the longest, too
     slots = [row * width + column for row, n in enumerate(lengths) for column in range(n)]
-    return Segments(lengths, torch.tensor(slots), (len(lengths), width), Scratch())
+    return Segments(torch.tensor(slots), (len(lengths), width), Scratch(), attend_on_cpu, lengths)
 
 
 def make_inputs(lengths: list[int], dtype: torch.dtype, seed: int = 0) -> Inputs:
@@ -60,7 +61,7 @@ def window_by_window(
 ) -> torch.Tensor:
     """Oracle without dropout: torch's own attention on each window alone."""
     assert dropout == 0
-    pieces = (torch.split(x, list(segments.lengths), 1) for x in (query, key, value))
+    pieces = (torch.split(x, list(segments.lengths or ()), 1) for x in (query, key, value))
     outs = [
         F.scaled_dot_product_attention(q, k, v, scale=scaling)
         for q, k, v in zip(*pieces, strict=True)
@@ -79,7 +80,7 @@ def written_out(
     """Oracle with dropout: plain operations, and masks drawn for each window in turn."""
     outs = []
     start = 0
-    for length in segments.lengths:
+    for length in segments.lengths or ():
         q, k, v = (x[:, start : start + length] for x in (query, key, value))
         start += length
         probabilities = (q @ k.transpose(1, 2) * scaling).softmax(-1)  # (H, t, t)

@@ -248,9 +248,7 @@ def test_rounding_is_far_below_the_tolerance(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", PACKED_KINDS)
-def test_dropout_is_seeded_and_reaches_the_attention(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dropout_is_seeded_and_reaches_the_attention(kind: str) -> None:
     reader = SpanReader(make_model(kind)).train()
     assert not any(type(module) is torch.nn.Dropout for module in reader.modules())
     assert any(isinstance(module, ByteDropout) for module in reader.modules())
@@ -260,7 +258,7 @@ def test_dropout_is_seeded_and_reaches_the_attention(
         seen.append(args[5])
         return attend_on_cpu(*args)
 
-    monkeypatch.setattr(attention, "attend_on_cpu", spy)
+    reader.attend["cpu"] = spy
 
     @torch.no_grad()
     def logits(seed: int) -> torch.Tensor:

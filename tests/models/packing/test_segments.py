@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.segments import Scratch, Segments, round_coarsely
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
@@ -16,7 +17,7 @@ def make_segments(lengths: list[int], spare: int = 0) -> Segments:
     """Segments in a matrix that is `spare` columns wider than the longest window."""
     width = max(lengths) + spare
     slots = [row * width + column for row, n in enumerate(lengths) for column in range(n)]
-    return Segments(lengths, torch.tensor(slots), (len(lengths), width), Scratch())
+    return Segments(torch.tensor(slots), (len(lengths), width), Scratch(), attend_on_cpu, lengths)
 
 
 @settings(deadline=None)
