@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "qa.answering": {"qa.models"} | DATA,
     "qa.outputs": {"qa.answering"} | DATA,
     "qa.evaluation": {"qa.answering", "qa.outputs", "qa.metrics"} | DATA,
+    "qa.export": SCORING,
     # Only where options are declared.
     "qa.config": {
         "qa.engine",
@@ -43,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "qa.recipes": {"qa.config"},
     "qa.training": SCORING | {"qa", "qa.config"},
-    "qa.cli": SCORING | {"qa.config", "qa.recipes"},
+    "qa.cli": SCORING | {"qa.config", "qa.export", "qa.recipes"},
     "qa.cli.train": {"qa.cli", "qa.training", "qa.engine", "qa.outputs", "qa.recipes"},  # train.py
     "qa.cli.extract": SCORING | {"qa.cli", "qa.config", "qa.training"},  # what a run started from
     "qa.__main__": {"qa.cli", "qa.engine"},
