@@ -39,7 +39,7 @@ def export_reader(
         Name of the form that was written.
 
     Raises:
-        UserError: A package lacks, or this kind of model cannot be exported.
+        UserError: A package is missing, or this kind of model cannot be exported.
     """
     require_packages()
     coverage = reader.coverage()

@@ -33,12 +33,14 @@ def is_export(name: str) -> bool:
 
 
 def import_extra(module: str) -> Any:
-    """Import a module of the extra `export`; UserError, saying what to install, if it lacks."""
+    """Import a module of the extra `export`; UserError, saying what to install, if missing."""
     try:
         return import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise UserError(f"ONNX needs the package {package}, which lacks here: {EXTRA}") from error
+        raise UserError(
+            f"ONNX needs the package {package}, which is not installed: {EXTRA}"
+        ) from error
 
 
 class OnnxReader(nn.Module):
