@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "official scores of a trained reader",
     "score": "official scores of prediction files; two are compared",
     "report": "what a reader gets wrong, as a page; of two what changed",
+    "export": "write a reader as an ONNX model, checked by exact match",
     "vote": "one prediction a question from those of several readers",
     "doctor": "examine a data set, and what a tokenizer can reach on it",
     "extract": "make a reader of any checkpoint of train.py",

@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "qa.outputs": {"qa.answering"} | DATA,
     "qa.evaluation": {"qa.answering", "qa.outputs", "qa.metrics"} | DATA,
     "qa.report": {"qa.answering", "qa.outputs", "qa.evaluation", "qa.metrics"} | DATA,
+    "qa.export": SCORING,
     # Only where options are declared.
     "qa.config": {
         "qa.engine",
@@ -45,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "qa.recipes": {"qa.config"},
     "qa.serving": {"qa", "qa.answering"} | DATA,
     "qa.training": SCORING | {"qa", "qa.config", "qa.report"},
-    "qa.cli": SCORING | {"qa.config", "qa.recipes", "qa.report"},
+    "qa.cli": SCORING | {"qa.config", "qa.export", "qa.recipes", "qa.report"},
     "qa.cli.train": {"qa.cli", "qa.training", "qa.engine", "qa.outputs", "qa.recipes"},  # train.py
     "qa.cli.serve": {"qa.cli", "qa.serving", "qa.answering", "qa.engine"},
     "qa.cli.extract": SCORING | {"qa.cli", "qa.config", "qa.training"},  # what a run started from

@@ -33,6 +33,7 @@ from qa.engine.errors import require
 from qa.engine.precision import Precision
 from qa.models.loss import window_loss
 from qa.models.model_io import SpanScores, model_inputs
+from qa.models.onnx_reader import OnnxReader
 from qa.models.span_decode import Offsets, Spans, best_spans
 from qa.models.span_reader import SpanReader
 
@@ -51,7 +52,7 @@ class Answerer:
 
     def __init__(
         self,
-        model: SpanReader,
+        model: SpanReader | OnnxReader,
         collator: Collator,
         options: DecodeOptions,
         precision: Precision,

@@ -18,9 +18,10 @@ from qa.data.windows.options import WindowOptions, require_fits
 from qa.engine.device import resolve_device
 from qa.engine.errors import notice, require
 from qa.engine.precision import Precision
+from qa.models.onnx_reader import ONNX_FILE, OnnxReader, is_export
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
-from qa.models.vocabulary import num_embeddings, require_vocabulary
+from qa.models.vocabulary import configured_embeddings, num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -40,11 +41,18 @@ def load(
     """
     revision = revision_of(name)
     trusts = {"trust_remote_code": True} if trust_remote_code else {}
-    model = SpanReader.from_pretrained(name, require_head=True, revision=revision, **trusts)
-    for note in model.notes:
-        notice(note)
+    model: SpanReader | OnnxReader
+    if is_export(name):
+        model = load_export(name, device, precision)
+        device, precision = "cpu", "fp32"
+        vocabulary = configured_embeddings(name)
+    else:
+        model = SpanReader.from_pretrained(name, require_head=True, revision=revision, **trusts)
+        for note in model.notes:
+            notice(note)
+        vocabulary = num_embeddings(model)
     tokenizer = load_tokenizer(name, revision, **trusts)
-    require_vocabulary(name, tokenizer, num_embeddings(model))
+    require_vocabulary(name, tokenizer, vocabulary)
     settings_file = saved_file(name, SETTINGS_FILE, revision)
     saved = read_settings(settings_file) or fitting_settings(model.max_length)
     windows, decoding, batch_size = make_options({**saved, **settings})
@@ -57,6 +65,16 @@ def load(
     collator = Collator(longest, *model.batch_form(torch_device, longest, trains=False))
     answerer = Answerer(model, collator, decoding, number_format, batch_size)
     return answerer, tokenizer, windows
+
+
+def load_export(name: str, device: str, precision: str) -> OnnxReader:
+    """Load the model of an export; UserError if the arguments ask for what it cannot do."""
+    require(
+        device in ("auto", "cpu") and precision in ("auto", "fp32"),
+        f"{name}: is an ONNX export, which runs on the CPU in the form that it was written in;"
+        " leave out device and precision",
+    )
+    return OnnxReader(Path(name) / ONNX_FILE)
 
 
 def require_types(directory: Any, device: Any, precision: Any, trust_remote_code: Any) -> None:

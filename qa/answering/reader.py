@@ -23,6 +23,7 @@ from qa.data.windows.coverage import Coverage
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.data.windows.tokens import example_blocks
+from qa.engine.errors import require
 from qa.engine.json_files import write_json
 from qa.models.span_reader import SpanReader
 
@@ -51,8 +52,15 @@ class Reader:
 
     @property
     def model(self) -> SpanReader:
-        """The model that reads."""
-        return self.answerer.model
+        """The model that reads; UserError if it is an ONNX export, whose weights are no torch's."""
+        model = self.answerer.model
+        require(
+            isinstance(model, SpanReader),
+            "an ONNX export cannot be trained or saved; copy its directory, or load the reader that"
+            " it was made of",
+        )
+        assert isinstance(model, SpanReader)
+        return model
 
     @classmethod
     def from_pretrained(
@@ -64,10 +72,11 @@ class Reader:
         trust_remote_code: bool = False,
         **settings: float,
     ) -> Reader:
-        """Load what `save_pretrained` or train.py (`best/`) wrote, or any extractive reader.
+        """Load what `save_pretrained`, train.py (`best/`) or `qa export` wrote, or any reader.
 
         Args:
-            directory: A directory, or an id of the hub.
+            directory: A directory, or an id of the hub. An export, run by onnxruntime on the CPU
+                in the form that it has, must be a directory.
             device: "auto" (cuda, then mps, then cpu) or the name of a device.
             precision: "auto", "fp32", "bf16" or "fp16".
             batch_size: In windows of full length; None for the size saved with the model, or 32.
@@ -91,6 +100,10 @@ class Reader:
         `weights`: the model's state_dict, for a process that holds only a part of it.
         """
         self.model.save_pretrained(directory, weights)
+        self.save_settings(directory)
+
+    def save_settings(self, directory: Path) -> None:
+        """Write tokenizer and settings, which lie beside any form of the model."""
         self.tokenizer.save_pretrained(directory)
         settings = {**asdict(self.windows), **asdict(self.answerer.options)}
         settings[THRESHOLD] = self.null_score_diff_threshold

@@ -19,18 +19,23 @@ def add_flags(parser: argparse.ArgumentParser, nfc_help: str, default_metrics: s
         nfc_help: Help text: what --nfc does besides composing the data.
         default_metrics: Help text: the scores without --metric, besides the usual two.
     """
-    parser.add_argument("--data", required=True, help="as for train.py --eval-data")
-    parser.add_argument(
-        "--nfc",
-        action="store_true",
-        help=f"compose decomposed Hangul (NFD), as train.py --nfc, {nfc_help}",
-    )
+    add_data_flags(parser, f", {nfc_help}")
     parser.add_argument(
         "--metric",
         action="append",
         choices=list(METRICS),
         help="official score, may be repeated (default"
         f" {' and '.join(DEFAULT_METRICS)}{default_metrics})",
+    )
+
+
+def add_data_flags(parser: argparse.ArgumentParser, nfc_help: str) -> None:
+    """Add the flags that name the data; for `nfc_help` see `add_flags`."""
+    parser.add_argument("--data", required=True, help="as for train.py --eval-data")
+    parser.add_argument(
+        "--nfc",
+        action="store_true",
+        help=f"compose decomposed Hangul (NFD), as train.py --nfc{nfc_help}",
     )
     parser.add_argument(
         "--holdout",

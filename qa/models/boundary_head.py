@@ -44,7 +44,7 @@ class BoundaryHead(nn.Module):
         normed = F.layer_norm(embeddings.float(), embeddings.shape[-1:])
         with torch.autocast(hidden.device.type, enabled=False):
             logits: torch.Tensor = self.linear(torch.cat((hidden.float(), normed), dim=1))
-        logits = logits.view(len(hidden), 2, self.choices)  # (N, 2, K)
+        logits = logits.view(-1, 2, self.choices)  # (N, 2, K)
         choice = torch.arange(self.choices, device=hidden.device)
         is_left = choice < num_characters.clamp(min=1).unsqueeze(1)  # (N, K)
         return logits.masked_fill(~is_left.unsqueeze(1), float("-inf")).log_softmax(2)

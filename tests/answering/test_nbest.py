@@ -184,6 +184,7 @@ def test_a_model_that_pads_gives_the_same_answers(
     windows = list(iterate_windows(examples, tokenizer, WINDOWS))
     packed = make_answerer(make_reader(encoder_dir), 8)
     padding = make_answerer(make_reader(encoder_dir), batch_size)
+    assert isinstance(padding.model, SpanReader)
     padding.model.model.set_attn_implementation("sdpa")
     padding.model.is_packed, padding.collator.pads = False, True
     of_packed = answer_block(packed, examples, windows, computes_loss=True)
