@@ -142,7 +142,10 @@ def test_a_lost_best_is_made_again_from_its_checkpoint(
     for name in ("predictions.json", "nbest_predictions.json", "null_odds.json", "metrics.json"):
         assert (copied / name).read_bytes() == (whole / name).read_bytes(), name
     for path in (whole / "best").iterdir():
-        assert (copied / "best" / path.name).read_bytes() == path.read_bytes(), path.name
+        expected = path.read_bytes()
+        if path.name == "README.md":  # the model is named after its directory
+            expected = expected.replace(b"whole", b"run")
+        assert (copied / "best" / path.name).read_bytes() == expected, path.name
 
 
 def test_training_goes_on_after_that_as_if_nothing_had_happened(
