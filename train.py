@@ -13,8 +13,9 @@ import time
 from qa.cli.parser import run_command
 from qa.cli.startup import no_collection, prepare_hub
 from qa.cli.train_flags import Command, parse_arguments
-from qa.engine.console import print_main
-from qa.outputs.directory import check_output
+from qa.engine.console import is_main_process, print_main
+from qa.outputs.directory import BEST, check_output
+from qa.outputs.hub import upload
 from qa.recipes import RECIPES, describe_recipe
 
 
@@ -63,6 +64,9 @@ def train(command: Command) -> None:
             if session.is_ending:
                 break
         session.finish()
+    if command.push_to_hub is not None and is_main_process():
+        best = session.directory / BEST
+        print(f"uploaded: {upload(best, command.push_to_hub, command.push_private)}", flush=True)
 
 
 if __name__ == "__main__":

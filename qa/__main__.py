@@ -19,6 +19,7 @@ COMMANDS = {
     "vote": "one prediction a question from those of several readers",
     "doctor": "examine a data set, and what a tokenizer can reach on it",
     "extract": "make a reader of any checkpoint of train.py",
+    "push": "upload a reader to the Hugging Face hub",
     "verify-resume": "prove that a killed and resumed run equals an uninterrupted one",
 }
 

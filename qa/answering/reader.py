@@ -6,23 +6,22 @@ reader.answer(question="...", context="...")[0].text
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qa.answering.answerer import Answerer
-from qa.answering.blocks import make_blocks
 from qa.answering.loading import load, require_types
-from qa.answering.nbest import Answer, in_original, null_odds
+from qa.answering.nbest import Answer
 from qa.answering.questions import Pair, check_examples, check_top_k, make_example, to_examples
 from qa.answering.reader_settings import SETTINGS_FILE, THRESHOLD
+from qa.answering.streaming import Answered, AnswerStream
 from qa.data.examples import Example
-from qa.data.nfc import compose_example
 from qa.data.windows.coverage import Coverage
-from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
-from qa.data.windows.tokens import example_blocks
+from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.errors import require
 from qa.engine.json_files import write_json
 from qa.models.span_reader import SpanReader
@@ -165,32 +164,41 @@ class Reader:
         check_top_k(top_k, nfc)
         return self._iterate_answers(check_examples(examples), top_k, nfc, coverage)
 
+    def stream_answers(
+        self,
+        examples: Iterable[Example],
+        *,
+        top_k: int = 1,
+        nfc: bool = False,
+        world: World = SINGLE_PROCESS,
+        coverage: Coverage | None = None,
+    ) -> Generator[Answered, None, None]:
+        """Yield blocks of (example, its best answers), reading examples while they are answered.
+
+        A stream that starts with the first example of a block yields the same blocks from there on.
+
+        Args:
+            examples: As `read_examples` returns them; they are not checked.
+            top_k: Answers for each.
+            nfc: Read the texts composed; see `answer`.
+            world: Processes that share the work; the main one yields the blocks of all, in order.
+            coverage: Counts what is missed in what is read; None: that becomes notices.
+        """
+        counted, threshold = coverage or self.coverage(), self.null_score_diff_threshold
+        settings = (self.answerer, self.tokenizer, self.windows, threshold, top_k, counted, world)
+        stream = AnswerStream(*settings)
+        try:
+            yield from stream.composed_blocks(examples) if nfc else stream.blocks(examples)
+        finally:
+            if coverage is None:
+                counted.give_notices()
+
     def _iterate_answers(
         self, examples: list[Example], top_k: int, nfc: bool, given: Coverage | None
     ) -> Iterator[list[Answer]]:
         """Yield the best answers of each example in turn, holding only a block of windows."""
-        coverage = self.coverage() if given is None else given
-        try:
-            for first, end in example_blocks(examples) if nfc else [(0, len(examples))]:
-                block = examples[first:end]
-                read = [compose_example(example) for example in block] if nfc else block
-                found = self._answer_composed(read, top_k, coverage)
-                for example, answers in zip(block, found, strict=True):
-                    yield in_original(answers, example.context) if nfc else answers
-        finally:
-            if given is None:
-                coverage.give_notices()
-
-    def _answer_composed(
-        self, examples: list[Example], top_k: int, coverage: Coverage
-    ) -> Iterator[list[Answer]]:
-        """Yield the best answers of each example as it is; [] if it is left unanswered."""
-        n_best_size = max(top_k, self.answerer.options.n_best_size)
-        windows = iterate_windows(examples, self.tokenizer, self.windows, coverage)
-        for found in self.answerer.answer_blocks(examples, make_blocks(windows), n_best_size):
-            for answers in found.answers:
-                is_left = (
-                    self.null_score_diff_threshold is not None
-                    and null_odds(answers) > self.null_score_diff_threshold
-                )
-                yield [] if is_left else answers[:top_k]
+        found = self.stream_answers(examples, top_k=top_k, nfc=nfc, coverage=given)
+        with closing(found) as blocks:
+            for block in blocks:
+                for _, answers in block:
+                    yield answers

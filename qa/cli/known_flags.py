@@ -41,7 +41,6 @@ PACKED = Answer(NO_NEED + "windows are packed without padding, or sorted by leng
 WHERE_CURVES_ARE = Answer(
     NO_NEED + "the curves are in tensorboard/ and curves.jsonl of --output-dir"
 )
-UPLOAD = Answer("after the training run `hf upload ID RUN/best`")
 SCALED = Answer(NO_NEED + "--precision bf16 or fp16 is torch's own autocast")
 SHARDED = Answer("use --sharding fsdp, started with torchrun")
 LAST_STEP = "the last step is evaluated and saved in any case; "
@@ -151,9 +150,9 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--greater-is-better": Answer(NO_NEED + "--metric-for-best-model knows it"),
     "--save-safetensors": Answer(NO_NEED + "models are saved so"),
     "--save-only-model": Answer(NO_NEED + "best/ is the model alone, checkpoints/ can be resumed"),
-    "--push-to-hub": UPLOAD,
-    "--hub-model-id": UPLOAD,
-    "--hub-token": UPLOAD,
-    "--hub-strategy": UPLOAD,
-    "--hub-private-repo": UPLOAD,
+    "--hub-model-id": Answer("use --push-to-hub OWNER/NAME"),
+    "--hub-token": Answer("`hf auth login`, or set HF_TOKEN"),
+    "--hub-strategy": Answer(NO_NEED + "best/ is uploaded once, after the run"),
+    "--hub-private-repo": Switch("--push-private"),
+    "--hub-always-push": Answer(NO_NEED + "best/ is uploaded once, after the run"),
 }

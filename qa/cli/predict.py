@@ -2,28 +2,26 @@
 
 python -m qa predict runs/korquad/best --context "..." --question "..."
 python -m qa predict runs/korquad/best --data FILE.json --output predictions.json
+torchrun --nproc-per-node=N -m qa predict runs/korquad/best --data FILE.jsonl --output OUT.jsonl
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
+from qa.answering.questions import check_top_k
 from qa.cli.parser import Parser, run_command
 from qa.cli.reader_flags import add_reader_flags, load_reader
 from qa.cli.startup import no_collection, prepare_hub
 from qa.data.examples import Example, check_text
+from qa.engine.console import told_by_main
 from qa.engine.errors import require
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
-    from qa.answering.nbest import Answer
-
-T = TypeVar("T")
+    from qa.data.formats.row_by_row import Questions
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -50,6 +48,11 @@ def make_parser() -> argparse.ArgumentParser:
         " it; .jsonl the lines of --json; .csv id and prediction",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file of --output")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on behind the last answers that an interrupted --output FILE.jsonl has",
+    )
     add_reader_flags(parser)
     return parser
 
@@ -63,55 +66,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Answer the question, or the file's questions, and print or write the answers."""
-    check_output(options)
-    prepare_hub(options.model, options.data)
-    examples = _examples(options)
+    """Answer the question, or the data's questions, and print or write the answers."""
+    with told_by_main():
+        check_top_k(options.top_k, options.nfc)
+        check_output(options)
+        prepare_hub(options.model, options.data)
+        questions = _questions(options)
     with no_collection():
+        from qa.cli.predictions import answer_questions
+
         reader = load_reader(options)
-    found = reader.iterate_answers(examples, top_k=options.top_k, nfc=options.nfc)
-    answered = zip(examples, found, strict=True)
-    if options.output is None:
-        print_answers(answered, options)
-    else:
-        write_file(Path(options.output), answered, len(examples))
-
-
-def print_answers(
-    answered: Iterable[tuple[Example, list[Answer]]], options: argparse.Namespace
-) -> None:
-    """Print each question's answers, as JSON if --json asks for it."""
-    from qa.outputs.answers_file import answer_line
-
-    for example, answers in answered:
-        if options.json:
-            print(answer_line(example, answers))
-            continue
-        if options.data:
-            print(f"{example.id}\t{example.question}")
-        for answer in answers:
-            span = f"characters {answer.start}-{answer.end}"
-            print(f"{answer.text}\t{answer.probability:.3f}\t{span}")
-        if not answers:
-            print("(no answer)")
-
-
-def write_file(path: Path, answered: Iterable[tuple[Example, list[Answer]]], total: int) -> None:
-    """Write the answers to `total` questions to a file, with progress on stderr."""
-    from qa.engine.progress import progress_bar
-    from qa.outputs.answers_file import write_answers
-
-    with progress_bar(total, unit="question") as bar:
-        unanswered = write_answers(path, with_progress(answered, bar))
-    print(f"{total} questions, {unanswered} left unanswered")
-    print(f"output: {path}")
-
-
-def with_progress(answered: Iterable[T], bar: tqdm[Any]) -> Iterator[T]:
-    """Yield the items, and count each on the bar."""
-    for each in answered:
-        yield each
-        bar.update()
+    answer_questions(reader, questions, options)
 
 
 def check_output(options: argparse.Namespace) -> None:
@@ -119,6 +84,7 @@ def check_output(options: argparse.Namespace) -> None:
     from qa.outputs.answers_file import WRITERS
 
     if options.output is None:
+        require(not options.resume, "--resume goes on with the file of --output; pass one")
         require(not options.overwrite, "--overwrite replaces the file of --output; pass one")
         return
     path = Path(options.output)
@@ -143,18 +109,22 @@ def check_output(options: argparse.Namespace) -> None:
         options.overwrite or not path.exists(),
         f"{path}: is there already; pass --overwrite to replace it, or another --output",
     )
+    if options.resume:
+        require(suffix == ".jsonl", f"{path}: only --output FILE.jsonl can be resumed")
+        require(options.data, "--resume goes on with the questions of --data")
+        require(not options.overwrite, "pass --resume or --overwrite, not both")
 
 
-def _examples(options: argparse.Namespace) -> list[Example]:
-    """Return what to answer: a file's questions, or the one pair."""
-    from qa.data.formats import read_examples
+def _questions(options: argparse.Namespace) -> Questions | list[Example]:
+    """Return what to answer: the data's questions, or the one pair."""
+    from qa.data.formats.row_by_row import open_questions
 
     one_pair = options.context is not None and options.question is not None
     if options.data:
         require(
             options.context is None and options.question is None, "--data or one pair, not both"
         )
-        return read_examples(options.data, split="validation", labelled=False)
+        return open_questions(options.data)
     require(one_pair, "pass --context and --question, or --data FILE")
     check_text(options.question.strip(), "--question")
     check_text(options.context, "--context")

@@ -15,6 +15,7 @@ from qa.config import Config, config_fields, config_from_flat, read_config_file
 from qa.engine.console import told_by_main
 from qa.engine.errors import require
 from qa.outputs.directory import CHECKPOINTS
+from qa.outputs.hub import check_upload
 from qa.recipes import RECIPES
 
 
@@ -25,6 +26,8 @@ class Command:
     config: Config
     resume: bool | Path  # True: from the newest checkpoint
     overwrite: bool
+    push_to_hub: str | None = None  # the id on the hub that gets best/ in the end
+    push_private: bool = False
 
 
 @told_by_main()
@@ -40,6 +43,8 @@ def parse_arguments(arguments: Sequence[str]) -> Command | None:
         return None
     resume, overwrite = options.pop("resume"), options.pop("overwrite")
     recipe, config_file = options.pop("recipe"), options.pop("config")
+    hub_id, is_private = options.pop("push_to_hub"), options.pop("push_private")
+    require(hub_id is not None or not is_private, "--push-private needs --push-to-hub OWNER/NAME")
     require(not (resume and overwrite), "pass --resume or --overwrite, not both")
     require(recipe is None or config_file is None, "pass --recipe or --config, not both")
     if "warmup_ratio" in options:
@@ -51,7 +56,10 @@ def parse_arguments(arguments: Sequence[str]) -> Command | None:
         resume = chosen_checkpoint(resume, options)
         require(options.get("output_dir"), "--resume needs --output-dir: which run to resume")
     base = base_values(options, recipe, config_file, resume)
-    return Command(config_from_flat({**base, **options}), resume, overwrite)
+    config = config_from_flat({**base, **options})
+    if hub_id is not None:
+        check_upload(hub_id)
+    return Command(config, resume, overwrite, hub_id, is_private)
 
 
 def chosen_checkpoint(resume: bool | str, flags: dict[str, Any]) -> bool | Path:
@@ -130,6 +138,17 @@ def make_parser() -> Parser:
     )
     parser.add_argument(
         "--overwrite", action="store_true", default=False, help="replace the run in output_dir"
+    )
+    parser.add_argument(
+        "--push-to-hub",
+        nargs="?",
+        const="",
+        default=None,
+        metavar="OWNER/NAME",
+        help="upload best/ to the Hugging Face hub after the run, as `qa push` does",
+    )
+    parser.add_argument(
+        "--push-private", action="store_true", default=False, help="a new repository is private"
     )
     for field in config_fields().values():
         add_option(parser, field)

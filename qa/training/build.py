@@ -31,6 +31,8 @@ from qa.models.flops import ModelFlops, count_flops
 from qa.models.loss import reader_loss
 from qa.models.span_reader import SpanReader
 from qa.models.trained_part import freeze
+from qa.outputs.model_card import DataFacts
+from qa.training.data_facts import data_facts, is_korean
 from qa.training.load import describe_data, describe_parameters, load_model, read_data
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Job:
     eval_windows: Dataset | None  # None: the run is not evaluated
     flops: ModelFlops
     data_fingerprints: dict[str, str]  # of texts, tokenizer and window options
+    data: dict[str, DataFacts]  # by TRAINING and HELD_OUT, if there is one
+    is_korean: bool  # most questions of the training data
 
 
 def build_job(config: Config, report: Callable[[str], None]) -> Job:
@@ -81,12 +85,17 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
             for name, each in data.items()
             if each
         }
+    facts: dict[str, DataFacts] = {}
+    sources = {TRAINING: config.data.train_data, HELD_OUT: config.data.eval_data}
     ratios = {TRAINING: config.data.negative_window_ratio, HELD_OUT: 1.0}
     for name, each in windows.items():
         coverage = Coverage(tokenizer, config.windows, config.decoding.max_answer_length)
         title = name.removesuffix(" data").replace("-", " ")
         for line in describe_data(title, data[name], each, coverage, ratios[name]):
             report(line)
+        source = str(sources[name] or config.data.train_data)
+        counted = source, data[name], len(each), fingerprints[name], coverage
+        facts[name] = data_facts(*counted)
         if coverage.cut:  # older checkpoints were trained on the front of long questions
             fingerprints[name] += ", long questions by their end"
     for problem in measure_health((e.context for e in train_examples), tokenizer).problems():
@@ -121,6 +130,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         eval_windows=windows.get(HELD_OUT),
         flops=flops,
         data_fingerprints=fingerprints,
+        data=facts,
+        is_korean=is_korean(train_examples),
     )
 
 

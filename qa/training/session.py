@@ -17,6 +17,7 @@ from qa.engine.step_trace import StepTrace
 from qa.engine.tensorboard import TensorBoard
 from qa.outputs.directory import CONFIG_FILE, CURVES_FILE, TENSORBOARD, TRACE_FILE, open_output
 from qa.training.build import Job
+from qa.training.card import write_card
 from qa.training.curves import TrainingCurves
 from qa.training.endings import ending_of, run_stopped
 from qa.training.final_report import final_report
@@ -146,6 +147,7 @@ class Session:
         if self.world.is_main:
             self.validation.write_metrics()
             self.validation.write_report()
+            write_card(self.job, self.directory, self.tracker)
             samples, recipe = self.validation.samples(), self.job.config.recipe
             if limit := self.curves.limit.line():
                 self.print(limit)

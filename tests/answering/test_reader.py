@@ -151,7 +151,7 @@ def test_nfc_composes_a_block_at_a_time(reader: Reader, monkeypatch: pytest.Monk
     pairs = [(q, context) for _, context, questions in ARTICLES for q, _ in questions]
     decomposed = [tuple(unicodedata.normalize("NFD", text) for text in pair) for pair in pairs]
     expected = [found[0].score for found in reader.answer_many(pairs)]
-    monkeypatch.setattr("qa.answering.reader.compose_example", recorded)
+    monkeypatch.setattr("qa.answering.streaming.compose_example", recorded)
     monkeypatch.setattr("qa.data.windows.tokens.EXAMPLES_PER_CALL", 3)
     examples = [Example(str(i), question, text) for i, (question, text) in enumerate(decomposed)]
     answered = reader.iterate_answers(examples, nfc=True)

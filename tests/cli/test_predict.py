@@ -126,11 +126,14 @@ def test_a_file_is_replaced_only_if_that_is_asked_for(run: Run, tmp_path: Path) 
 def test_a_failure_leaves_the_old_file_and_nothing_else(
     suffix: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails_at_the_end(self: Reader, examples: Any, **_: Any) -> Any:
-        yield from [[Answer("x", 0, 1, 0.0, 1.0)]] * (len(examples) - 1)
+    """Nothing of JSON lines either, of which no block was whole."""
+
+    def fails(reader: Reader, examples: Any, **_: Any) -> Any:
+        if suffix != ".jsonl":
+            yield [(example, [Answer("x", 0, 1, 0.0, 1.0)]) for example in examples]
         raise UserError("the end")
 
-    monkeypatch.setattr(Reader, "iterate_answers", fails_at_the_end)
+    monkeypatch.setattr(Reader, "stream_answers", fails)
     output = tmp_path / f"p{suffix}"
     for old in (None, "old"):
         if old is not None:
@@ -141,15 +144,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
         assert err.endswith("error: the end\n")
         assert sorted(tmp_path.iterdir()) == before
         assert old is None or output.read_text() == old
-
-
-def test_fewer_answers_than_questions_are_an_error(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Reader, "iterate_answers", lambda *_, **__: iter([[]]))
-    with pytest.raises(ValueError, match="shorter"):
-        run("--output", tmp_path / "p.json")
-    assert not (tmp_path / "p.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -163,6 +157,9 @@ def test_fewer_answers_than_questions_are_an_error(
         (["--output", "folder.json"], "folder.json: is a directory"),
         (["--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
         (["--overwrite"], "--overwrite replaces the file of --output; pass one"),
+        (["--resume"], "--resume goes on with the file of --output; pass one"),
+        (["--output", "p.csv", "--resume"], "p.csv: only --output FILE.jsonl can be resumed"),
+        (["--output", "p.jsonl", "--resume", "--overwrite"], "--resume or --overwrite, not both"),
     ],
 )
 def test_outputs_that_are_refused(

@@ -21,7 +21,15 @@ from qa.config import Config, config_fields
 from qa.engine import UserError
 from qa.recipes import RECIPES
 
-COMMANDS = ["recipe", "list-recipes", "config", "resume", "overwrite"]
+COMMANDS = [
+    "recipe",
+    "list-recipes",
+    "config",
+    "resume",
+    "overwrite",
+    "push-to-hub",
+    "push-private",
+]
 # fmt: off
 SETTINGS = [
     "train-data", "eval-data", "holdout", "nfc", "max-seq-length", "window-overlap",

@@ -426,8 +426,8 @@ def test_fresh_run_leaves_the_files_of_the_old_one(answerable: Path) -> None:
 
     added = [".lock", "tensorboard", "curves.jsonl", "report.html"]
     assert names(answerable) == sorted([*names(RUN), *added])
-    for folder in ("best", CHECKPOINT):
-        assert names(answerable / folder) == names(RUN / folder)
+    assert names(answerable / "best") == sorted([*names(RUN / "best"), "README.md"])
+    assert names(answerable / CHECKPOINT) == names(RUN / CHECKPOINT)
 
 
 JSON_FILES = ["metrics.json", "predictions.json", "nbest_predictions.json", "null_odds.json"]

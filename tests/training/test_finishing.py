@@ -142,7 +142,10 @@ def test_a_lost_best_is_made_again_from_its_checkpoint(
     for name in ("predictions.json", "nbest_predictions.json", "null_odds.json", "metrics.json"):
         assert (copied / name).read_bytes() == (whole / name).read_bytes(), name
     for path in (whole / "best").iterdir():
-        assert (copied / "best" / path.name).read_bytes() == path.read_bytes(), path.name
+        expected = path.read_bytes()
+        if path.name == "README.md":  # the model is named after its directory
+            expected = expected.replace(b"whole", b"run")
+        assert (copied / "best" / path.name).read_bytes() == expected, path.name
 
 
 def test_training_goes_on_after_that_as_if_nothing_had_happened(
@@ -268,6 +271,8 @@ def test_the_best_checkpoint_gives_best(copied: Path, tmp_path: Path) -> None:
     path = copied / "checkpoints" / f"step-{step:08d}"
     assert main(["extract", str(path), "--output-dir", str(tmp_path / "reader")]) == 0
     for file in (copied / "best").iterdir():
+        if file.name == "README.md":  # tells of the whole run
+            continue
         assert (tmp_path / "reader" / file.name).read_bytes() == file.read_bytes(), file.name
 
 

@@ -21,6 +21,8 @@ SENTENCES = "contexts are lists of sentences; they were joined by blanks"
 NOT_ANNOTATED = "tasks have no annotation, so they count as questions without an answer"
 NOT_MARKED = "questions have no marked answer, so they count as questions without an answer"
 
+KEPT = 4  # ids of a kind: those that `first_few` shows, and one more
+
 
 class Findings:
     """What was decided in one source: kinds of decisions, each with the ids it concerns.
@@ -46,7 +48,11 @@ class Findings:
         """Give one `Notice` for each kind."""
         for kind, ids in self.ids.items():
             if ids:
-                notice(f"{self.source}: {len(ids):,} {kind} ({first_few(ids)})")
+                notice(f"{self.source}: {self.count(kind):,} {kind} ({first_few(ids)})")
+
+    def count(self, kind: str) -> int:
+        """Return how many decisions of a kind there were."""
+        return len(self.ids[kind])
 
     def require_places(self) -> None:
         """Raise UserError if there are answers without answer_start whose place is not certain."""
@@ -62,3 +68,21 @@ class Findings:
             " character at which each begins, counted from 0 (python -m qa doctor FILE"
             " --write-fixed OUT leaves them out)"
         )
+
+
+class CountedFindings(Findings):
+    """The same for data that need not fit into memory: only the first ids of a kind are kept."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.number: dict[str, int] = {}
+
+    def add(self, kind: str, example_id: str) -> None:
+        """Count one decision of a kind about a question."""
+        self.number[kind] = self.number.get(kind, 0) + 1
+        if self.number[kind] <= KEPT:
+            super().add(kind, example_id)
+
+    def count(self, kind: str) -> int:
+        """Return how many decisions of a kind there were."""
+        return self.number.get(kind, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from qa.data.formats.files import DataFile, decode
@@ -37,7 +37,8 @@ def json_rows(file: DataFile, split: str, is_named: bool = False) -> Iterator[Ro
         if not is_lines and not follows_a_line(error, text):
             raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
         require(not is_named, f"{file.name}: {NO_SPLITS}")
-        yield from _lines(file.name, text, split)
+        # Not splitlines: it also splits at U+2028, which JSON strings may hold as it is.
+        yield from line_rows(file.name, text.split("\n"), split)
         return
     if isinstance(content, dict) and content.keys() == {"header"}:
         return
@@ -83,10 +84,9 @@ def _questions(entry: dict[str, Any], title: Any, where: str) -> Iterator[Row]:
         yield inner, {**inherited, **question}
 
 
-def _lines(name: str, text: str, split: str) -> Iterator[Row]:
+def line_rows(name: str, lines: Iterable[str], split: str) -> Iterator[Row]:
     """Yield the rows of one JSON value a line; skip the header, MRQA's first line."""
-    # Not splitlines: it also splits at U+2028, which JSON strings may hold as it is.
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(lines, 1):
         line = line.removeprefix("\ufeff")  # files with byte-order marks that were put together
         if not line.strip():
             continue

@@ -48,20 +48,29 @@ class Tokens:
     offset_ends: np.ndarray
 
 
-def example_blocks(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
-    """Yield (first, end) of each block of examples; a block of long contexts has fewer examples."""
-    first, characters, contexts = 0, 0, set[str]()
-    for i, example in enumerate(examples):
+def grouped_examples(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    """Yield the examples in blocks; one of long contexts has fewer examples."""
+    block: list[Example] = []
+    characters, contexts = 0, set[str]()
+    for example in examples:
         added = 0 if example.context in contexts else len(example.context)
         is_long = added > 0 and characters + added > CHARACTERS_PER_CALL
-        is_full = is_long or i - first >= EXAMPLES_PER_CALL
-        if i > first and is_full:
-            yield first, i
-            first, characters, contexts, added = i, 0, set(), len(example.context)
+        if block and (is_long or len(block) >= EXAMPLES_PER_CALL):
+            yield block
+            block, characters, contexts, added = [], 0, set(), len(example.context)
+        block.append(example)
         contexts.add(example.context)
         characters += added
-    if len(examples) > first:
-        yield first, len(examples)
+    if block:
+        yield block
+
+
+def example_blocks(examples: Iterable[Example]) -> Iterator[tuple[int, int]]:
+    """Yield (first, end) of each block of `grouped_examples`."""
+    first = 0
+    for block in grouped_examples(examples):
+        yield first, first + len(block)
+        first += len(block)
 
 
 def tokenize_blocks(

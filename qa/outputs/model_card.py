@@ -1,0 +1,214 @@
+"""The model card of a reader, README.md as the Hugging Face hub shows it: facts of the run only.
+
+The block of YAML at its top is what the hub reads: huggingface_hub makes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CARD_FILE = "README.md"
+MAIN_METRICS = ("exact_match", "f1")
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """One part of the data, as it was read.
+
+    Args:
+        source: Names of the files or hub data sets; no folders, which are the machine's affair.
+        questions: How many.
+        windows: How many these were cut into.
+        fingerprint: Of texts, tokenizer and window options.
+        missed: What windows and options miss of them: "3 answers that fit into no window".
+    """
+
+    source: str
+    questions: int
+    windows: int
+    fingerprint: str
+    missed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScoreFacts:
+    """One official score, in %.
+
+    Args:
+        title: Its official name.
+        values: Each of its measures, under its official key.
+        intervals: The 95 % bootstrap interval of each of them.
+    """
+
+    title: str
+    values: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a model card tells.
+
+    Args:
+        name: The model's.
+        base: What the weights started from: a hub id, or in words.
+        base_is_on_hub: Whether that is a hub id.
+        is_korean: Whether most questions it was trained on have Hangul.
+        has_boundary_head: Whether it places ends of answers inside tokens.
+        threshold: Null odds above which it leaves a question unanswered; None: never.
+        training: The data it was trained on.
+        held_out: The data it was scored on; None: it was not scored.
+        hub_data: The hub ids among the sources of both.
+        main: exact_match and f1 by which the model was chosen, of the score `main_title`; empty
+            without held-out data.
+        main_title: That score's official name.
+        scores: All official scores.
+        history: Lines on how it was trained.
+        settings: Those that differ from qa's defaults.
+        about: What it was trained with: machine and versions, by name.
+    """
+
+    name: str
+    base: str
+    base_is_on_hub: bool
+    is_korean: bool
+    has_boundary_head: bool
+    threshold: float | None
+    training: DataFacts
+    held_out: DataFacts | None
+    hub_data: tuple[str, ...]
+    main: Mapping[str, float]
+    main_title: str
+    scores: tuple[ScoreFacts, ...]
+    history: tuple[str, ...]
+    settings: Mapping[str, Any]
+    about: Mapping[str, str]
+
+
+def model_card(facts: CardFacts) -> str:
+    """Return the text of the card."""
+    sections = (
+        ("Use", _use(facts)),
+        ("Scores", _scores(facts)),
+        ("Data", _data(facts)),
+        ("Training", _training(facts)),
+        ("Licence", [LICENCE]),
+    )
+    text = [f"---\n{_metadata(facts)}\n---\n", f"# {facts.name}\n", ABOUT]
+    for title, lines in sections:
+        text += [f"\n## {title}\n", *lines]
+    return "\n".join(text) + "\n"
+
+
+ABOUT = (
+    "An extractive question-answering reader: it finds the answer to a question in a text.\n"
+    "Trained with `qa`, which wrote this card from what it measured."
+)
+LICENCE = (
+    "None is chosen yet. Whoever publishes this model must choose one and name it as `license:`\n"
+    "in the block at the top; the licences of the data and of the model it started from may\n"
+    "restrict the choice."
+)
+
+
+def _metadata(facts: CardFacts) -> str:
+    """Return the YAML that the hub reads."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    source = facts.held_out.source if facts.held_out else ""
+    results = [
+        EvalResult(
+            task_type="question-answering",
+            task_name="Question answering",
+            dataset_type=next((i for i in facts.hub_data if i == source), "held-out"),
+            dataset_name=source,
+            metric_type=name,
+            metric_name=f"{facts.main_title} {name}",
+            metric_value=facts.main[name],
+        )
+        for name in MAIN_METRICS
+        if name in facts.main
+    ]
+    return ModelCardData(
+        language="ko" if facts.is_korean else None,
+        library_name="transformers",
+        pipeline_tag="question-answering",
+        tags=["extractive-qa", "qa"],
+        base_model=facts.base if facts.base_is_on_hub else None,
+        datasets=list(facts.hub_data) or None,
+        metrics=list(MAIN_METRICS) if results else None,
+        model_name=facts.name if results else None,
+        eval_results=results or None,
+    ).to_yaml()
+
+
+def _use(facts: CardFacts) -> list[str]:
+    """Return how to load it, and what transformers alone leaves out."""
+    left_out = ["the merging of the windows of a long text"]
+    if facts.has_boundary_head:
+        left_out.insert(0, "the head that lets answers end inside tokens (they then end at tokens)")
+    if facts.threshold is not None:
+        left_out.append(f"the threshold ({facts.threshold:.3f}) above which it gives no answer")
+    return [
+        "```python",
+        "from qa import Reader",
+        "",
+        'reader = Reader.from_pretrained("DIRECTORY_OR_HUB_ID")',
+        'reader.answer(question="...", context="...")',
+        "```",
+        "",
+        "transformers' `AutoModelForQuestionAnswering` and `AutoTokenizer` load it, too, without:",
+        "",
+        *(f"- {each}" for each in left_out),
+    ]
+
+
+def _scores(facts: CardFacts) -> list[str]:
+    """Return the table of the official scores."""
+    if facts.held_out is None:
+        return ["Not scored: the run had no held-out data."]
+    rows = []
+    for score in facts.scores:
+        for key, (low, high) in score.intervals.items():
+            interval = f"{low:.2f} to {high:.2f}"
+            rows.append((score.title, key, f"{score.values[key]:.2f}", interval))
+    head = ("score", "measure", "%", "95 % interval (bootstrap over questions)")
+    where = f"Of {facts.held_out.questions:,} held-out questions ({facts.held_out.source}):"
+    return [where, "", *_table(head, rows, 4)]
+
+
+def _data(facts: CardFacts) -> list[str]:
+    """Return the table of the data, and what is missed of it."""
+    parts = [("training", facts.training)]
+    if facts.held_out is not None:
+        parts.append(("held out", facts.held_out))
+    rows = [
+        (name, each.source, f"{each.questions:,}", f"{each.windows:,}", f"`{each.fingerprint}`")
+        for name, each in parts
+    ]
+    missed = [f"- {name}: {line}" for name, each in parts for line in each.missed]
+    lines = _table(("part", "source", "questions", "windows", "fingerprint"), rows, 5)
+    return [*lines, *["", *missed] * bool(missed)]
+
+
+def _training(facts: CardFacts) -> list[str]:
+    """Return how, with what, and with which settings it was trained."""
+    about = [f"- {name}: {value}" for name, value in facts.about.items()]
+    lines = [*(f"- {line}" for line in facts.history), *about, ""]
+    if not facts.settings:
+        return [*lines, "All settings are the defaults of qa."]
+    rows = [(f"`{k}`", f"`{json.dumps(v)}`") for k, v in facts.settings.items()]
+    table = _table(("setting", "value"), rows, 2)
+    return [*lines, "Settings that differ from the defaults:", "", *table]
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]], columns: int) -> list[str]:
+    """Return the lines of a table of Markdown."""
+    cells = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    lines = [" | ".join(row) for row in (head, ["---"] * columns, *cells)]
+    return [f"| {line} |" for line in lines]

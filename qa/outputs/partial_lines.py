@@ -1,0 +1,144 @@
+"""A file of lines that takes hours to write: what is whole of it survives any kill.
+
+OUT.jsonl.part holds the lines until all are there; OUT.jsonl.progress says what they are of, and up
+to which byte how many questions are answered, a line for each block that was written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qa.engine.atomic_files import flush, naming, remove
+from qa.engine.errors import notice, require
+
+
+class Progress(NamedTuple):
+    """How far a file is."""
+
+    questions: int = 0
+    unanswered: int = 0
+    bytes: int = 0
+
+
+class PartialLines:
+    """The lines so far, a context. After an exception they stay, if there are any.
+
+    Args:
+        path: The file that the lines become in the end.
+        identity: What decides the lines: data, reader, settings. Values are JSON.
+        resume: Go on behind the lines that an earlier run of the same identity left.
+        overwrite: Remove what an earlier run left.
+
+    Raises:
+        UserError: An earlier run left lines, and they are not to be gone on with, or cannot be.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> None:
+        self.path = path
+        self.part, self.log = part_of(path), progress_of(path)
+        if overwrite:
+            self.remove()
+        self.done = Progress()
+        is_left = self.part.exists() and self.log.exists()
+        if is_left:
+            require(resume, f"{self.part}: {LEFT}")
+            self.done = self._read(identity)
+        else:
+            self.remove()  # one of them alone, of a kill while they were made
+            self.log.write_text(json.dumps(identity, ensure_ascii=False) + "\n", encoding="utf-8")
+        with naming(self.part):
+            self._lines = self.part.open("r+b" if is_left else "w+b")
+            self._lines.truncate(self.done.bytes)  # what is behind was cut off by the kill
+            self._lines.seek(self.done.bytes)
+        self._progress = self.log.open("r+b")
+        self._progress.seek(0, os.SEEK_END)
+
+    def _read(self, identity: dict[str, Any]) -> Progress:
+        """Return how far the lines are; UserError if they are of something else."""
+        first, *others = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        found = whole_json(first)
+        known = found if isinstance(found, dict) else {}
+        unlike = [name for name in identity if known.get(name) != identity[name]]
+        require(
+            not unlike,
+            f"{self.part}: was written with another {', '.join(unlike)}; pass the same again, or"
+            " --overwrite to start again",
+        )
+        size = self.part.stat().st_size
+        done = Progress()
+        whole = [first]
+        for line in others:
+            values = whole_json(line)
+            if not isinstance(values, list) or len(values) != 3 or values[2] > size:
+                break
+            done = Progress(*values)
+            whole.append(line)
+        self.log.write_text("\n".join(whole) + "\n", encoding="utf-8")
+        return done
+
+    def add(self, lines: list[str], unanswered: int) -> None:
+        """Add a block: a line for each question, of which so many are left unanswered."""
+        content = "".join(f"{line}\n" for line in lines).encode()
+        with naming(self.part):
+            self._lines.write(content)
+            self._lines.flush()
+            os.fsync(self._lines.fileno())  # before it is said to be there
+            self.done = Progress(
+                self.done.questions + len(lines),
+                self.done.unanswered + unanswered,
+                self.done.bytes + len(content),
+            )
+            self._progress.write(json.dumps(self.done).encode() + b"\n")
+            self._progress.flush()
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        with naming(self.path):
+            self._lines.close()
+            os.replace(self.part, self.path)
+            flush(self.path.parent)
+        self._progress.close()
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the lines and what is known of them."""
+        remove(self.part)
+        remove(self.log)
+
+    def __enter__(self) -> PartialLines:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with suppress(OSError):  # of a full disk, which the write before has told
+            self._lines.close()
+        self._progress.close()
+        if error is not None and self.done.questions:
+            notice(f"{self.part}: {self.done.questions} questions are answered; {ADVICE}")
+        elif error is not None:
+            self.remove()
+
+
+ADVICE = "the same command with --resume goes on behind them"
+LEFT = "an earlier run left it; pass --resume to go on, --overwrite to start again"
+
+
+def part_of(path: Path) -> Path:
+    """Return where the lines are until all are there."""
+    return path.with_name(f"{path.name}.part")
+
+
+def progress_of(path: Path) -> Path:
+    """Return where it is told how far they are."""
+    return path.with_name(f"{path.name}.progress")
+
+
+def whole_json(line: str) -> Any:
+    """Return the value of a line; None if it was cut off."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
