@@ -9,7 +9,7 @@ from qa.training.resume import ADDED_SETTINGS, require_same_run
 
 IDENTITY = {"model": "a1", "learning_rate": 1e-3, "character_boundaries": True}
 DEFAULTS = {"warmup_steps": None, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8}
-DEFAULTS |= {"freeze": None, "deterministic": False}
+DEFAULTS |= {"freeze": None, "compile": False, "deterministic": False}
 
 
 def test_the_same_run_goes_on() -> None:
