@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from support.fake_hub import TOKEN, FakeHub, fake_hub
@@ -29,14 +30,15 @@ def hub() -> Iterator[FakeHub]:
 
 def push(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a process: huggingface_hub reads its variables when it is imported."""
-    return subprocess.run(
-        [sys.executable, "-m", "qa", "push", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "HF_HOME": "/nowhere", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with TemporaryDirectory() as home:  # without a token; it makes folders there
+        return subprocess.run(
+            [sys.executable, "-m", "qa", "push", *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "HF_HOME": home, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 @pytest.mark.parametrize("private", [False, True])
