@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unicodedata import normalize
 
 from qa.cli.parser import Parser, run_command
@@ -22,9 +22,6 @@ from qa.metrics import DEFAULT_METRICS
 from qa.metrics.compare import Difference, compare
 from qa.metrics.table import difference_table, ranking_note, score_table
 from qa.outputs.read_predictions import read_na_probs, read_prediction_file
-
-if TYPE_CHECKING:
-    pass
 
 
 def make_parser() -> argparse.ArgumentParser:
