@@ -77,7 +77,7 @@ def export(options: argparse.Namespace) -> None:
         reader = Reader.from_pretrained(
             options.model, "cpu", "fp32", trust_remote_code=options.trust_remote_code
         )
-    print(f"{len(examples)} questions; exact match and F1 of the CPU, in fp32 where not said")
+    print(f"{len(examples)} questions; exact match and F1 on the CPU, in fp32 where not said")
     print(HEADER)
     form = export_reader(reader, output, examples, options.int8, print_row)
     print(f"output: {output} ({ONNX_FILE}: {form})")
