@@ -273,6 +273,10 @@ def test_curves(trained: Path) -> None:
         assert dict(curves[f"eval/{tag}"]) == pytest.approx(history)
     losses = {r["step"]: r["eval_loss"] for r in metrics["history"]}
     assert dict(curves["eval/loss"]) == pytest.approx(losses)
+    errors = [dict(points) for tag, points in curves.items() if tag.startswith("errors/")]
+    for record in metrics["history"]:
+        total = sum(points[record["step"]] for points in errors)
+        assert total + record["korquad1_exact_match"] == pytest.approx(100, abs=1e-3)
 
 
 def test_loss_falls(trained: Path) -> None:

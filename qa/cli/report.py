@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from qa.cli.parser import Parser, run_command
 from qa.cli.scored_data import add_flags, read_questions
 from qa.cli.scored_predictions import check_predictions
-from qa.cli.startup import prepare_hub
+from qa.cli.startup import no_collection, prepare_hub
 from qa.engine.errors import notice, require
 from qa.engine.json_files import read_json
 from qa.outputs.directory import CONFIG_FILE, REPORT_FILE
@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run_command(lambda: report(make_parser().parse_args(arguments)))
 
 
+@no_collection()
 def report(options: argparse.Namespace) -> None:
     """Read predictions and questions, write the page and print what it begins with."""
     check_output(options)
@@ -89,6 +90,10 @@ def check_output(options: argparse.Namespace) -> None:
         options.overwrite or not path.exists(),
         f"{path}: exists already; pass --overwrite or another --output",
     )
+    sources = [Path(name) for name in (*options.inputs, *options.data.split(","))]
+    sources += [source / name for source in sources for name in (PREDICTIONS_FILE, NBEST_FILE)]
+    is_read = path.exists() and any(each.exists() and path.samefile(each) for each in sources)
+    require(not is_read, f"{path}: is what the report is made of; pass another --output")
 
 
 def check_files(

@@ -20,7 +20,7 @@ def no_collection() -> Iterator[None]:
     """Switch garbage collection off inside the context, or in a function that this decorates.
 
     Importing torch and transformers makes a million objects, all of which stay: searching them for
-    garbage over and over takes a quarter of the start.
+    garbage over and over takes a quarter of the start; of the candidates of a report a tenth of it.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -20,7 +20,7 @@ def read_json(path: str | Path, expected: str) -> dict[str, Any]:
     """
     require(not os.path.isdir(path), f"{path}: is a directory, not a JSON file of {expected}")
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = json.loads(Path(path).read_bytes().decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except OSError as error:

@@ -37,16 +37,20 @@ class Evaluation:
     decode_seconds: float  # part of `seconds`: decoding, merging, text, scores, files
     has_answer: np.ndarray  # (Q,) bool
     null_odds: np.ndarray  # (Q,) float64; see qa.evaluation.null_threshold
+    spans: np.ndarray  # (Q, 2) int64, where the best answer starts and ends; 0, 0: there is none
+    values: dict[str, np.ndarray]  # name of the score -> (Q, 2) `Score.values`
     threshold: float | None  # above these odds a question was left unanswered; None: never
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """What the best model is chosen by: the main score's exact_match and f1, and eval_loss.
+    def main_score(self) -> str:
+        """KorQuAD's, or SQuAD v2.0's if there are questions without an answer."""
+        return NO_ANSWER_METRICS[0] if NO_ANSWER_METRICS[0] in self.scores else MAIN_SCORE
 
-        The main score is KorQuAD's, or SQuAD v2.0's if there are questions without an answer.
-        """
-        name = NO_ANSWER_METRICS[0] if NO_ANSWER_METRICS[0] in self.scores else MAIN_SCORE
-        exact_match, f1 = (self.scores[name][key] for key in METRICS[name].keys)
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the best model is chosen by: the main score's exact_match and f1, and eval_loss."""
+        keys = METRICS[self.main_score].keys
+        exact_match, f1 = (self.scores[self.main_score][key] for key in keys)
         return {"exact_match": exact_match, "f1": f1, "eval_loss": self.eval_loss}
 
     @property
@@ -123,6 +127,8 @@ def evaluate(
         decode_seconds=tally.decode_seconds,
         has_answer=tally.has_answer,
         null_odds=tally.null_odds,
+        spans=tally.spans,
+        values={score.name: score.values for score in tally.scores},
         threshold=None if threshold is None else float(threshold),  # JSON may have an integer
     )
     shared: Evaluation = world.from_main(result)

@@ -27,6 +27,7 @@ class Tally:
         self._files = files
         self._odds = array("d")
         self._has_answer = bytearray()
+        self._spans = array("q")
 
     @property
     def null_odds(self) -> np.ndarray:
@@ -37,6 +38,11 @@ class Tally:
     def has_answer(self) -> np.ndarray:
         """(Q,) bool, whether the question has a gold answer."""
         return np.array(self._has_answer, dtype=bool)
+
+    @property
+    def spans(self) -> np.ndarray:
+        """(Q, 2) int64, where the best answer starts and ends; 0, 0: there is none."""
+        return np.array(self._spans, dtype=np.int64).reshape(-1, 2)
 
     def add_block(
         self, examples: Sequence[Example], found: BlockAnswers, counts_decoding: bool
@@ -62,6 +68,7 @@ class Tally:
         text = answers[0].text if answers else ""
         self._odds.append(null_odds(answers))
         self._has_answer.append(bool(example.gold_answers))
+        self._spans.extend((answers[0].start, answers[0].end) if answers else (0, 0))
         for score in self.scores:
             score.add(text, example.gold_answers)
         if self._files is not None:

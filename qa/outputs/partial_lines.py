@@ -59,7 +59,7 @@ class PartialLines:
 
     def _read(self, identity: dict[str, Any]) -> Progress:
         """Return how far the lines are; UserError if they are of something else."""
-        first, *others = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        first, *others = self.log.read_bytes().splitlines(keepends=True) or [b""]
         found = whole_json(first)
         known = found if isinstance(found, dict) else {}
         unlike = [name for name in identity if known.get(name) != identity[name]]
@@ -69,15 +69,13 @@ class PartialLines:
             " --overwrite to start again",
         )
         size = self.part.stat().st_size
-        done = Progress()
-        whole = [first]
+        done, kept = Progress(), len(first)
         for line in others:
             values = whole_json(line)
             if not isinstance(values, list) or len(values) != 3 or values[2] > size:
                 break
-            done = Progress(*values)
-            whole.append(line)
-        self.log.write_text("\n".join(whole) + "\n", encoding="utf-8")
+            done, kept = Progress(*values), kept + len(line)
+        os.truncate(self.log, kept)  # not written again: a kill or a full disk would lose it all
         return done
 
     def add(self, lines: list[str], unanswered: int) -> None:
@@ -113,9 +111,9 @@ class PartialLines:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        with suppress(OSError):  # of a full disk, which the write before has told
-            self._lines.close()
-        self._progress.close()
+        for file in (self._lines, self._progress):
+            with suppress(OSError):  # of a full disk, which the write before has told
+                file.close()
         if error is not None and self.done.questions:
             notice(f"{self.part}: {self.done.questions} questions are answered; {ADVICE}")
         elif error is not None:
@@ -136,9 +134,9 @@ def progress_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.progress")
 
 
-def whole_json(line: str) -> Any:
-    """Return the value of a line; None if it was cut off."""
+def whole_json(line: bytes) -> Any:
+    """Return the value of a line with its end; None if it was cut off."""
     try:
-        return json.loads(line)
+        return json.loads(line) if line.endswith(b"\n") else None
     except ValueError:
         return None

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class Division:
     name_of: Callable[[Example], str]
 
 
+@lru_cache(maxsize=1 << 16)  # asked twice, for a question's group and for its tag
 def question_word(question: str) -> str:
     """Return what a question asks for by its question word, Korean or English."""
     found = (name for name, pattern in QUESTION_WORDS.items() if pattern.search(question))

@@ -88,7 +88,8 @@ class Report:
         return [
             score_table(results),
             *(
-                f"most is lost by: {KINDS[gain.kinds[0]].title}, {gain.count} questions;"
+                f"most is lost by: {KINDS[gain.kinds[0]].title},"
+                f" {gain.count} question{'s' * (gain.count != 1)};"
                 f" mended, exact match would be {gain.exact_match:.2f}"
                 for gain in errors
             ),

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from qa.data.examples import Example
 from qa.metrics import METRICS, Score
+from qa.outputs.nbest_file import Candidate
 from qa.report.kinds import Span, away, kind_of
-from qa.report.predicted import Candidate, Predicted
+from qa.report.predicted import Predicted
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,20 @@ def judge_question(
     example: Example, predicted: Predicted, metric: str, is_right: bool, f1: float
 ) -> Judged:
     """Judge one question, whose score is known."""
-    answers = zip(example.answer_starts, example.answers, strict=True)
-    golds = tuple(dict.fromkeys((start, start + len(text)) for start, text in answers))
+    golds = gold_spans(example)
     prediction = predicted.texts.get(example.id)
     candidates = predicted.candidates.get(example.id, [])
     span = place_of(prediction, example.context, golds, candidates)
     kind = kind_of(example.context, golds, prediction, span, is_right)
-    rank = right_rank(example, candidates, metric)
+    is_first = is_right and candidates and candidates[0].text == prediction
+    rank = 1 if is_first else right_rank(example, candidates, metric)
     return Judged(example, golds, prediction, span, is_right, f1, kind, candidates, rank)
+
+
+def gold_spans(example: Example) -> tuple[Span, ...]:
+    """Return where the gold answers of a question stand, each place once."""
+    answers = zip(example.answer_starts, example.answers, strict=True)
+    return tuple(dict.fromkeys((start, start + len(text)) for start, text in answers))
 
 
 def place_of(

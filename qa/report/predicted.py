@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 from unicodedata import normalize
 
+from qa.data.examples import check_characters
 from qa.engine.errors import require, shown
 from qa.engine.json_files import read_json
-from qa.outputs.nbest_file import check_answers, nbest_path
+from qa.outputs.nbest_file import Candidate, nbest_path, parse_answers
 from qa.outputs.prediction_files import NBEST_FILE, PREDICTIONS_FILE
 from qa.outputs.read_predictions import read_prediction_file
-
-
-class Candidate(NamedTuple):
-    """The fields of an `Answer`, made in a third of the time: a file may hold 100,000."""
-
-    text: str
-    start: int
-    end: int
-    score: float
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +46,8 @@ def read_predicted(name: str, nfc: bool = False) -> Predicted:
     else:
         texts = read_prediction_file(name)
     require(texts, f"{name}: holds no predictions")
+    for example_id, text in texts.items():
+        check_characters(text, f"{name}: {shown(example_id)!r}")
     if nfc:
         texts = {i: normalize("NFC", text) for i, text in texts.items()}
         candidates = {
@@ -69,6 +61,5 @@ def read_candidates(path: Path) -> dict[str, list[Candidate]]:
     """Return the candidates of each question of an n-best file; UserError if it is none."""
     found: dict[str, list[Candidate]] = {}
     for example_id, answers in read_json(path, "{id: candidates}").items():
-        check_answers(answers, f"{path}: {shown(example_id)!r}")
-        found[example_id] = [Candidate(**answer) for answer in answers]
+        found[example_id] = parse_answers(answers, f"{path}: {shown(example_id)!r}")
     return found

@@ -67,7 +67,8 @@ class Service:
     async def answer(self, request: Request) -> Response:
         """Answer one question, or each of a list."""
         deadline = time.monotonic() + self.options.timeout
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        kind = request.headers.get("content-type", "").partition(";")[0]
+        if kind.strip().lower() != "application/json":
             # Other types may be sent by any web page that is open in a browser beside this one.
             raise HTTPException(415, "send the body with the header Content-Type: application/json")
         try:

@@ -70,12 +70,16 @@ const say = (key, { rest = [], detail = "", bad = false } = {}) => {
   at("status").classList.toggle("bad", bad);
 };
 
+const showCount = () => {
+  at("count").textContent = text("count", countCodePoints(at("context").value));
+};
+
 const translate = () => {
   document.documentElement.lang = language;
   for (const each of document.querySelectorAll("[data-text]")) each.textContent = text(each.dataset.text);
   at("language").textContent = text("language");
   at("language").lang = language === "ko" ? "en" : "ko";
-  at("count").textContent = text("count", countCodePoints(at("context").value));
+  showCount();
   say(...shown);
 };
 
@@ -126,6 +130,8 @@ const showFound = (context, found, ms) => {
 
 const ask = async () => {
   const [context, question] = [at("context").value, at("question").value];
+  asked?.abort();
+  asked = null;
   at("answers").replaceChildren();
   at("text").hidden = true;
   if (!context.trim() || !question.trim()) {
@@ -133,7 +139,6 @@ const ask = async () => {
     at(context.trim() ? "question" : "context").focus();
     return;
   }
-  asked?.abort();
   const own = (asked = new AbortController());
   say("asking");
   const started = performance.now();
@@ -169,7 +174,7 @@ at("form").addEventListener("submit", (event) => {
 at("context").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) ask();
 });
-at("context").addEventListener("input", translate);
+at("context").addEventListener("input", showCount);
 at("example").addEventListener("click", () => {
   [at("context").value, at("question").value] = text("sample");
   translate();

@@ -31,7 +31,7 @@ from qa.models.flops import ModelFlops, count_flops
 from qa.models.loss import reader_loss
 from qa.models.span_reader import SpanReader
 from qa.models.trained_part import freeze
-from qa.outputs.model_card import DataFacts
+from qa.outputs.card_facts import DataFacts
 from qa.training.data_facts import data_facts, is_korean
 from qa.training.load import describe_data, describe_parameters, load_model, read_data
 

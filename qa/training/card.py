@@ -24,14 +24,9 @@ from qa.engine.json_files import read_json
 from qa.evaluation.evaluate import MAIN_SCORE
 from qa.evaluation.null_threshold import NO_ANSWER_METRICS
 from qa.metrics import METRICS, Score
+from qa.outputs.card_facts import CardFacts, ScoreFacts
 from qa.outputs.directory import BEST, CURVES_FILE
-from qa.outputs.model_card import (
-    CARD_FILE,
-    MAIN_METRICS,
-    CardFacts,
-    ScoreFacts,
-    model_card,
-)
+from qa.outputs.model_card import CARD_FILE, MAIN_METRICS, model_card
 from qa.training.build import HELD_OUT, TRAINING, Job
 from qa.training.data_facts import hub_ids
 from qa.training.final_report import read_predictions, scores_by_metric

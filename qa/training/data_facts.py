@@ -10,7 +10,7 @@ from qa.data.formats.hub import HUB_PREFIX, names_hub_data, parse_source
 from qa.data.formats.sources import split_sources
 from qa.data.nfc import hangul_form
 from qa.data.windows.coverage import Coverage
-from qa.outputs.model_card import DataFacts
+from qa.outputs.card_facts import DataFacts
 
 
 def data_facts(

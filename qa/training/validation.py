@@ -17,6 +17,7 @@ from qa.evaluation.evaluate import Evaluation, evaluate
 from qa.evaluation.null_threshold import has_unanswerable
 from qa.outputs.directory import BEST, METRICS_FILE
 from qa.outputs.prediction_files import PredictionFiles
+from qa.report.error_shares import error_shares
 from qa.training.build import Job
 from qa.training.final_report import read_predictions, sample_answers, samples_as_markdown
 from qa.training.run_checkpoints import Resumed
@@ -165,7 +166,7 @@ class Validation:
 
     def _report(self, result: Evaluation, step: int, is_best: bool) -> None:
         """Report an evaluation to people, TensorBoard and metrics.json."""
-        if not self.is_drawn:
+        if not self.is_drawn and self.job.run.world.is_main:
             self._write_curves(result, step)
         self.report(describe_evaluation(result, step, is_best))
         if self.job.run.world.is_main:
@@ -183,6 +184,8 @@ class Validation:
         if result.threshold is not None:
             points["eval/null_score_diff_threshold"] = result.threshold
             self.tensorboard.pr_curve("eval/has_answer", result.has_answer, -result.null_odds, step)
+        for name, value in error_shares(result, self.job.eval_examples).items():
+            points[f"errors/{name}"] = value
         self.tensorboard.scalars(points, step)
 
 

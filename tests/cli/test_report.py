@@ -25,9 +25,11 @@ PREDICTED = made_up(article_examples())
 def run(squad_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the command on the small data set: exit code, stdout, stderr."""
 
-    def report(*arguments: Any, data: Path = squad_file) -> tuple[int, str, str]:
-        output = ["--data", str(data), "--output", str(tmp_path / "report.html")]
-        code = qa.cli.report.main([*map(str, arguments), *output])
+    def report(
+        *arguments: Any, data: Path = squad_file, output: Path = tmp_path / "report.html"
+    ) -> tuple[int, str, str]:
+        files = ["--data", str(data), "--output", str(output)]
+        code = qa.cli.report.main([*map(str, arguments), *files])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -62,7 +64,7 @@ def test_a_run(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert row["interval"] == official["intervals"][row["name"]][row["key"]]
     assert f"exact_match  {content['exact_match']:.2f}" in out
     worst = next(kind for kind in content["kinds"] if kind["gain"])
-    assert f"most is lost by: {worst['title']}, {worst['count']} questions" in out
+    assert f"most is lost by: {worst['title']}, {worst['count']} question" in out
     assert len(content["questions"][0]["candidates"]) == 5
 
 
@@ -144,6 +146,21 @@ def test_the_output_is_not_replaced_unasked(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_bytes() == before  # made of the same, it is the same
 
 
+@pytest.mark.parametrize("name", ["run/predictions.json", "run/nbest_predictions.json"])
+@pytest.mark.parametrize("is_run", [True, False])
+def test_what_it_reads_is_never_replaced(
+    is_run: bool, name: str, run: Run, squad_file: Path, tmp_path: Path
+) -> None:
+    directory = write_run(tmp_path / "run", PREDICTED)
+    for output in (tmp_path / name, squad_file):
+        before = output.read_bytes()
+        source = directory if is_run else tmp_path / name
+        code, _, err = run(source, "--overwrite", output=output)
+        assert code == 2
+        assert err == f"error: {output}: is what the report is made of; pass another --output\n"
+        assert output.read_bytes() == before
+
+
 def no_gold(tmp_path: Path) -> Path:
     qas = [{"id": "0-0", "question": "언제?"}]
     data = {"data": [{"paragraphs": [{"context": "1921년", "qas": qas}]}]}
@@ -157,6 +174,12 @@ def no_gold(tmp_path: Path) -> Path:
         ("empty.json", {}, "empty.json: holds no predictions"),
         ("nbest_predictions.json", {}, "nbest_predictions.json: holds no predictions"),
         ("nbest_predictions.json", {"0-0": ["text"]}, "'0-0': answer 1 is not a text with start"),
+        ("torn.json", '{"0-0": "\\ud83d"}', "torn.json: '0-0' holds half a surrogate pair"),
+        (
+            "nbest_predictions.json",
+            {"0-0": [{"text": "1", "start": -1, "end": 4, "score": 1, "probability": 1}]},
+            "'0-0': answer 1 is not a text with start, end",
+        ),
         ("other.json", {"x-1": "1921년"}, "has no prediction for any of the 12 questions"),
         ("rows.json", [1], "entry 0 is the number 1, not an object"),
     ],
@@ -165,7 +188,9 @@ def test_files_that_are_no_predictions(
     name: str, content: Any, expected: str, run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / name
-    if content is not None:
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8")
+    elif content is not None:
         write_texts(path, content)
     code, out, err = run(path)
     assert (code, out, err.count("\n")) == (2, "", 1)

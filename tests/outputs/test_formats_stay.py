@@ -220,6 +220,16 @@ TAGS = {
         "eval/korquad1_f1",
         "eval/squad1_exact_match",
         "eval/squad1_f1",
+        "errors/too_wide",
+        "errors/too_narrow",
+        "errors/ending_kept",
+        "errors/word_cut",
+        "errors/shifted",
+        "errors/other_wording",
+        "errors/similar_elsewhere",
+        "errors/wrong_place",
+        "errors/left_unanswered",
+        "errors/answered_in_vain",
     },
     "tensors": {"config/text_summary", "samples/text_summary"},
 }
@@ -490,7 +500,9 @@ def test_lines_of_the_curves(answerable: Path) -> None:
     assert [line["step"] for line in lines] == [2, 4, 4, 6, 8, 8, 10, 12, 12]
     for line in lines:
         assert next(iter(line)) == "step"
-        tags = {tag for tag in TAGS["scalars"] if tag.startswith("eval/") == ("eval/loss" in line)}
+        of_evaluations = {tag for tag in TAGS["scalars"] if tag.startswith(("eval/", "errors/"))}
+        is_evaluation = "eval/loss" in line
+        tags = of_evaluations if is_evaluation else TAGS["scalars"] - of_evaluations
         assert line.keys() == {"step", *tags}
     losses = {line["step"]: line["train/loss"] for line in lines if "train/loss" in line}
     assert losses == close(curve(answerable, "train/loss"))

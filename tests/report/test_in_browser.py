@@ -38,11 +38,20 @@ const texts = (selector) => [...document.querySelectorAll(selector)].map((e) => 
 const told = { scores: texts("[data-score]"), titles: texts("h2"),
   first: seen(), width: document.documentElement.scrollWidth, window: innerWidth,
   asked: performance.getEntriesByType("resource").length };
+const wide = document.createElement("table"); wide.style.width = "3000px";
+document.querySelector("#figures > section").append(wide);
+told.wide = document.documentElement.scrollWidth; wide.remove();
 click("kind:too_wide"); told.kind = seen();
 click("word:none"); told.both = seen();
 click("word:none"); click("kind:too_wide"); told.none = seen();
-for (let i = 0; i < 9; i++) document.getElementById("more").click();
+const focused = () => document.activeElement.closest("[id], article");
+document.getElementById("more").focus();
+document.getElementById("more").click(); told.next = cards().findIndex((card) =>
+  card.id === focused().querySelector("details > small").textContent.replace("id ", ""));
+for (let i = 0; i < 6; i++) document.getElementById("more").click();
 told.all = cards().length;
+click("kind:right"); const chip = document.querySelector("#filters button");
+chip.focus(); chip.click(); told.place = focused().id;
 type("한여울"); told.searched = seen();
 document.querySelector("article summary").click();
 setTimeout(() => { told.opened = cards()[0]; tell(told); }, 100);
@@ -95,6 +104,7 @@ def test_the_figures_are_there(told: Any) -> None:
 
 def test_it_fits_the_window_and_asks_for_nothing(told: Any) -> None:
     assert told["width"] <= told["window"] in (1280, 390)
+    assert told["wide"] == told["width"]  # a wide table scrolls in its section
     assert told["asked"] == 0
 
 
@@ -119,6 +129,11 @@ def test_a_group_narrows_it_and_a_second_click_takes_a_filter_away(told: Any) ->
     assert shown(told["none"]) == list(QUESTIONS)[:PAGE]
     assert told["none"]["pressed"] == []
     assert told["all"] == 180
+
+
+def test_a_keyboard_goes_on_where_a_button_has_gone(told: Any) -> None:
+    assert told["next"] == PAGE  # the first of the questions that "More questions" adds
+    assert told["place"] == "list"  # behind a filter that was removed
 
 
 def test_search(told: Any) -> None:

@@ -49,6 +49,7 @@ def test_the_body_must_be_declared_as_json(tiny_site: Site) -> None:
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),
         ("application/json; charset=utf-8", 200),
+        ("Application/JSON ;charset=utf-8", 200),  # RFC 9110: in any case
     ]:
         code, headers, _ = tiny_site.send("POST", "/answer", body, content_type=kind)
         assert code == expected

@@ -176,3 +176,19 @@ def test_a_question_asked_meanwhile_takes_the_place_of_the_first(session: Browse
         assert marked(session) == ("", "second", "")
     session.click("#ask")
     wait_until(lambda: "서버가 응답하지 않습니다" in text_of(session, "#status"))
+
+
+def test_an_answer_to_what_was_taken_back_is_not_shown(session: Browser) -> None:
+    """Nor is its end taken for that of the server."""
+    reader = SlowReader()
+    with serving(reader) as site:
+        session.open(f"http://127.0.0.1:{site.port}/")
+        session.type("#context", "first")
+        session.type("#question", "?" + ENTER)
+        wait_until(lambda: reader.batches)
+        session.run("document.getElementById('question').value = ''")
+        session.click("#ask")
+        reader.go.set()
+        wait_until(lambda: site.service.requests.counts["/answer", 499])
+        assert text_of(session, "#status") == "본문과 질문을 모두 입력하세요."
+        assert session.run("return document.getElementById('text').hidden")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from qa.answering.nbest import rank_answers
 from qa.data.examples import Example
-from qa.report.predicted import Candidate, Predicted
+from qa.outputs.nbest_file import Candidate
+from qa.report.predicted import Predicted
 from support.articles import article_examples
 
 

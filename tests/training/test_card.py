@@ -15,7 +15,8 @@ from support.runs import Launcher
 from qa.data.formats import read_examples
 from qa.metrics import METRICS, Score
 from qa.metrics.resample import bootstrap_interval
-from qa.outputs.model_card import CardFacts, DataFacts, model_card
+from qa.outputs.card_facts import CardFacts, DataFacts
+from qa.outputs.model_card import model_card
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 

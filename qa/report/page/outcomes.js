@@ -3,8 +3,8 @@ function noAnswerSection() {
   const found = content.no_answer;
   if (!found) return null;
   const outcomes = ["right", "wrong", "unanswered"];
-  const row = (name, counts) => [
-    name,
+  const row = (title, name, counts) => [
+    title,
     ...outcomes.map((outcome) => filterButton(`outcome:${name}, ${outcome}`, {}, counts[outcome])),
   ];
   const threshold = content.share_answered ? content.share_answered.threshold : null;
@@ -13,7 +13,7 @@ function noAnswerSection() {
     "Questions without an answer",
     table(
       ["questions that", "answered rightly", "answered wrongly", "left unanswered"],
-      [row("has answer", found.has_answer), row("no answer", found.no_answer)],
+      [row("have an answer", "has answer", found.has_answer), row("have none", "no answer", found.no_answer)],
     ),
     ...(found.edges.length
       ? [

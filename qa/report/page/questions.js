@@ -17,6 +17,12 @@ function toggleFilter(tag) {
   else list.scrollTop = 0;
 }
 
+// The button that was pressed is gone then: who uses a keyboard goes on from the list.
+function removeFilter(tag) {
+  toggleFilter(tag);
+  document.getElementById("list").focus({ preventScroll: true });
+}
+
 const searchable = content.questions.map((each) =>
   [each.question, each.prediction, each.before, each.id, ...each.gold]
     .join("\n")
@@ -46,7 +52,7 @@ function showQuestions() {
   const chips = [...state.filters.values()].map((tag) =>
     h(
       "button",
-      { type: "button", title: "Remove this filter", onclick: () => toggleFilter(tag) },
+      { type: "button", title: "Remove this filter", onclick: () => removeFilter(tag) },
       `${tagTitle(tag)} ×`,
     ),
   );
@@ -66,9 +72,9 @@ function showQuestions() {
   const more = document.getElementById("more");
   more.hidden = chosen.length <= state.shown;
   more.onclick = () => {
-    document
-      .getElementById("questions")
-      .append(...chosen.slice(state.shown, state.shown + PAGE).map(questionCard));
+    const cards = chosen.slice(state.shown, state.shown + PAGE).map(questionCard);
+    document.getElementById("questions").append(...cards);
+    cards[0].querySelector("summary").focus();
     state.shown += PAGE;
     more.hidden = chosen.length <= state.shown;
   };

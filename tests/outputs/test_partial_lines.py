@@ -1,0 +1,73 @@
+"""The lines of a long `qa predict`, and a disk that is full at a bad moment.
+
+Kills are in tests/cli/test_predict_resume.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qa.engine.errors import Notice
+from qa.outputs.partial_lines import PartialLines, Progress, progress_of
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
+
+IDENTITY = {"data": "d" * 100_000}  # longer than what else is written while the limit holds
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """As a full disk, for this process."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def lines_of(path: Path, resume: bool, identity: dict[str, Any] = IDENTITY) -> PartialLines:
+    return PartialLines(path, identity, resume, overwrite=False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of a run that was stopped behind a block of two lines, one of them unanswered."""
+    path = tmp_path / "out.jsonl"
+    with lines_of(path, False) as lines:
+        lines.add(["first", "second"], 1)
+    return path
+
+
+def test_a_disk_that_is_full_while_progress_is_told(path: Path) -> None:
+    """The error names the file; what was whole before is gone on with, to the same end."""
+    size = progress_of(path).stat().st_size
+    with (
+        no_file_larger_than(size + 4),
+        pytest.warns(Notice, match="--resume goes on behind them"),
+        pytest.raises(OSError, match="out.jsonl.part") as caught,
+        lines_of(path, True) as lines,
+    ):
+        lines.add(["third"], 0)
+    assert caught.value.filename == f"{path}.part"
+    with lines_of(path, True) as lines:
+        assert lines.done == Progress(2, 1, 13)
+        lines.add(["third"], 0)
+        lines.finish()
+    assert path.read_text(encoding="utf-8") == "first\nsecond\nthird\n"
+    assert [each.name for each in path.parent.iterdir()] == ["out.jsonl"]
+
+
+def test_a_disk_that_is_full_when_it_goes_on(path: Path) -> None:
+    """What is known of the lines is not lost."""
+    with no_file_larger_than(0), lines_of(path, True) as lines:
+        assert lines.done.questions == 2
+    assert lines_of(path, True).done.questions == 2
