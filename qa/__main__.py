@@ -11,6 +11,7 @@ from qa.engine.errors import UserError
 COMMANDS = {
     "train": "train a reader, as train.py does",
     "predict": "answer questions with a trained reader",
+    "ask": "answer questions from a collection of documents",
     "serve": "answer questions over HTTP: a page in the browser, and an API",
     "evaluate": "official scores of a trained reader",
     "score": "official scores of prediction files; two are compared",
