@@ -45,10 +45,12 @@ ALLOWED: dict[str, set[str]] = {
     },
     "qa.recipes": {"qa.config"},
     "qa.serving": {"qa", "qa.answering"} | DATA,
+    "qa.retrieval": {"qa.models"} | DATA,
     "qa.training": SCORING | {"qa", "qa.config", "qa.report"},
     "qa.cli": SCORING | {"qa.config", "qa.export", "qa.recipes", "qa.report"},
     "qa.cli.train": {"qa.cli", "qa.training", "qa.engine", "qa.outputs", "qa.recipes"},  # train.py
     "qa.cli.serve": {"qa.cli", "qa.serving", "qa.answering", "qa.engine"},
+    "qa.cli.index": {"qa.cli", "qa.retrieval", "qa.engine"},
     "qa.cli.extract": SCORING | {"qa.cli", "qa.config", "qa.training"},  # what a run started from
     "qa.__main__": {"qa.cli", "qa.engine"},
 }
@@ -65,6 +67,7 @@ LIGHT = (
     "qa.engine",
     "qa.cli.train",
     "qa.cli.serve",
+    "qa.cli.index",
 )
 HEAVY = {
     "torch",
