@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "qa.recipes": {"qa.config"},
     "qa.serving": {"qa", "qa.answering", "qa.open_domain"} | DATA,
+    "qa.retrieval": {"qa.models"} | DATA,
     "qa.training": SCORING | {"qa", "qa.config", "qa.report"},
     "qa.cli": SCORING
     | {"qa.config", "qa.export", "qa.open_domain", "qa.recipes", "qa.report", "qa.retrieval"},
@@ -61,6 +62,7 @@ ALLOWED: dict[str, set[str]] = {
         "qa.answering",
         "qa.engine",
     },
+    "qa.cli.index": {"qa.cli", "qa.retrieval", "qa.engine"},
     "qa.cli.extract": SCORING | {"qa.cli", "qa.config", "qa.training"},  # what a run started from
     "qa.__main__": {"qa.cli", "qa.engine"},
 }
@@ -78,6 +80,7 @@ LIGHT = (
     "qa.cli.train",
     "qa.cli.serve",
     "qa.cli.ask",
+    "qa.cli.index",
 )
 HEAVY = {
     "torch",
