@@ -46,7 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     return run_command(
-        lambda: ask(make_parser().parse_args(arguments)),
+        # Intermixed, since argparse takes a question behind a flag for one too many.
+        lambda: ask(make_parser().parse_intermixed_args(arguments)),
         memory_advice="free some, or pass another --device",
     )
 

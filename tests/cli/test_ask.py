@@ -20,6 +20,7 @@ from support.runs import ROOT
 
 import qa.cli.ask
 import qa.cli.evaluate
+import qa.cli.evaluate_collection  # before a test changes what it imports
 from qa.answering.reader import Reader
 from qa.open_domain import fit
 from qa.open_domain.reader import OpenReader

@@ -134,7 +134,7 @@ def test_no_weight_is_better(found: Measured, data: st.DataObject) -> None:
 
     def total(weight: float) -> float:
         rows = [row for row in range(num) if part[row]]
-        return sum(found.values[row, one_by_one(found, weight, row)].sum() for row in rows)
+        return float(sum(found.values[row, one_by_one(found, weight, row)].sum() for row in rows))
 
     weight = fit_weight(found, part)
     assert total(weight) == max(map(total, WEIGHTS))
