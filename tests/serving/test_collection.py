@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.articles import article_examples
 from support.collection import WordSearch, article_passages
 from support.serving import PAIR, Site, serving
 
+import qa.cli.index
 from qa.answering.reader import Reader
 from qa.engine.errors import UserError
 from qa.open_domain.reader import OpenReader
+from qa.retrieval.index import Index
 from qa.serving.openapi import ANSWER, OPEN_ANSWER
 from qa.serving.options import Collection, ServingOptions
 from qa.serving.reading import make_work
@@ -103,3 +106,23 @@ def test_without_a_collection_a_context_is_needed() -> None:
     assert (asked.example.question, asked.example.context) == ("가?", "")
     with pytest.raises(UserError, match="has no context"):
         parse(body, ServingOptions(), 5)
+
+
+def test_an_index_is_searched_in_the_models_thread(
+    squad_file: Path, tmp_path: Path, tiny_reader: Reader
+) -> None:
+    """One on disk, which was opened here; what is added while the server runs is found."""
+    folder, more = str(tmp_path / "my.index"), tmp_path / "more.txt"
+    assert qa.cli.index.main([str(squad_file), "--output", folder]) == 0
+    asked = OpenReader(tiny_reader, Index.open(folder), k=2)
+    collection = Collection(len(article_passages()), 2)
+    with serving(make_work(tiny_reader, True, asked), collection=collection) as site:
+        for example in EXAMPLES[:4]:
+            code, found = site.ask({"question": example.question})
+            assert (code, found["answers"][0]["passage"]) == (200, example.context)
+        more.write_text("첫 문장이다. 갈매여울은 1777년에 생긴 나루이다.", encoding="utf-8")
+        assert qa.cli.index.main([str(more), "--output", folder]) == 0
+        answer = site.ask({"question": "갈매여울이 생긴 해는?"})[1]["answers"][0]
+    assert answer["document"] == "more.txt"
+    text = more.read_text(encoding="utf-8")
+    assert text[answer["start"] : answer["end"]] == answer["text"]
