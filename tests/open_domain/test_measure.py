@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,22 @@ def test_ranks_and_what_the_collection_holds(tiny_reader: Reader) -> None:
             rank <= depth for rank, is_held in zip(ranks, found.is_held, strict=True) if is_held
         ]
         assert found.recall(depth) == pytest.approx(100 * sum(share) / len(share))
+
+
+def test_decomposed_documents_score_as_composed_ones(tiny_reader: Reader) -> None:
+    """If the gold answers are composed, as --nfc does it."""
+    composed = article_passages()
+    decomposed = [replace(p, text=unicodedata.normalize("NFD", p.text)) for p in composed]
+    plain, other = (
+        measure(
+            tiny_reader, WordSearch(each), EXAMPLES, 2, "korquad1", tiny_reader.coverage(), nfc=True
+        )
+        for each in (composed, decomposed)
+    )
+    assert other.is_held.all()
+    assert other.texts == plain.texts
+    for name in ("ranks", "is_right", "values"):
+        assert (getattr(other, name) == getattr(plain, name)).all()
 
 
 CONTEXT = "강나루는 1921년에 태어났다. 그는 한여울로 이사했다."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from unicodedata import normalize
 
 from qa.retrieval.passage import Hit, Passage
 from support.articles import ARTICLES
@@ -31,7 +32,7 @@ class WordSearch:
 
 def pairs_of(text: str) -> set[str]:
     """All pairs of neighbouring letters."""
-    letters = "".join(filter(str.isalnum, text))
+    letters = "".join(filter(str.isalnum, normalize("NFC", text)))
     return {letters[i : i + 2] for i in range(len(letters) - 1)}
 
 
