@@ -12,6 +12,8 @@ COMMANDS = {
     "train": "train a reader, as train.py does",
     "predict": "answer questions with a trained reader",
     "serve": "answer questions over HTTP: a page in the browser, and an API",
+    "index": "make an index of documents to ask, add to it, remove from it",
+    "ask": "answer questions from a collection of documents",
     "evaluate": "official scores of a trained reader",
     "score": "official scores of prediction files; two are compared",
     "report": "what a reader gets wrong, as a page; of two what changed",

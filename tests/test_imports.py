@@ -32,6 +32,10 @@ ALLOWED: dict[str, set[str]] = {
     "qa.data": {"qa.engine"},
     "qa.data.doctor": DATA | {"qa.metrics"},  # the scores that a tokenizer can reach
     "qa.answering": {"qa.models"} | DATA,
+    "qa.open_domain": {"qa.retrieval"} | READING,
+    # Beside answering, what is said of answers with known right ones.
+    "qa.open_domain.measure": {"qa.open_domain", "qa.retrieval", "qa.metrics"} | READING,
+    "qa.open_domain.fit": {"qa.open_domain", "qa.evaluation"} | READING,
     "qa.outputs": {"qa.answering"} | DATA,
     "qa.evaluation": {"qa.answering", "qa.outputs", "qa.metrics"} | DATA,
     "qa.report": {"qa.answering", "qa.outputs", "qa.evaluation", "qa.metrics"} | DATA,
@@ -44,11 +48,21 @@ ALLOWED: dict[str, set[str]] = {
         "qa.data.batches.evaluation_batches",
     },
     "qa.recipes": {"qa.config"},
-    "qa.serving": {"qa", "qa.answering"} | DATA,
+    "qa.serving": {"qa", "qa.answering", "qa.open_domain"} | DATA,
+    "qa.retrieval": {"qa.models"} | DATA,
     "qa.training": SCORING | {"qa", "qa.config", "qa.report"},
-    "qa.cli": SCORING | {"qa.config", "qa.export", "qa.recipes", "qa.report"},
+    "qa.cli": SCORING
+    | {"qa.config", "qa.export", "qa.open_domain", "qa.recipes", "qa.report", "qa.retrieval"},
     "qa.cli.train": {"qa.cli", "qa.training", "qa.engine", "qa.outputs", "qa.recipes"},  # train.py
-    "qa.cli.serve": {"qa.cli", "qa.serving", "qa.answering", "qa.engine"},
+    "qa.cli.serve": {
+        "qa.cli",
+        "qa.serving",
+        "qa.open_domain",
+        "qa.retrieval",
+        "qa.answering",
+        "qa.engine",
+    },
+    "qa.cli.index": {"qa.cli", "qa.retrieval", "qa.engine"},
     "qa.cli.extract": SCORING | {"qa.cli", "qa.config", "qa.training"},  # what a run started from
     "qa.__main__": {"qa.cli", "qa.engine"},
 }
@@ -65,6 +79,8 @@ LIGHT = (
     "qa.engine",
     "qa.cli.train",
     "qa.cli.serve",
+    "qa.cli.ask",
+    "qa.cli.index",
 )
 HEAVY = {
     "torch",

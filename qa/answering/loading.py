@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.answering.answerer import Answerer
+from qa.answering.options import CollectionOptions
 from qa.answering.questions import kind
 from qa.answering.reader_settings import (
     SETTINGS_FILE,
@@ -33,8 +34,8 @@ def load(
     precision: str,
     trust_remote_code: bool,
     settings: dict[str, float],
-) -> tuple[Answerer, PreTrainedTokenizerFast, WindowOptions]:
-    """Return a reader's model, ready to answer, its tokenizer, and how contexts are cut.
+) -> tuple[Answerer, PreTrainedTokenizerFast, WindowOptions, CollectionOptions]:
+    """Return a reader's model, ready to answer, its tokenizer, and how it is to be used.
 
     `settings` replace those saved with the model; for them, for the other arguments and for what is
     raised see `qa.answering.reader.Reader.from_pretrained`.
@@ -55,7 +56,7 @@ def load(
     require_vocabulary(name, tokenizer, vocabulary)
     settings_file = saved_file(name, SETTINGS_FILE, revision)
     saved = read_settings(settings_file) or fitting_settings(model.max_length)
-    windows, decoding, batch_size = make_options({**saved, **settings})
+    windows, decoding, collection, batch_size = make_options({**saved, **settings})
     require_fits(tokenizer, model.max_length, windows)
     torch_device = resolve_device(device)
     number_format = Precision(precision, torch_device)
@@ -64,7 +65,7 @@ def load(
     longest = windows.max_seq_length
     collator = Collator(longest, *model.batch_form(torch_device, longest, trains=False))
     answerer = Answerer(model, collator, decoding, number_format, batch_size)
-    return answerer, tokenizer, windows
+    return answerer, tokenizer, windows, collection
 
 
 def load_export(name: str, device: str, precision: str) -> OnnxReader:

@@ -44,12 +44,19 @@ def to_examples(pairs: Iterable[Pair]) -> list[Example]:
 
 def make_example(question: Any, context: Any, place: str = "", name: str = "0") -> Example:
     """Return question and context as an example; UserError, beginning with `place`, if unfit."""
-    for what, text in (("question", question), ("context", context)):
-        if not isinstance(text, str):
-            raise UserError(f"{place}the {what} must be a string, not {kind(text)}")
-    check_text(question.strip(), f"{place}the question")
+    question = make_question(question, place)
+    if not isinstance(context, str):
+        raise UserError(f"{place}the context must be a string, not {kind(context)}")
     check_text(context, f"{place}the context")
-    return Example(id=name, question=question.strip(), context=context)
+    return Example(id=name, question=question, context=context)
+
+
+def make_question(question: Any, place: str = "") -> str:
+    """Return a question without blanks at its ends; UserError, beginning with `place`, if unfit."""
+    if not isinstance(question, str):
+        raise UserError(f"{place}the question must be a string, not {kind(question)}")
+    check_text(question.strip(), f"{place}the question")
+    return question.strip()
 
 
 def check_examples(examples: Iterable[Any]) -> list[Example]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from qa.answering.answerer import Answerer
 from qa.answering.loading import load, require_types
 from qa.answering.nbest import Answer
+from qa.answering.options import CollectionOptions
 from qa.answering.questions import Pair, check_examples, check_top_k, make_example, to_examples
 from qa.answering.reader_settings import SETTINGS_FILE, THRESHOLD
 from qa.answering.streaming import Answered, AnswerStream
@@ -38,14 +39,20 @@ class Reader:
         answerer: Runs the model.
         tokenizer: The model's own.
         windows: How contexts are cut.
+        collection: How answers are chosen among passages; see `qa.open_domain`.
     """
 
     def __init__(
-        self, answerer: Answerer, tokenizer: PreTrainedTokenizerFast, windows: WindowOptions
+        self,
+        answerer: Answerer,
+        tokenizer: PreTrainedTokenizerFast,
+        windows: WindowOptions,
+        collection: CollectionOptions | None = None,
     ) -> None:
         self.answerer = answerer
         self.tokenizer = tokenizer
         self.windows = windows
+        self.collection = collection or CollectionOptions()
         # Questions with larger null odds are left unanswered; None: every question is answered.
         self.null_score_diff_threshold = answerer.options.null_score_diff_threshold
 
@@ -80,8 +87,8 @@ class Reader:
             precision: "auto", "fp32", "bf16" or "fp16".
             batch_size: In windows of full length; None for the size saved with the model, or 32.
             trust_remote_code: Run the code that comes with the model; read it first.
-            settings: Fields of `WindowOptions` and `DecodeOptions`, instead of those that the model
-                was trained with.
+            settings: Fields of `WindowOptions`, `DecodeOptions` and `CollectionOptions`, instead of
+                those that were saved with the model.
 
         Raises:
             UserError: The model cannot be loaded, or a setting does not fit it.
@@ -104,7 +111,8 @@ class Reader:
     def save_settings(self, directory: Path) -> None:
         """Write tokenizer and settings, which lie beside any form of the model."""
         self.tokenizer.save_pretrained(directory)
-        settings = {**asdict(self.windows), **asdict(self.answerer.options)}
+        options = (self.windows, self.answerer.options, self.collection)
+        settings = {name: value for each in options for name, value in asdict(each).items()}
         settings[THRESHOLD] = self.null_score_diff_threshold
         write_json(
             directory / SETTINGS_FILE,

@@ -7,7 +7,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from qa.answering.options import DecodeOptions
+from qa.answering.options import CollectionOptions, DecodeOptions
 from qa.answering.questions import is_whole, kind
 from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.windows.options import WindowOptions
@@ -17,7 +17,9 @@ from qa.engine.json_files import kind_of, read_json, write_json
 
 SETTINGS_FILE = "reader.json"
 THRESHOLD, TEMPERATURE = "null_score_diff_threshold", "temperature"
-NUMBERS = (THRESHOLD, TEMPERATURE)  # that need not be whole
+KINDS = (WindowOptions, DecodeOptions, CollectionOptions)
+# That need not be whole.
+NUMBERS = (THRESHOLD, TEMPERATURE, *(field.name for field in fields(CollectionOptions)))
 
 
 def fitting_settings(model_limit: int | None) -> dict[str, float]:
@@ -33,7 +35,9 @@ def fitting_settings(model_limit: int | None) -> dict[str, float]:
     }
 
 
-def make_options(values: dict[str, float]) -> tuple[WindowOptions, DecodeOptions, int]:
+def make_options(
+    values: dict[str, float],
+) -> tuple[WindowOptions, DecodeOptions, CollectionOptions, int]:
     """Turn settings into how contexts are cut, how answers are chosen, and the batch size."""
     known = setting_names() | {"batch_size"}
     unknown = sorted(values.keys() - known)
@@ -45,13 +49,14 @@ def make_options(values: dict[str, float]) -> tuple[WindowOptions, DecodeOptions
     return (
         from_values(WindowOptions, values),
         from_values(DecodeOptions, values),
+        from_values(CollectionOptions, values),
         int(values.get("batch_size", BATCH_SIZE)),
     )
 
 
 def setting_names() -> set[str]:
     """Return the names of what may be set when a reader is loaded."""
-    return {f.name for kind in (WindowOptions, DecodeOptions) for f in fields(kind)}
+    return {f.name for kind in KINDS for f in fields(kind)}
 
 
 def read_settings(path: Path | None) -> dict[str, float]:
@@ -70,15 +75,15 @@ def read_settings(path: Path | None) -> dict[str, float]:
     return values
 
 
-def keep_temperature(path: Path, temperature: float) -> None:
-    """Write a temperature into the settings saved beside a model, at `path`."""
-    write_json(path, read_settings(path) | {TEMPERATURE: temperature})
+def keep_settings(path: Path, values: dict[str, float]) -> None:
+    """Write values that were fitted into the settings saved beside a model, at `path`."""
+    write_json(path, read_settings(path) | values)
 
 
 def plain_number(name: str, value: Any) -> Any:
     """Return a setting as Python's own number, or None; UserError if it must be something else.
 
-    All are whole numbers; the threshold and the temperature are any number, or None.
+    All are whole numbers; those of `NUMBERS` are any number, or None.
     """
     is_number = name in NUMBERS
     if is_whole(value):

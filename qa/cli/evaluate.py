@@ -1,6 +1,7 @@
 """The official scores of a trained reader.
 
 python -m qa evaluate runs/korquad/best --data FILE.json
+python -m qa evaluate runs/korquad/best --data FILE.json --index my.index
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qa.cli.collection import add_collection_flags, check_keep, open_collection
 from qa.cli.parser import Parser, run_command
 from qa.cli.reader_flags import add_reader_flags, load_reader
 from qa.cli.scored_data import add_flags, read_questions
@@ -62,6 +64,15 @@ def make_parser() -> argparse.ArgumentParser:
         help="windows of full length per batch; shorter windows share its capacity, and on a CPU it"
         f" holds at most {CPU_BATCH_TOKENS} tokens (default {BATCH_SIZE})",
     )
+    add_collection_flags(
+        parser,
+        "also answer from this collection, which `qa index` wrote, without the paragraphs; fits the"
+        " weight of passages and a threshold on half the questions, and shows the other half",
+        required=False,
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="write what --index fits into the reader's reader.json"
+    )
     add_reader_flags(parser)
     return parser
 
@@ -91,6 +102,8 @@ def evaluate_model(options: argparse.Namespace) -> None:
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
     check_output(options.output_dir, resume=False, overwrite=options.overwrite)
     check_not_a_run(options.output_dir)
+    index = open_collection(options)
+    check_keep(options)
     prepare_hub(options.model, options.data)
     with no_collection():
         examples = read_questions(options)
@@ -112,6 +125,10 @@ def evaluate_model(options: argparse.Namespace) -> None:
     intervals = {score.name: score.intervals() for score in scores}
     write_scores(result, intervals, directory)
     print_scores(result, intervals, examples)
+    if index is not None:
+        from qa.cli.evaluate_collection import evaluate_collection
+
+        evaluate_collection(reader, index, examples, scores[0], directory, options)
     print(f"output: {directory}")
 
 

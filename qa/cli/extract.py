@@ -66,12 +66,13 @@ def extract(options: argparse.Namespace) -> None:
 def empty_reader(config: Config, run: Path) -> Reader:
     """Return a reader with a run's model, tokenizer and settings; its weights are any.
 
-    It is best/ if there is one, else what the run started from. A threshold on null odds that was
-    tuned for best/ does not hold for other weights: the configured one is taken, if any.
+    It is best/ if there is one, else what the run started from. Thresholds that were tuned for
+    best/ do not hold for other weights: the configured one is taken, if any.
     """
     import torch
 
     from qa.answering.answerer import Answerer
+    from qa.answering.options import CollectionOptions
     from qa.answering.reader import Reader
     from qa.data.batches.collate import Collator
     from qa.engine.precision import Precision
@@ -80,6 +81,7 @@ def empty_reader(config: Config, run: Path) -> Reader:
     if (run / BEST).is_dir():
         reader = Reader.from_pretrained(run / BEST, device="cpu", precision="fp32")
         reader.null_score_diff_threshold = config.decoding.null_score_diff_threshold
+        reader.collection = CollectionOptions()
         return reader
     examples = read_data(config)[0] if config.model.model == EMBEDDED else []
     tokenizer, model = load_model(config, examples)

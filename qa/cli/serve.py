@@ -11,18 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qa.cli.collection import add_collection_flags, open_collection
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser, run_command
 from qa.cli.reader_flags import add_reader_flags, load_reader
 from qa.cli.startup import no_collection, prepare_hub
 from qa.engine.config import from_values
 from qa.engine.errors import UserError, require
-from qa.serving.options import BATCH_CHARACTERS, ServingOptions
+from qa.serving.options import BATCH_CHARACTERS, Collection, ServingOptions
 
 if TYPE_CHECKING:
     import socket
 
     from qa.answering.reader import Reader
+    from qa.retrieval.index import Index
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -53,6 +55,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="compose decomposed Hangul (NFD) before reading (default); answers and their places"
         " are still those of the context as it was sent",
     )
+    add_collection_flags(
+        parser,
+        "also answer questions that come without a text, from this collection, which `qa index`"
+        " wrote",
+        required=False,
+    )
     add_reader_flags(parser)
     return parser
 
@@ -81,19 +89,33 @@ def serve(options: argparse.Namespace) -> None:
         ) from error
     # Before the reader is loaded, so that a port that is taken is known at once.
     with bind(options.host, options.port) as server:
+        index = open_collection(options)
         prepare_hub(options.model)
         with no_collection():
             reader = load_reader(options)
-        answer(reader, server, limits, options)
+        answer(reader, index, server, limits, options)
 
 
 def answer(
-    reader: Reader, server: socket.socket, limits: ServingOptions, options: argparse.Namespace
+    reader: Reader,
+    index: Index | None,
+    server: socket.socket,
+    limits: ServingOptions,
+    options: argparse.Namespace,
 ) -> None:
-    """Answer at a bound socket until a signal comes."""
+    """Answer at a bound socket until a signal comes.
+
+    Args:
+        reader: Reads.
+        index: The collection that is asked if a question comes without a context.
+        server: The socket.
+        limits: Those of the server.
+        options: The command line's.
+    """
     import torch
 
     from qa.engine.signals import StopSignals
+    from qa.open_domain.reader import OpenReader
     from qa.serving.app import Service, make_app
     from qa.serving.batcher import Batcher
     from qa.serving.reading import make_work, warm_up
@@ -103,12 +125,13 @@ def answer(
         torch.set_num_threads(options.threads)
     warm_up(reader)
     url = address(server)
+    collection = None if index is None else Collection(len(index), options.passages)
+    asked = None if index is None else OpenReader(reader, index, options.passages)
     with StopSignals() as signals:
-        questions = Batcher(
-            make_work(reader, options.nfc), limits.max_queue, limits.max_batch, BATCH_CHARACTERS
-        )
+        work = make_work(reader, options.nfc, asked)
+        questions = Batcher(work, limits.max_queue, limits.max_batch, BATCH_CHARACTERS)
         name = "/".join(Path(options.model).parts[-2:])  # the whole path is nobody's business
-        service = Service(questions, limits, name, reader.answerer.options.n_best_size)
+        service = Service(questions, limits, name, reader.answerer.options.n_best_size, collection)
         app = make_app(service)
         tell = partial(print, f"serving at {url}", flush=True)
         Server(app, limits.timeout, signals, tell).run([server])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil
 
@@ -38,3 +39,9 @@ def split_holdout(examples: list[Example], fraction: float) -> tuple[list[Exampl
 def is_held_out(number: int, share: Fraction) -> bool:
     """Return whether article `number`, from 0, must be held out to reach ceil(n * share)."""
     return ceil((number + 1) * share) > ceil(number * share)
+
+
+def every_other_context(examples: Iterable[Example]) -> list[bool]:
+    """Return whether each is in the first of two halves that share no context."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(example.context, len(numbers)) % 2 == 0 for example in examples]

@@ -16,6 +16,7 @@ from qa.outputs.prediction_files import NBEST_FILE, NULL_ODDS_FILE, PREDICTIONS_
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
+OPEN_PREDICTIONS_FILE = "open_predictions.json"  # those from a collection
 REPORT_FILE = "report.html"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
@@ -27,6 +28,7 @@ OUTPUTS = (
     METRICS_FILE,
     REPORT_FILE,
     PREDICTIONS_FILE,
+    OPEN_PREDICTIONS_FILE,
     NBEST_FILE,
     NULL_ODDS_FILE,
     CHECKPOINTS,

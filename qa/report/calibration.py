@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qa.data.holdout import every_other_context
 from qa.metrics.resample import bootstrap_interval
 from qa.report.judged import Judged
 
@@ -56,7 +57,7 @@ def calibrate(judged: Sequence[Judged]) -> Calibration | None:
     probabilities = np.array([each.candidates[0].probability for each in answered])  # (Q,)
     right = np.array([each.is_right for each in answered], dtype=np.float64)  # (Q,)
     bins, error = reliability(probabilities, right), expected_error(probabilities, right)
-    fits = every_other_context(answered)  # (Q,) bool
+    fits = np.array(every_other_context(each.example for each in answered))  # (Q,) bool
     found = None
     if min(fits.sum(), (~fits).sum()) >= FEWEST:
         scores = score_matrix(answered)
@@ -123,11 +124,3 @@ def score_matrix(answered: Sequence[Judged]) -> np.ndarray:
     for row, each in zip(scores, answered, strict=True):
         row[: len(each.candidates)] = [answer.score for answer in each.candidates]
     return scores
-
-
-def every_other_context(judged: Sequence[Judged]) -> np.ndarray:
-    """Return (Q,) bool: every other context's questions, so that no context is in both halves."""
-    numbers: dict[str, int] = {}
-    for each in judged:
-        numbers.setdefault(each.example.context, len(numbers))
-    return np.array([numbers[each.example.context] % 2 == 0 for each in judged], dtype=bool)

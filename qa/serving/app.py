@@ -25,7 +25,7 @@ from qa.serving.batcher import Batcher, Closed, Expired, QueueFull
 from qa.serving.body import read_body
 from qa.serving.counted import Counted
 from qa.serving.openapi import describe
-from qa.serving.options import ServingOptions
+from qa.serving.options import PASSAGE_CHARACTERS, Collection, ServingOptions
 from qa.serving.reading import Asked, Found
 from qa.serving.requests import TooLarge, parse
 
@@ -56,12 +56,14 @@ class Service:
         options: The limits.
         model: The reader's name, for people.
         max_top_k: Answers that the reader ranks of each question.
+        collection: What questions without a context are asked to, if anything.
     """
 
     questions: Questions
     options: ServingOptions
     model: str
     max_top_k: int
+    collection: Collection | None = None
     requests: metrics.Requests = field(default_factory=metrics.Requests)
 
     async def answer(self, request: Request) -> Response:
@@ -73,8 +75,9 @@ class Service:
             raise HTTPException(415, "send the body with the header Content-Type: application/json")
         try:
             body = await read_body(request, self.options.max_body, deadline)
-            asked, is_list = parse(body, self.options, self.max_top_k)
-            weight = sum(len(each.example.context) for each in asked)
+            has_collection = self.collection is not None
+            asked, is_list = parse(body, self.options, self.max_top_k, has_collection)
+            weight = sum(map(self._weight, asked))
             future = self.questions.submit(asked, weight, deadline)
             found = [asdict(each) for each in await self._wait(future, request, deadline)]
         except TooLarge as error:
@@ -97,6 +100,12 @@ class Service:
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
         return in_json(found if is_list else found[0])
+
+    def _weight(self, asked: Asked) -> int:
+        """Return how many characters are read for a question, about."""
+        if self.collection is None or asked.example.context:
+            return len(asked.example.context)
+        return self.collection.passages_read * PASSAGE_CHARACTERS
 
     async def _wait(
         self, future: Future[list[Found]], request: Request, deadline: float
@@ -121,7 +130,12 @@ class Service:
         """Say whether questions are answered, and by which reader."""
         is_broken = self.questions.is_broken
         status = "the reader fails; see the server's stderr" if is_broken else "ready"
-        about = {"model": self.model, "version": qa.__version__, "max_top_k": self.max_top_k}
+        about = {
+            "model": self.model,
+            "version": qa.__version__,
+            "max_top_k": self.max_top_k,
+            "passages": self.collection.passages if self.collection else 0,
+        }
         return JSONResponse({"status": status, **about}, 503 if is_broken else 200)
 
     async def metrics(self, request: Request) -> Response:
@@ -144,7 +158,7 @@ class Service:
 
     async def openapi(self, request: Request) -> Response:
         """Describe this API."""
-        return JSONResponse(describe(self.options, self.max_top_k))
+        return JSONResponse(describe(self.options, self.max_top_k, self.collection is not None))
 
 
 def make_app(service: Service) -> ASGIApp:

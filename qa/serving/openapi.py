@@ -14,6 +14,21 @@ ANSWER = {
     "score": ("number", "Logits of both ends, minus the score of no answer."),
     "probability": ("number", "Softmax over the candidates of this question."),
 }
+OPEN_ANSWER = {
+    "text": ("string", "A piece of the passage."),
+    "document": ("string", "Id of the document that the passage is from."),
+    "title": ("string", "Of the document; empty where it has none."),
+    "start": ("integer", "First character, in Unicode code points of the document from 0."),
+    "end": ("integer", "The end of its characters in the document."),
+    "score": (
+        "number",
+        "That of the reader, less what the search puts the passage below the first.",
+    ),
+    "probability": ("number", "Softmax over the candidates of all passages that were read."),
+    "passage": ("string", "The text that was read."),
+    "start_in_passage": ("integer", "First character, in Unicode code points of the passage."),
+    "end_in_passage": ("integer", "The end of its characters in the passage."),
+}
 FAILURES = {
     "408": "The body did not arrive in time.",
     "413": "The body, the list, a question or the contexts are too large.",
@@ -25,12 +40,15 @@ FAILURES = {
 }
 
 
-def describe(options: ServingOptions, max_top_k: int) -> dict[str, Any]:
+def describe(
+    options: ServingOptions, max_top_k: int, has_collection: bool = False
+) -> dict[str, Any]:
     """Return the document.
 
     Args:
         options: The server's limits.
         max_top_k: Answers that the reader ranks of each question.
+        has_collection: Questions may come without a context.
     """
     asked = one_or_list("Asked", options.max_pairs)
     answer = {
@@ -49,7 +67,8 @@ def describe(options: ServingOptions, max_top_k: int) -> dict[str, Any]:
         "info": {
             "title": "qa",
             "version": qa.__version__,
-            "description": "Answers are pieces of the texts that come with the questions.",
+            "description": "Answers are pieces of the texts that come with the questions."
+            + " Questions without a text are asked to a collection." * has_collection,
         },
         "paths": {
             "/answer": {"post": answer},
@@ -72,29 +91,30 @@ def describe(options: ServingOptions, max_top_k: int) -> dict[str, Any]:
                 }
             },
         },
-        "components": {"schemas": schemas(options, max_top_k)},
+        "components": {"schemas": schemas(options, max_top_k, has_collection)},
     }
 
 
-def schemas(options: ServingOptions, max_top_k: int) -> dict[str, Any]:
+def schemas(options: ServingOptions, max_top_k: int, has_collection: bool) -> dict[str, Any]:
     """Return the objects that are sent and returned."""
     question = {"type": "string", "minLength": 1, "maxLength": MAX_QUESTION_LENGTH}
     context = {"type": "string", "minLength": 1, "maxLength": options.max_context_length}
     top_k = {"type": "integer", "minimum": 1, "maximum": max_top_k, "default": 1}
-    answer = {name: {"type": kind, "description": t} for name, (kind, t) in ANSWER.items()}
+    forms = {"Answer": ANSWER, "OpenAnswer": OPEN_ANSWER} if has_collection else {"Answer": ANSWER}
+    refs = [ref(name) for name in forms]
     answers = {
         "type": "array",
-        "items": ref("Answer"),
+        "items": {"anyOf": refs} if has_collection else refs[0],
         "description": "Best first; empty if the reader leaves the question unanswered.",
     }
     cut = {"type": "boolean", "description": "Only the end of the question was read."}
     return {
         "Asked": {
             "type": "object",
-            "required": ["question", "context"],
+            "required": ["question"] if has_collection else ["question", "context"],
             "properties": {"question": question, "context": context, "top_k": top_k},
         },
-        "Answer": whole_object(answer),
+        **{name: described(properties) for name, properties in forms.items()},
         "Found": whole_object({"answers": answers, "question_was_cut": cut}),
         "Failure": whole_object({"error": {"type": "string", "description": "What is wrong."}}),
         "Health": whole_object(
@@ -103,9 +123,17 @@ def schemas(options: ServingOptions, max_top_k: int) -> dict[str, Any]:
                 "model": {"type": "string"},
                 "version": {"type": "string"},
                 "max_top_k": {"type": "integer"},
+                "passages": {"type": "integer", "description": "Of the collection; 0: none."},
             }
         ),
     }
+
+
+def described(properties: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """Return the schema of an object; `properties`: name -> type and description."""
+    return whole_object(
+        {name: {"type": kind, "description": text} for name, (kind, text) in properties.items()}
+    )
 
 
 def whole_object(properties: dict[str, Any]) -> dict[str, Any]:

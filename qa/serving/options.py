@@ -10,7 +10,16 @@ from qa.engine.errors import require
 MAX_PAIRS = 32  # in one request
 MAX_QUESTION_LENGTH = 2000  # characters, far more than a reader reads of a question
 BATCH_CHARACTERS = 32_768  # of context, so that a long document does not hold up short ones
+PASSAGE_CHARACTERS = 500  # of a passage of the collection, about
 ESCAPED = 12  # bytes of JSON that one character takes at most: two \uXXXX
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What the routes need to know of a collection."""
+
+    passages: int  # that it holds
+    passages_read: int  # for a question
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ const TEXTS = {
     503: "Too many are asking just now. Try again in a few seconds. ",
     504: "It took too long. Ask again, or about a shorter text. ",
     offline: "The server does not answer. Is it still running?", failed: "The server says: ",
+    modes: "Ask", collection: "the collection", own: "a text of your own",
+    emptyOpen: (n) => `Ask, and the answer is looked for in ${n.toLocaleString("en")} passages.`,
+    needsOpen: "Fill in the question.", noneOpen: "No answer in the collection.",
+    source: (from, start, end) => `${from}, characters ${start}–${end}`,
     sample: ["A lighthouse was built on Gull Rock in 1874. Its keeper, Maria Lund, lived there for " +
       "thirty-one years and wrote down the weather every morning.", "Who kept the lighthouse?"],
   },
@@ -34,6 +38,10 @@ const TEXTS = {
     503: "지금 질문이 너무 많습니다. 몇 초 뒤에 다시 시도하세요. ",
     504: "시간이 너무 오래 걸렸습니다. 다시 묻거나 본문을 줄이세요. ",
     offline: "서버가 응답하지 않습니다. 실행 중인지 확인하세요.", failed: "서버의 답: ",
+    modes: "찾을 곳", collection: "문서 모음", own: "직접 넣은 본문",
+    emptyOpen: (n) => `질문하면 ${n.toLocaleString("ko")}개 단락에서 답을 찾습니다.`,
+    needsOpen: "질문을 입력하세요.", noneOpen: "문서 모음에 답이 없습니다.",
+    source: (from, start, end) => `${from}, 글자 ${start}~${end}`,
     sample: ["통숲가구는 장곡마을에 공장을 세워 1940년부터 돌리고 있다. 회사는 1926년에 산창에서 세워졌다. " +
       "이 회사는 1933년에 첫 제품 미르란 통조림을 내놓았다.", "통숲가구가 처음 내놓은 제품은 무엇인가?"],
   },
@@ -42,7 +50,9 @@ const TEXTS = {
 const at = (id) => document.getElementById(id);
 let language = navigator.language.startsWith("ko") ? "ko" : "en";
 let maxAnswers = 5;
+let passages = 0; // of the collection; 0: there is none
 let asked = null; // the request that runs
+let source = () => ""; // where the answer that is shown stands
 let shown = ["empty"]; // key and argument of the status line, to write it again in another language
 
 const text = (key, ...rest) => {
@@ -78,17 +88,29 @@ const translate = () => {
   document.documentElement.lang = language;
   for (const each of document.querySelectorAll("[data-text]")) each.textContent = text(each.dataset.text);
   at("language").textContent = text("language");
+  at("source").textContent = at("source").hidden ? "" : source();
   at("language").lang = language === "ko" ? "en" : "ko";
   showCount();
   say(...shown);
 };
 
+const isOpen = () => passages > 0 && at("open").checked;
+
+const fromOf = (answer) => [answer.title, answer.document].filter(Boolean).join(" · ");
+
 const show = (context, answer, isScrolled) => {
-  const [start, end] = [toUnits(context, answer.start), toUnits(context, answer.end)];
+  // What comes from the collection brings its passage.
+  const [whole, first, last] = "passage" in answer
+    ? [answer.passage, answer.start_in_passage, answer.end_in_passage]
+    : [context, answer.start, answer.end];
+  const [start, end] = [toUnits(whole, first), toUnits(whole, last)];
   const mark = document.createElement("mark");
-  mark.textContent = context.slice(start, end);
-  at("text").replaceChildren(context.slice(0, start), mark, context.slice(end));
+  mark.textContent = whole.slice(start, end);
+  at("text").replaceChildren(whole.slice(0, start), mark, whole.slice(end));
   at("text").hidden = false;
+  source = () => text("source", fromOf(answer), answer.start, answer.end);
+  at("source").hidden = !("passage" in answer);
+  at("source").textContent = at("source").hidden ? "" : source();
   const [box, place] = [at("text").getBoundingClientRect(), mark.getBoundingClientRect()];
   at("text").scrollTop += place.top - box.top - box.height / 3;
   if (isScrolled) mark.scrollIntoView({ block: "nearest" });
@@ -96,11 +118,18 @@ const show = (context, answer, isScrolled) => {
 
 const makeAnswer = (context, answer, isFirst) => {
   const [item, button] = [document.createElement("li"), document.createElement("button")];
-  const [piece, share] = [document.createElement("span"), document.createElement("span")];
+  const [piece, word, from, share] = Array.from({ length: 4 }, () => document.createElement("span"));
   const bar = document.createElement("progress");
   button.type = "button";
-  piece.className = "answer";
-  piece.textContent = answer.text;
+  piece.className = "piece";
+  word.className = "answer";
+  word.textContent = answer.text;
+  piece.append(word);
+  if ("passage" in answer) {
+    from.className = "from";
+    from.textContent = fromOf(answer);
+    piece.append(from);
+  }
   share.className = "share";
   const percent = 100 * answer.probability;
   share.textContent = percent < 0.1 ? "< 0.1 %" : `${percent.toFixed(percent < 9.95 ? 1 : 0)} %`;
@@ -120,7 +149,7 @@ const makeAnswer = (context, answer, isFirst) => {
 
 const showFound = (context, found, ms) => {
   const answers = found.answers;
-  const key = answers.length > 1 ? "found" : answers.length ? "one" : "none";
+  const key = answers.length > 1 ? "found" : answers.length ? "one" : isOpen() ? "noneOpen" : "none";
   say(key, { rest: [ms], detail: found.question_was_cut ? () => text("cut") : "" });
   at("answers").replaceChildren(...answers.map((each, i) => makeAnswer(context, each, i === 0)));
   if (answers.length) show(context, answers[0], false);
@@ -128,15 +157,28 @@ const showFound = (context, found, ms) => {
   if (result.getBoundingClientRect().top > window.innerHeight / 3) result.scrollIntoView();
 };
 
-const ask = async () => {
-  const [context, question] = [at("context").value, at("question").value];
+const clear = () => {
+  at("answers").replaceChildren();
+  at("text").hidden = at("source").hidden = true;
+};
+
+const choose = () => {
   asked?.abort();
   asked = null;
-  at("answers").replaceChildren();
-  at("text").hidden = true;
-  if (!context.trim() || !question.trim()) {
-    say("needs", { bad: true });
-    at(context.trim() ? "question" : "context").focus();
+  clear();
+  at("given").hidden = isOpen();
+  say(isOpen() ? "emptyOpen" : "empty", { rest: [passages] });
+};
+
+const ask = async () => {
+  const [context, question] = [at("context").value, at("question").value];
+  const open = isOpen();
+  asked?.abort();
+  asked = null;
+  clear();
+  if (!(open || context.trim()) || !question.trim()) {
+    say(open ? "needsOpen" : "needs", { bad: true });
+    at(open || context.trim() ? "question" : "context").focus();
     return;
   }
   const own = (asked = new AbortController());
@@ -146,7 +188,7 @@ const ask = async () => {
     const response = await fetch("answer", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ question, context, top_k: maxAnswers }),
+      body: JSON.stringify({ question, ...(open ? {} : { context }), top_k: maxAnswers }),
       signal: own.signal,
     });
     const found = await response.json();
@@ -162,6 +204,12 @@ const begin = async () => {
     const health = await (await fetch("health")).json();
     maxAnswers = Math.min(maxAnswers, health.max_top_k);
     at("model").textContent = health.model;
+    passages = health.passages;
+    at("modes").hidden = passages === 0;
+    if (passages) {
+      choose();
+      at("question").focus();
+    }
   } catch (error) {
     say("offline", { bad: true });
   }
@@ -180,6 +228,7 @@ at("example").addEventListener("click", () => {
   translate();
   at("question").focus();
 });
+for (const id of ["open", "own"]) at(id).addEventListener("change", choose);
 at("language").addEventListener("click", () => {
   language = language === "ko" ? "en" : "ko";
   translate();

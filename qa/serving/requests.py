@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from qa.answering.questions import check_top_k, kind, make_example
+from qa.answering.questions import check_top_k, kind, make_example, make_question
+from qa.data.examples import Example
 from qa.engine.errors import UserError, require
 from qa.serving.options import MAX_QUESTION_LENGTH, ServingOptions
 from qa.serving.reading import Asked
@@ -18,8 +19,16 @@ class TooLarge(UserError):
     """Well-formed, but more than the server takes."""
 
 
-def parse(body: bytes, options: ServingOptions, max_top_k: int) -> tuple[list[Asked], bool]:
+def parse(
+    body: bytes, options: ServingOptions, max_top_k: int, has_collection: bool = False
+) -> tuple[list[Asked], bool]:
     """Return what is asked, and whether as a list, even if as one of a single question.
+
+    Args:
+        body: What was sent.
+        options: How much is taken.
+        max_top_k: Answers that may be wanted of a question.
+        has_collection: Questions without a context are asked to a collection.
 
     Raises:
         TooLarge: There is more in it than the options allow.
@@ -32,7 +41,7 @@ def parse(body: bytes, options: ServingOptions, max_top_k: int) -> tuple[list[As
     if len(pairs) > options.max_pairs:
         raise TooLarge(f"{len(pairs)} questions; a request takes {options.max_pairs} at most")
     asked = [
-        _parse_pair(pair, f"pair {number}: " if is_list else "", max_top_k)
+        _parse_pair(pair, f"pair {number}: " if is_list else "", max_top_k, has_collection)
         for number, pair in enumerate(pairs)
     ]
     characters = sum(len(each.example.context) for each in asked)
@@ -60,13 +69,18 @@ def _load(body: bytes) -> Any:
         raise UserError("the body holds a number of too many digits") from error
 
 
-def _parse_pair(pair: Any, place: str, max_top_k: int) -> Asked:
+def _parse_pair(pair: Any, place: str, max_top_k: int, has_collection: bool) -> Asked:
     """Return one question; `place` begins the messages."""
     if not isinstance(pair, Mapping):
         raise UserError(f"{place}{EXPECTED}, not {kind(pair)}")
-    missing = [name for name in ("question", "context") if name not in pair]
+    needed = ("question",) if has_collection else ("question", "context")
+    missing = [name for name in needed if name not in pair]
     require(not missing, f"{place}has no {' and no '.join(missing)}; {EXPECTED}")
-    example = make_example(pair["question"], pair["context"], place)
+    example = (
+        make_example(pair["question"], pair["context"], place)
+        if "context" in pair
+        else Example("0", make_question(pair["question"], place), "")
+    )
     if len(example.question) > MAX_QUESTION_LENGTH:
         raise TooLarge(
             f"{place}the question has {len(example.question):,} characters; at most"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qa.answering.reader_settings import SETTINGS_FILE, keep_temperature
+from qa.answering.reader_settings import SETTINGS_FILE, TEMPERATURE, keep_settings
 from qa.data.examples import Example
 from qa.outputs.directory import BEST, REPORT_FILE
 from qa.report.content import Report
@@ -26,5 +26,7 @@ def write_report(directory: Path, examples: Sequence[Example], fits_temperature:
     report = Report([predicted], examples, report_scores(examples), "the held-out part")
     write_page(directory / REPORT_FILE, report.content())
     if fits_temperature and report.calibration and report.calibration.temperature:
-        keep_temperature(directory / BEST / SETTINGS_FILE, report.calibration.temperature)
+        keep_settings(
+            directory / BEST / SETTINGS_FILE, {TEMPERATURE: report.calibration.temperature}
+        )
     return directory / REPORT_FILE

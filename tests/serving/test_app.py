@@ -93,7 +93,7 @@ def test_one_without_an_answer_gets_none(tiny_reader: Reader) -> None:
 
 def test_health_names_the_reader(tiny_site: Site) -> None:
     code, _, content = tiny_site.send("GET", "/health")
-    about = {"model": "tiny", "version": qa.__version__, "max_top_k": 5}
+    about = {"model": "tiny", "version": qa.__version__, "max_top_k": 5, "passages": 0}
     assert (code, json.loads(content)) == (200, {"status": "ready", **about})
 
 

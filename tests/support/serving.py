@@ -14,7 +14,7 @@ from typing import Any
 from qa.answering.nbest import Answer
 from qa.serving.app import Service, make_app
 from qa.serving.batcher import Batcher
-from qa.serving.options import BATCH_CHARACTERS, ServingOptions
+from qa.serving.options import BATCH_CHARACTERS, Collection, ServingOptions
 from qa.serving.reading import Asked, Found
 from qa.serving.run import Server, bind
 from support.runs import wait_until
@@ -75,12 +75,15 @@ def read_all(connection: socket.socket) -> bytes:
 
 @contextmanager
 def serving(
-    work: Callable[[list[Asked]], list[Found]], max_top_k: int = 5, **limits: Any
+    work: Callable[[list[Asked]], list[Found]],
+    max_top_k: int = 5,
+    collection: Collection | None = None,
+    **limits: Any,
 ) -> Iterator[Site]:
     """Answer with `work`, within `ServingOptions(**limits)`."""
     options = ServingOptions(**limits)
     questions = Batcher(work, options.max_queue, options.max_batch, BATCH_CHARACTERS)
-    service = Service(questions, options, "tiny", max_top_k)
+    service = Service(questions, options, "tiny", max_top_k, collection)
     with bind("127.0.0.1", 0) as listener:
         server = Server(make_app(service), options.timeout)
         thread = threading.Thread(target=server.run, args=([listener],))

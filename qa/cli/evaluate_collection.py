@@ -1,0 +1,71 @@
+"""The half of `qa evaluate` that asks a collection."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qa.answering.options import PASSAGE_WEIGHT
+from qa.answering.reader import Reader
+from qa.answering.reader_settings import SETTINGS_FILE, keep_settings
+from qa.data.examples import Example
+from qa.engine.errors import notice
+from qa.engine.json_files import read_json, write_json
+from qa.metrics import Score
+from qa.open_domain.figures import Figures, lines
+from qa.open_domain.fit import FEWEST, fit_threshold, fit_weight, halves
+from qa.open_domain.measure import measure
+from qa.outputs.directory import METRICS_FILE, OPEN_PREDICTIONS_FILE
+from qa.retrieval.passage import Search
+
+
+def evaluate_collection(
+    reader: Reader,
+    search: Search,
+    examples: Sequence[Example],
+    given: Score,
+    directory: Path,
+    options: argparse.Namespace,
+) -> None:
+    """Answer from the collection, fit, print figures and add them to the files of the directory.
+
+    Args:
+        reader: Reads.
+        search: Searches the collection.
+        examples: The questions, with gold answers.
+        given: What the same reader scored on them with the paragraphs given.
+        directory: Has metrics.json, which gets the figures; gets open_predictions.json.
+        options: Passages to read for a question, whether to keep what is fitted, and where.
+    """
+    coverage = reader.coverage()
+    found = measure(reader, search, examples, options.passages, given.name, coverage, options.nfc)
+    coverage.give_notices()
+    answerable = found.is_held & given.has_answer
+    if not answerable.any():
+        notice(f"{options.index}: holds the paragraph of no question that has an answer")
+    split = halves(examples)
+    stored = reader.collection.passage_weight
+    weight, threshold = PASSAGE_WEIGHT if stored is None else stored, None
+    shown = np.ones(len(examples), dtype=bool)
+    if split is None:
+        notice(f"fewer than {FEWEST} questions in a half, by contexts: nothing is fitted")
+    else:
+        fits, shown = split
+        weight = fit_weight(found, fits & answerable)
+        threshold = fit_threshold(found, weight, answerable, fits)
+    figures = Figures(found, given.values, answerable, shown, weight, threshold)
+    content = figures.content()
+    for line in lines(content, options.passages, split is not None):
+        print(line)
+    metrics = read_json(directory / METRICS_FILE, "metrics")
+    write_json(directory / METRICS_FILE, {**metrics, "collection": content})
+    ids = [example.id for example in examples]
+    write_json(directory / OPEN_PREDICTIONS_FILE, dict(zip(ids, figures.predictions, strict=True)))
+    if options.keep and split is not None:
+        kept = {"passage_weight": weight, "open_threshold": threshold}
+        values = {name: value for name, value in kept.items() if value is not None}
+        keep_settings(Path(options.model) / SETTINGS_FILE, values)
+        print(f"kept in {Path(options.model) / SETTINGS_FILE}: {', '.join(values)}")

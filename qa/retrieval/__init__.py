@@ -1,0 +1,1 @@
+"""Find the passages of a collection that may answer a question."""

@@ -1,0 +1,82 @@
+"""BM25 by tantivy (extra `qa[search]`): a fifth of a millisecond where FTS5 takes a hundred."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import tantivy
+
+from qa.engine.json_files import read_json, write_json
+from qa.retrieval.engines.engine import Found, State, Tokens
+
+# Another format is not opened by every version; older versions of the package do not tell theirs.
+_told = re.search(r"index_format v\d+", tantivy.__version__)
+FORMAT = f"tantivy {_told[0] if _told else tantivy.__version__}"
+STATE_FILE = "state.json"
+MEMORY = 50_000_000  # bytes that hold what is not on disk yet
+
+
+class TantivyEngine:
+    """An `Engine` in a folder of its own."""
+
+    def __init__(self, folder: Path, write: bool = False) -> None:
+        self.folder = folder
+        builder = tantivy.SchemaBuilder()
+        builder.add_text_field("tokens", tokenizer_name="whitespace", index_option="freq")
+        builder.add_unsigned_field("key", indexed=True, fast=True)
+        self.schema = builder.build()
+        if write and not (folder / STATE_FILE).exists():
+            tantivy.Index(self.schema, str(folder))
+            write_json(folder / STATE_FILE, State()._asdict())
+        self.index = tantivy.Index.open(str(folder))
+        self.searcher = self.index.searcher()
+
+    def state(self) -> State:
+        """What is in it; what was added and not confirmed may be in it, too."""
+        return State(**read_json(self.folder / STATE_FILE, "the state of a search index"))
+
+    def apply(self, removed: Iterable[Tokens], added: Iterable[Tokens], state: State) -> None:
+        """Take passages out and in, in one commit."""
+        writer = self.index.writer(MEMORY, 1)
+        # Of a writer that was killed between the commit and the state.
+        unconfirmed = tantivy.Query.range_query(
+            self.schema,
+            "key",
+            tantivy.FieldType.Unsigned,
+            lower_bound=self.state().key,
+            include_lower=False,
+        )
+        writer.delete_documents_by_query(unconfirmed)
+        for key, _ in removed:
+            writer.delete_documents_by_term("key", key)
+        for key, tokens in added:
+            document = tantivy.Document()
+            document.add_unsigned("key", key)
+            document.add_text("tokens", " ".join(tokens))
+            writer.add_document(document)
+        writer.commit()
+        writer.wait_merging_threads()
+        write_json(self.folder / STATE_FILE, state._asdict())
+        self.index.reload()
+        self.searcher = self.index.searcher()
+
+    def search(self, tokens: list[str], n: int) -> Found:
+        """Return the `n` best passages; lengths above 40 count in steps of 2 to 12 %."""
+        each = [
+            (tantivy.Occur.Should, tantivy.Query.term_query(self.schema, "tokens", token, "freq"))
+            for token in tokens
+        ]
+        hits = self.searcher.search(tantivy.Query.boolean_query(each), n, count=False).hits
+        keys = self.searcher.fast_field_values("key", [address for _, address in hits])
+        found = [(key, score) for key, (score, _) in zip(keys, hits, strict=True)]
+        return sorted(found, key=lambda each: (-each[1], each[0]))
+
+    def beginning(self, start: str) -> list[str]:
+        """Return the tokens that begin so."""
+        return [term for term, _ in self.searcher.terms_with_prefix("tokens", start)]
+
+    def close(self) -> None:
+        """Let go of its files."""
+        del self.searcher, self.index

@@ -1,0 +1,102 @@
+"""An index that is searched: a folder with the passages of a collection, and no server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+
+from qa.engine.errors import UserError, notice, require
+from qa.retrieval.legs import Leg, LegError, kinds_of, open_leg
+from qa.retrieval.passage import Hit
+from qa.retrieval.settings import read_contents
+from qa.retrieval.store import Store
+from qa.retrieval.writer import IndexWriter
+
+SPARE = 2  # times as many are looked for as are wanted: some may have the same text
+
+
+class Index:
+    """Finds passages; any number of processes and threads may do so while another one writes.
+
+    Make it by `Index.open`, and documents get into it by `IndexWriter`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock = Lock()
+        self._legs: list[Leg] = []
+        self._store = Store(directory)
+        self._open_legs()
+
+    @classmethod
+    def open(cls, directory: Path | str) -> Index:
+        """Open an index; what a killed writer has left undone is done first.
+
+        Raises:
+            UserError: There is none, another version of qa made it, or it needs a package.
+        """
+        path = Path(directory)
+        read_contents(path)  # so that a wrong directory is told from a damaged index
+        try:
+            index = cls(path)
+            if index._is_current():
+                return index
+            reason: Exception | None = None
+        except LegError as error:
+            reason = error
+        try:
+            with IndexWriter(path):
+                pass
+        except (UserError, OSError) as error:  # somebody writes there, or nobody may
+            if reason is not None:
+                raise UserError(
+                    f"{directory}: {reason}, and it cannot be made anew ({error})"
+                ) from error
+            notice(f"{directory}: what was added last is not found yet ({error})")
+        return cls(path)
+
+    def __len__(self) -> int:
+        """How many passages it holds."""
+        with self._lock:
+            return self._store.count()[1]
+
+    def search(self, question: str, k: int) -> list[Hit]:
+        """Return at most `k` passages that fit a question best, best first.
+
+        Of passages with the same text the best one is returned. Scores are BM25's, summed over the
+        pairs of letters.
+        """
+        require(k >= 1, f"k must be at least 1, not {k}")
+        with self._lock:
+            if self._store.version() != self._version:
+                self._open_legs()
+            found = self._legs[0].search(question, SPARE * k)
+            passages = self._store.passages([key for key, _ in found])
+        hits: dict[str, Hit] = {}
+        for key, score in found:
+            # A passage that was removed just now may still be found.
+            if key in passages:
+                hits.setdefault(passages[key].text, Hit(passages[key], score))
+        return list(hits.values())[:k]
+
+    def _open_legs(self) -> None:
+        """Open the legs as index.json says now."""
+        for leg in self._legs:
+            leg.close()
+        self._version = self._store.version()
+        contents = read_contents(self.directory)
+        self._legs = [
+            open_leg(self.directory, kind, contents.legs.get(kind.name, {}))
+            for kind in kinds_of(contents.settings)
+        ]
+
+    def _is_current(self) -> bool:
+        """Return whether all legs have all passages."""
+        target = self._store.state()
+        return all(leg.state() == target for leg in self._legs)
+
+    def close(self) -> None:
+        """Let go of its files."""
+        for leg in self._legs:
+            leg.close()
+        self._store.close()

@@ -1,0 +1,133 @@
+"""The documents in records: JSON lines of texts, and the contexts of question-answering data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+from qa.data.examples import check_characters
+from qa.data.formats import read_examples
+from qa.data.formats.files import decode, open_files
+from qa.data.formats.json_mistakes import reason_of
+from qa.data.formats.json_rows import LINE_SUFFIXES, NESTED, Row, follows_a_line, list_of
+from qa.data.formats.json_shapes import entries_of
+from qa.data.formats.names import by_field
+from qa.engine.errors import UserError, require
+from qa.retrieval.documents import Document
+
+SPLIT = "train"  # of a file, folder or hub data set with several; NAME:validation reads another
+
+
+def data_documents(path: str, name: str, suffix: str) -> Iterator[Document]:
+    """Yield the documents of a file, or of a data set of the hub.
+
+    Rows without a question are documents; otherwise the contexts are, each once, and each is one
+    passage as it is. Of articles in JSON that is every paragraph, asked about or not.
+
+    Args:
+        path: Of the file; `hub:NAME` for a data set.
+        name: Of the file in the index.
+        suffix: Of the path; "" if there is none.
+    """
+    if suffix in (".json", *LINE_SUFFIXES):
+        rows = _rows(path)
+        first = next(rows, None)
+        if first is not None and "question" not in by_field(first[1]):
+            yield from _of_rows(chain([first], rows), name)
+            return
+    examples = read_examples(path, SPLIT, labelled=False)
+    titles: dict[str, str] = {}
+    for example in examples:
+        titles.setdefault(example.context, example.title)
+    for context, title in titles.items():
+        yield _passage(title, context, name)
+
+
+def _of_rows(rows: Iterator[Row], name: str) -> Iterator[Document]:
+    """Yield the documents of texts, and the paragraphs of articles."""
+    seen: set[str] = set()
+    for where, row in rows:
+        if not any(key in row for key in NESTED):
+            yield _document(row, where, name)
+            continue
+        title = by_field(row).get("title") or ""
+        for paragraph in list_of(row, "paragraphs", where) if "paragraphs" in row else [row]:
+            require(isinstance(paragraph, dict), f"{where}: a paragraph is not an object")
+            fields = by_field(paragraph)
+            text = _checked(fields.get("context"), where)
+            if text not in seen:
+                seen.add(text)
+                yield _passage(str(fields.get("title") or title), text, name)
+
+
+def _passage(title: str, text: str, name: str) -> Document:
+    """Return a document that is one passage."""
+    return Document(_made_id(name, text), normalize("NFC", title), text, is_passage=True)
+
+
+def _rows(path: str) -> Iterator[Row]:
+    """Yield the objects of a JSON file; of JSON lines without reading the whole file at once."""
+    if Path(path).suffix.lower() in LINE_SUFFIXES:
+        yield from _lines(path)
+        return
+    for file in open_files(Path(path)):
+        text = decode(file)
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if not follows_a_line(error, text):
+                raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
+            yield from _lines(path)
+        else:
+            yield from entries_of(content, file.name, SPLIT)
+
+
+def _lines(path: str) -> Iterator[Row]:
+    """Yield the objects of JSON lines, without MRQA's header."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                where = f"{path}: line {number}"
+                if line.strip() and (row := _object(line, where)).keys() != {"header"}:
+                    yield where, row
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text; convert it") from error
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    """Return the object on a line; UserError, naming `where`, for other lines."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON ({reason_of(error, line)})") from error
+    require(isinstance(value, dict), f"{where} is not an object")
+    return dict(value)
+
+
+def _document(row: dict[str, Any], where: str, name: str) -> Document:
+    """Return the document of a row; UserError, naming `where`, if it is none."""
+    fields = by_field(row)
+    text = _checked(row["contents"] if "contents" in row else fields.get("context"), where)
+    given = fields.get("id")
+    is_id = given is None or type(given) is int or (isinstance(given, str) and given.strip())
+    require(is_id, f"{where}: id must be a text or a whole number")
+    own = _made_id(name, text) if given is None else normalize("NFC", str(given).strip())
+    return Document(own, normalize("NFC", str(fields.get("title") or "")), text)
+
+
+def _checked(text: Any, where: str) -> str:
+    """Return a text; UserError, naming `where`, if it is none."""
+    require(isinstance(text, str), f"{where}: text, context or contents must be there, and a text")
+    check_characters(text, where)
+    return str(text)
+
+
+def _made_id(name: str, text: str) -> str:
+    """Return an id that stays the same wherever in its file a text stands."""
+    digest = blake2b(text.encode(), digest_size=6).hexdigest()
+    return f"{name}#{digest}"

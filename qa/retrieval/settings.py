@@ -1,0 +1,53 @@
+"""What was decided when an index was made, and where its parts are: the file index.json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qa.engine.config import from_values, option, require_at_least
+from qa.engine.errors import require
+from qa.engine.json_files import read_json, write_json
+from qa.retrieval.cut import LEAST_SIZE
+
+FILE = "index.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """How an index is made; the options' help texts say what each is."""
+
+    passage_characters: int = option(
+        500, "length of the passages that documents are cut into", resume="same"
+    )
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "passage_characters", LEAST_SIZE)
+
+
+@dataclass
+class Contents:
+    """The content of index.json."""
+
+    settings: IndexSettings
+    legs: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> folder, made_by
+
+    def write(self, directory: Path) -> None:
+        """Write the file, atomically."""
+        write_json(directory / FILE, {"format": FORMAT, **asdict(self)})
+
+
+def read_contents(directory: Path) -> Contents:
+    """Read index.json; UserError if there is none, or if another version of qa made it."""
+    require(directory.is_dir(), f"{directory}: no such index; `qa index FILES --output` makes one")
+    path = directory / FILE
+    require(path.is_file(), f"{directory}: is no index (it has no {FILE})")
+    content: dict[str, Any] = read_json(path, "an index's settings")
+    require(
+        content.get("format") == FORMAT,
+        f"{directory}: is an index of format {content.get('format')}, and this version of qa reads"
+        f" {FORMAT}; make it anew from the documents, in another directory",
+    )
+    return Contents(from_values(IndexSettings, content["settings"]), content["legs"])
