@@ -14,7 +14,10 @@ from qa.retrieval.engines.engine import Engine, State
 from qa.retrieval.engines.fts5 import Fts5Engine
 from qa.retrieval.engines.tantivy import TantivyEngine
 
-ENGINES: dict[str, type[Fts5Engine | TantivyEngine]] = {"fts5": Fts5Engine, "tantivy": TantivyEngine}
+ENGINES: dict[str, type[Fts5Engine | TantivyEngine]] = {
+    "fts5": Fts5Engine,
+    "tantivy": TantivyEngine,
+}
 # The last ones: not in Unicode 6.1, and what FTS5 would take for an operator or fold.
 TOKENS = st.sampled_from(["가나", "나다", "ab", "é1", "e1", "ßx", "\U0001e900x", "or"])
 PASSAGES = st.lists(st.lists(TOKENS, min_size=1, max_size=12), min_size=1, max_size=8)
