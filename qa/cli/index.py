@@ -6,6 +6,7 @@ python -m qa index documents/ KorQuAD_v1.0_dev.json --output my.index
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from qa.engine.errors import require
 from qa.retrieval.settings import FILE, IndexSettings
 
 SECONDS_BETWEEN_LINES = 10.0
+NAMES = {each.name for each in fields(IndexSettings)}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -65,13 +67,11 @@ def index(options: argparse.Namespace) -> None:
         options.inputs or not is_new,
         f"{options.output}: is no index yet; pass the documents to make one of",
     )
-    given = {
-        each.name: getattr(options, each.name)
-        for each in fields(IndexSettings)
-        if hasattr(options, each.name)
-    }
+    given = {name: value for name, value in vars(options).items() if name in NAMES}
+    if given.get("dense") and os.path.isdir(given["dense"]):
+        given["dense"] = os.path.abspath(given["dense"])  # it is needed wherever the index is used
     settings = from_values(IndexSettings, given) if given or is_new else None
-    prepare_hub(None, *options.inputs)
+    prepare_hub(given.get("dense"), *options.inputs)
     from qa.retrieval.files import find_inputs, read_documents
     from qa.retrieval.store import Counts
     from qa.retrieval.writer import IndexWriter

@@ -35,7 +35,7 @@ def cut_passages(text: str, size: int) -> list[tuple[int, str]]:
 
 def _parts(text: str, begin: int, end: int, size: int) -> list[tuple[int, int]]:
     """Return a sentence without the blanks around it, cut where it is longer than `size`."""
-    parts = []
+    parts: list[tuple[int, int]] = []
     while True:
         begin = end - len(text[begin:end].lstrip())
         stop = begin + len(text[begin:end].rstrip())
@@ -43,6 +43,7 @@ def _parts(text: str, begin: int, end: int, size: int) -> list[tuple[int, int]]:
             return parts
         if stop - begin > size:
             stop = _word_end(text, begin, begin + size)
+            stop = begin + len(text[begin:stop].rstrip())
         parts.append((begin, stop))
         begin = stop
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from threading import Lock
 
 from qa.engine.errors import UserError, notice, require
-from qa.retrieval.legs import Leg, LegError, kinds_of, open_leg
+from qa.retrieval.fusion import DEPTH, fuse
+from qa.retrieval.leg import Leg, LegError, open_leg
+from qa.retrieval.legs import kinds_of
 from qa.retrieval.passage import Hit
 from qa.retrieval.settings import read_contents
 from qa.retrieval.store import Store
@@ -63,14 +65,17 @@ class Index:
     def search(self, question: str, k: int) -> list[Hit]:
         """Return at most `k` passages that fit a question best, best first.
 
-        Of passages with the same text the best one is returned. Scores are BM25's, summed over the
-        pairs of letters.
+        Of passages with the same text the best one is returned. Scores are sums of BM25 over the
+        pairs of letters; of an index with more legs, fused scores of about the same spread.
         """
         require(k >= 1, f"k must be at least 1, not {k}")
         with self._lock:
             if self._store.version() != self._version:
                 self._open_legs()
-            found = self._legs[0].search(question, SPARE * k)
+            n = SPARE * k if len(self._legs) == 1 else max(SPARE * k, DEPTH)
+            found = fuse([leg.search(question, n) for leg in self._legs], self._weights)[
+                : SPARE * k
+            ]
             passages = self._store.passages([key for key, _ in found])
         hits: dict[str, Hit] = {}
         for key, score in found:
@@ -85,9 +90,10 @@ class Index:
             leg.close()
         self._version = self._store.version()
         contents = read_contents(self.directory)
+        kinds = kinds_of(contents.settings)
+        self._weights = [kind.weight for kind in kinds]
         self._legs = [
-            open_leg(self.directory, kind, contents.legs.get(kind.name, {}))
-            for kind in kinds_of(contents.settings)
+            open_leg(self.directory, kind, contents.legs.get(kind.name, {})) for kind in kinds
         ]
 
     def _is_current(self) -> bool:

@@ -36,11 +36,7 @@ def _is_end(text: str, found: re.Match[str]) -> bool:
     next_one = following[1] if following else ""
     if last.lower() in ABBREVIATIONS or re.fullmatch(r"(?:[A-Za-z]\.)*[A-Za-z]", last):
         return False
-    if last[-1:].isdigit() and len(last) <= 4:  # "2020. 3. 15.", "1. Introduction"
-        return not (next_one.isdigit() or _begins_line(text, found.start() - len(last)))
+    if last.isdigit() and len(last) <= 4:  # "2020. 3. 15.", "1. Introduction"
+        before = text[text.rfind("\n", 0, found.start()) + 1 : found.start() - len(last)].rstrip()
+        return not (next_one.isdigit() or before == "" or re.search(r"\d\.$", before))
     return not next_one.islower()
-
-
-def _begins_line(text: str, place: int) -> bool:
-    """Return whether only blanks stand before a place in its line."""
-    return not text[text.rfind("\n", 0, place) + 1 : place].strip()

@@ -22,6 +22,24 @@ class IndexSettings:
     passage_characters: int = option(
         500, "length of the passages that documents are cut into", resume="same"
     )
+    korean: bool = option(
+        False,
+        "also search by the morphemes of a Korean analyser (needs qa[korean]); decided when an"
+        " index is made",
+        resume="same",
+    )
+    dense: str | None = option(
+        None,
+        "also search by the vectors of this encoder, a directory or hub id such as"
+        " intfloat/multilingual-e5-small; decided when an index is made",
+        resume="same",
+    )
+    query_prefix: str = option(
+        "query: ", "of --dense: what its encoder wants before a question", resume="same"
+    )
+    passage_prefix: str = option(
+        "passage: ", "of --dense: what its encoder wants before a passage", resume="same"
+    )
 
     def __post_init__(self) -> None:
         require_at_least(self, "passage_characters", LEAST_SIZE)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from qa.engine.errors import UserError
 from qa.retrieval.cut import cut_passages
 from qa.retrieval.documents import Document
 from qa.retrieval.engines.engine import State
@@ -61,8 +63,15 @@ class Store:
     """Documents, their passages, and which passages were removed since the indexes were made."""
 
     def __init__(self, folder: Path, write: bool = False) -> None:
-        self.database = connect(folder / FILE, write)
-        if write and not self.database.execute("SELECT 1 FROM sqlite_master").fetchone():
+        try:
+            self.database = connect(folder / FILE, write)
+            is_empty = not self.database.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{folder / FILE}: the table of passages cannot be read ({error}); make the index"
+                " anew from the documents"
+            ) from error
+        if write and is_empty:
             self.database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
 
     def add(self, documents: Iterable[Document], size: int, counts: Counts) -> None:

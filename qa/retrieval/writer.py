@@ -13,7 +13,8 @@ from qa.engine.atomic_files import remove
 from qa.engine.errors import notice, require
 from qa.engine.lock import RunLock
 from qa.retrieval.documents import Document
-from qa.retrieval.legs import Kind, Leg, LegError, kinds_of, open_leg
+from qa.retrieval.leg import Kind, Leg, LegError, open_leg
+from qa.retrieval.legs import kinds_of
 from qa.retrieval.settings import FILE, Contents, IndexSettings, read_contents
 from qa.retrieval.store import Counts, Store
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +17,7 @@ FILE = "fts5.db"
 # `ascii` cuts at blanks only, since our tokens have no other ASCII but letters and digits;
 # unicode61 would cut at letters that are younger than Unicode 6.1.
 SCHEMA = """
-    CREATE VIRTUAL TABLE tokens USING fts5(tokens, content='', tokenize='ascii');
+    CREATE VIRTUAL TABLE tokens USING fts5(body, content='', tokenize='ascii');
     CREATE VIRTUAL TABLE terms USING fts5vocab(tokens, 'row');
     CREATE TABLE state (key INTEGER, removal INTEGER);
     INSERT INTO state VALUES (0, 0);
@@ -49,11 +49,11 @@ class Fts5Engine:
             self.database.execute("BEGIN IMMEDIATE")
             # SQLite before 3.43 takes a row out only if it is told what is in it.
             self.database.executemany(
-                "INSERT INTO tokens(tokens, rowid, tokens) VALUES ('delete', ?, ?)",
+                "INSERT INTO tokens(tokens, rowid, body) VALUES ('delete', ?, ?)",
                 ((key, " ".join(tokens)) for key, tokens in removed),
             )
             self.database.executemany(
-                "INSERT INTO tokens(rowid, tokens) VALUES (?, ?)",
+                "INSERT INTO tokens(rowid, body) VALUES (?, ?)",
                 ((key, " ".join(tokens)) for key, tokens in added),
             )
             self.database.execute("UPDATE state SET key = ?, removal = ?", state)
@@ -66,13 +66,15 @@ class Fts5Engine:
         one matter that is most of the tokens.
         """
         total = self._passages()
-        scores: Counter[int] = Counter()
+        scores: defaultdict[int, float] = defaultdict(float)
         weighted = [(each, w) for each, w in self._weights(tokens, total).items()]
         for start in range(0, len(weighted), MOST_PARTS):
             part = weighted[start : start + MOST_PARTS]
             every = " UNION ALL ".join(
                 ["SELECT rowid AS key, bm25(tokens) * ? AS score FROM tokens WHERE tokens MATCH ?"]
                 * len(part)
+                # A SELECT that is alone would become part of the outer one, where bm25 is refused.
+                + ["SELECT 0, 0 WHERE 0"]
             )
             values = [value for token, weight in part for value in (-weight, f'"{token}"')]
             rows = self.database.execute(

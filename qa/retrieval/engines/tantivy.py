@@ -32,10 +32,11 @@ class TantivyEngine:
             write_json(folder / STATE_FILE, State()._asdict())
         self.index = tantivy.Index.open(str(folder))
         self.searcher = self.index.searcher()
+        self._state = State(**read_json(folder / STATE_FILE, "the state of a search index"))
 
     def state(self) -> State:
         """What is in it; what was added and not confirmed may be in it, too."""
-        return State(**read_json(self.folder / STATE_FILE, "the state of a search index"))
+        return self._state
 
     def apply(self, removed: Iterable[Tokens], added: Iterable[Tokens], state: State) -> None:
         """Take passages out and in, in one commit."""
@@ -45,12 +46,13 @@ class TantivyEngine:
             self.schema,
             "key",
             tantivy.FieldType.Unsigned,
-            lower_bound=self.state().key,
+            lower_bound=self._state.key,
             include_lower=False,
         )
         writer.delete_documents_by_query(unconfirmed)
         for key, _ in removed:
-            writer.delete_documents_by_term("key", key)
+            # Not by term: that takes the key for a signed number, and finds nothing.
+            writer.delete_documents_by_query(tantivy.Query.term_query(self.schema, "key", key))
         for key, tokens in added:
             document = tantivy.Document()
             document.add_unsigned("key", key)
@@ -59,6 +61,7 @@ class TantivyEngine:
         writer.commit()
         writer.wait_merging_threads()
         write_json(self.folder / STATE_FILE, state._asdict())
+        self._state = state
         self.index.reload()
         self.searcher = self.index.searcher()
 

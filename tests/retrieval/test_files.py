@@ -1,0 +1,134 @@
+"""Documents of files and folders."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+from unicodedata import normalize
+
+import pytest
+from support.articles import ARTICLES, squad_json
+
+from qa.engine.errors import Notice, UserError
+from qa.retrieval.documents import Document
+from qa.retrieval.files import find_inputs, read_documents
+
+
+def read(*paths: Path) -> list[Document]:
+    return list(read_documents(find_inputs([str(path) for path in paths])))
+
+
+def write(path: Path, content: Any) -> Path:
+    """Write a text, bytes, or a list of JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, list):
+        content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_texts_of_a_folder(tmp_path: Path) -> None:
+    write(tmp_path / "안내.txt", "환불은 7일 안에 된다.")
+    write(tmp_path / "sub" / "b.md", "intro\n\n## The *title* ##\n\ntext")
+    write(tmp_path / ".hidden" / "c.txt", "hidden")
+    write(tmp_path / "utf16.txt", "열여섯".encode("utf-16"))
+    assert read(tmp_path) == [
+        Document("utf16.txt", "utf16", "열여섯"),
+        Document("안내.txt", "안내", "환불은 7일 안에 된다."),
+        Document("sub/b.md", "The *title*", "intro\n\n## The *title* ##\n\ntext"),
+    ]
+
+
+def test_names_of_macos_are_composed(tmp_path: Path) -> None:
+    path = write(tmp_path / normalize("NFD", "안내.txt"), "글")
+    assert read(path) == [Document("안내.txt", "안내", "글")]
+
+
+HTML = """<!doctype html><html><head><title>약관 &amp; 안내</title><style>p {}</style></head>
+<body><script>var a = "<p>no</p>";</script><h1>환불</h1>
+<p>환불은   <b>7일</b> 안에<br>된다.</p><ul><li>하나<li>둘</ul>
+<table><tr><td>값</td><td>3</td></tr></table><pre>a
+ b</pre></body></html>"""
+
+
+def test_html_is_read_as_a_browser_shows_it(tmp_path: Path) -> None:
+    text = "환불\n\n환불은 7일 안에\n된다.\n\n하나\n둘\n\n값 3\n\na\n b"
+    for encoding in ("utf-8", "euc-kr"):
+        page = HTML.replace("<head>", f'<head><meta charset="{encoding}">')
+        (document,) = read(write(tmp_path / f"{encoding}.html", page.encode(encoding)))
+        assert (document.title, document.text) == ("약관 & 안내", text)
+    (document,) = read(write(tmp_path / "b.htm", "<h2>첫 <i>제목</i></h2><h2>둘째</h2>글"))
+    assert (document.title, document.text) == ("첫 제목", "첫 제목\n\n둘째\n\n글")
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    rows = [
+        {"id": 7, "title": "제목", "text": "하나"},
+        {"id": "x", "contents": "둘"},
+        {"context": "셋"},
+        {"context": "넷"},
+    ]
+    documents = read(write(tmp_path / "a.jsonl", rows))
+    assert documents[:2] == [Document("7", "제목", "하나"), Document("x", "", "둘")]
+    assert [each.text for each in documents] == ["하나", "둘", "셋", "넷"]
+    # Without ids, the names stay the same when rows move.
+    moved = read(write(tmp_path / "a.jsonl", [{"context": "새"}, *reversed(rows)]))
+    assert {each.id for each in documents} < {each.id for each in moved}
+
+
+def test_contexts_of_question_answering_data(tmp_path: Path) -> None:
+    """Each once and as it is, also one that nobody asks about."""
+    content = squad_json()
+    content["data"][0]["paragraphs"] += [
+        {"context": "묻지 않은 글", "qas": []},
+        {"context": ARTICLES[1][1], "qas": []},
+    ]
+    documents = read(write(tmp_path / "s.json", json.dumps(content)))
+    contexts = [text for _, text, _ in ARTICLES]
+    expected = [contexts[0], "묻지 않은 글", contexts[1], *contexts[2:]]
+    assert [each.text for each in documents] == expected
+    assert documents[0].title == ARTICLES[0][0]
+    assert all(each.is_passage and each.id.startswith("s.json#") for each in documents)
+
+
+def test_rows_of_questions(tmp_path: Path) -> None:
+    rows = [{"id": str(i), "question": "?", "context": f"글 {i // 2}"} for i in range(4)]
+    assert [each.text for each in read(write(tmp_path / "q.jsonl", rows))] == ["글 0", "글 1"]
+    table = write(tmp_path / "q.csv", "id,question,context\n1,q,글 0\n2,q,글 0\n")
+    assert [each.text for each in read(table)] == ["글 0"]
+
+
+def test_what_cannot_be_read_is_passed_over_and_told(tmp_path: Path) -> None:
+    write(tmp_path / "good.txt", "글")
+    write(tmp_path / "bytes.txt", b"\x00\x01\xff\xfe\x00binary")
+    write(tmp_path / "old.txt", "한글".encode("cp949"))
+    write(tmp_path / "bad.jsonl", '{"text": "하나", "id": 1}\n{"text": 3}\n')
+    write(tmp_path / "settings.json", '{"a": 1}')
+    write(tmp_path / "image.png", b"\x89PNG")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Notice)
+        documents = read(tmp_path)
+    assert [each.text for each in documents] == ["하나", "글"]
+    told = "\n".join(str(each.message) for each in caught)
+    assert "1 files of other kinds are passed over (image.png)" in told
+    assert "bad.jsonl: line 2: text, context or contents must be there, and a text" in told
+    assert "4 of 5 files could not be read as a whole" in told
+    with pytest.raises(UserError, match="CP949"):
+        read(tmp_path / "old.txt")
+
+
+def test_ids_that_repeat(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", [{"id": 1, "text": "하나"}, {"id": 1, "text": "둘"}])
+    with pytest.warns(Notice, match=r"1 documents are passed over.*same id \(1\)"):
+        assert [each.text for each in read(tmp_path)] == ["하나"]
+
+
+def test_names_that_would_collide(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a" / "x.txt", "하나"), write(tmp_path / "b" / "x.txt", "둘")
+    with pytest.raises(UserError, match=r"would both be 'x.txt' in the index"):
+        read(first, second)
+    assert len(read(first, first.parent)) == 1
+    with pytest.raises(UserError, match="no such file or folder"):
+        read(tmp_path / "none")

@@ -1,0 +1,235 @@
+"""An index: what is added is found, what is removed is not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from support.articles import ARTICLES
+from support.bm25 import bm25
+from support.indexes import DOCUMENTS, fill
+
+from qa.engine.errors import Notice, UserError
+from qa.retrieval.bigrams import bigrams
+from qa.retrieval.documents import Document
+from qa.retrieval.index import Index
+from qa.retrieval.passage import Hit, Passage
+from qa.retrieval.settings import IndexSettings
+from qa.retrieval.store import Counts
+from qa.retrieval.writer import IndexWriter
+
+QUESTION = "강나루가 태어난 해는?"
+ALL = "강나루 물빛 도하늘 솔뫼산 윤가람 달맞이"
+
+
+@pytest.fixture(params=["tantivy", "fts5"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An engine, which is the best one that is installed."""
+    if request.param == "fts5":
+        without_tantivy(monkeypatch)
+    return str(request.param)
+
+
+def without_tantivy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on tantivy is not installed."""
+    monkeypatch.setitem(sys.modules, "tantivy", None)
+    monkeypatch.delitem(sys.modules, "qa.retrieval.engines.tantivy", raising=False)
+
+
+def texts(hits: list[Hit]) -> list[str]:
+    return [hit.passage.text for hit in hits]
+
+
+def made_by(directory: Path) -> str:
+    content = json.loads((directory / "index.json").read_text(encoding="utf-8"))
+    return str(content["legs"]["bigrams"]["made_by"])
+
+
+def test_the_right_article_is_found_for_each_question(engine: str, tmp_path: Path) -> None:
+    assert fill(tmp_path / "i") == Counts(new=6)
+    assert engine in made_by(tmp_path / "i")
+    index = Index.open(tmp_path / "i")
+    assert len(index) == 6
+    rows = {n: bigrams(f"{title}\n{text}") for n, (title, text, _) in enumerate(ARTICLES)}
+    for number, (title, text, pairs) in enumerate(ARTICLES):
+        for question, _ in pairs:
+            hits = index.search(question, 3)
+            assert hits[0].passage == Passage(str(number), title, 0, text)
+            expected = bm25(rows, bigrams(question), steps=engine == "tantivy")
+            assert [hit.score for hit in hits] == pytest.approx(
+                sorted(expected.values(), reverse=True)[:3], rel=1e-5
+            )
+
+
+@pytest.mark.parametrize("question", ["", "?!", "xyz", "뷁"])
+def test_nothing_fits(question: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    assert Index.open(tmp_path).search(question, 5) == []
+
+
+def test_one_syllable(engine: str, tmp_path: Path) -> None:
+    fill(tmp_path, [Document("a", "", "나무가 산다. 산에"), Document("b", "", "바다에 산다")])
+    found = Index.open(tmp_path).search("산?", 5)
+    assert [hit.passage.document for hit in found] == ["a", "b"]
+
+
+def test_a_noun_is_found_with_any_particle(tmp_path: Path) -> None:
+    fill(tmp_path, [Document(str(i), "", f"그 {w} 크다.") for i, w in enumerate(["산은", "강이"])])
+    fill(tmp_path, [Document("p", "", "지렁이에게서 배운다.")])
+    assert Index.open(tmp_path).search("지렁이", 1)[0].passage.document == "p"
+
+
+def test_what_is_the_same_is_not_added_again(tmp_path: Path) -> None:
+    fill(tmp_path)
+    changed = replace(DOCUMENTS[0], text="이제는 다른 글이다.")
+    assert fill(tmp_path, [changed, *DOCUMENTS[1:]]) == Counts(replaced=1, unchanged=5)
+    index = Index.open(tmp_path)
+    assert texts(index.search("다른 글", 1)) == [changed.text]
+    assert DOCUMENTS[0].text not in texts(index.search(QUESTION, 100))
+    assert len(index) == 6
+
+
+def test_removed_by_id_and_by_pattern(engine: str, tmp_path: Path) -> None:
+    odd = Document("a[1]*", "", "이상한 이름의 글")
+    fill(tmp_path, [odd, Document("a1x", "", "보통 이름의 글"), Document("b/1", "", "다른 글")])
+    with IndexWriter(tmp_path) as writer:
+        assert writer.remove("a[1]*") == 1  # its name, before what it would match
+        assert writer.remove("b/*") == 1
+        assert writer.remove("none") == 0
+    assert texts(Index.open(tmp_path).search("글 이름의", 5)) == ["보통 이름의 글"]
+
+
+def test_one_text_is_found_once(tmp_path: Path) -> None:
+    fill(tmp_path, [Document(name, "", "같은 글이다.") for name in "abc"])
+    assert texts(Index.open(tmp_path).search("같은 글", 5)) == ["같은 글이다."]
+
+
+def test_an_open_index_sees_what_others_write(engine: str, tmp_path: Path) -> None:
+    fill(tmp_path, DOCUMENTS[:3])
+    index = Index.open(tmp_path)
+    fill(tmp_path, DOCUMENTS[3:])
+    assert texts(index.search("윤가람이 연주하는 악기는?", 1)) == [DOCUMENTS[4].text]
+    with IndexWriter(tmp_path) as writer:
+        writer.remove("4")
+        assert DOCUMENTS[4].text not in texts(index.search("윤가람이 연주하는 악기는?", 9))
+
+
+def test_another_thread_searches(tmp_path: Path) -> None:
+    fill(tmp_path)
+    index, found = Index.open(tmp_path), []
+    thread = Thread(target=lambda: found.append(index.search(QUESTION, 1)))
+    thread.start()
+    thread.join()
+    assert found == [index.search(QUESTION, 1)]
+
+
+def test_what_a_killed_writer_left_undone_is_done_when_it_is_opened(
+    engine: str, tmp_path: Path
+) -> None:
+    fill(tmp_path, DOCUMENTS[:2])
+    writer = IndexWriter(tmp_path)
+    list(writer.add(DOCUMENTS[2:]))
+    writer.remove("0")
+    writer.abandon()
+    index = Index.open(tmp_path)
+    assert len(index) == 5
+    assert {*texts(index.search(ALL, 99))} == {each.text for each in DOCUMENTS[1:]}
+
+
+def test_while_another_one_writes_what_it_has_not_finished_is_not_found(tmp_path: Path) -> None:
+    fill(tmp_path, DOCUMENTS[:2])
+    writer = IndexWriter(tmp_path)
+    list(writer.add(DOCUMENTS[2:]))
+    with pytest.warns(Notice, match="not found yet"):
+        index = Index.open(tmp_path)
+    assert DOCUMENTS[4].text not in texts(index.search("윤가람이 연주하는 악기는?", 9))
+    with pytest.raises(UserError, match="another run is writing there"):
+        IndexWriter(tmp_path)
+    writer.close()
+    assert DOCUMENTS[4].text in texts(index.search("윤가람이 연주하는 악기는?", 9))
+
+
+def test_an_index_of_an_engine_that_is_not_here_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    before = Index.open(tmp_path).search(QUESTION, 3)
+    without_tantivy(monkeypatch)
+    with pytest.warns(Notice, match="made by bigrams 1, tantivy .* made anew by .*fts5 1"):
+        index = Index.open(tmp_path)
+    assert texts(index.search(QUESTION, 3)) == texts(before)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["bigrams.2"]
+
+
+def test_rebuilt_by_a_better_engine(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        without_tantivy(patch)
+        fill(tmp_path)
+    assert "fts5" in made_by(tmp_path)
+    Index.open(tmp_path)
+    assert "fts5" in made_by(tmp_path)  # it can be read, so it is
+    with IndexWriter(tmp_path) as writer:
+        writer.renew(everything=True)
+    assert "tantivy" in made_by(tmp_path)
+    assert len(Index.open(tmp_path).search(ALL, 99)) == 6
+
+
+@pytest.mark.parametrize("file", ["meta.json", "state.json"])
+def test_a_damaged_search_is_made_anew(file: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "bigrams.1" / file).write_text("{", encoding="utf-8")
+    with pytest.warns(Notice, match="cannot be read .* made anew"):
+        index = Index.open(tmp_path)
+    assert texts(index.search(QUESTION, 1)) == [DOCUMENTS[0].text]
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path, settings=IndexSettings(passage_characters=200))
+    fill(tmp_path)
+    with pytest.raises(UserError, match="was made with other settings"):
+        fill(tmp_path, settings=IndexSettings(passage_characters=300))
+
+
+def test_an_index_of_another_version_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path)
+    path = tmp_path / "index.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 1', '"format": 9'))
+    with pytest.raises(UserError, match="is an index of format 9, and this version of qa reads 1"):
+        Index.open(tmp_path)
+
+
+def test_what_is_no_index(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such index"):
+        Index.open(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is no index"):
+        Index.open(tmp_path)
+    with pytest.raises(UserError, match="is there and no index"):
+        IndexWriter(tmp_path)
+    fill(tmp_path / "i")
+    index = Index.open(tmp_path / "i")
+    with pytest.raises(UserError, match="k must be at least 1"):
+        index.search("?", 0)
+
+
+def test_a_sqlite_without_fts5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qa.retrieval.engines.fts5 as fts5
+
+    without_tantivy(monkeypatch)
+    monkeypatch.setattr(fts5, "SCHEMA", "CREATE VIRTUAL TABLE tokens USING fts99(tokens);")
+    with pytest.raises(UserError, match="SQLite has no FTS5 .no such module.* pip install"):
+        fill(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"no database at all, but a text of some length"])
+def test_a_damaged_table_of_passages_is_one_line(content: bytes | None, tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "passages.db").unlink()
+    if content is not None:
+        (tmp_path / "passages.db").write_bytes(content * 100)
+    with pytest.raises(UserError, match="the table of passages cannot be read .*anew"):
+        Index.open(tmp_path)

@@ -1,0 +1,33 @@
+"""The leg of Korean morphemes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from support.indexes import DOCUMENTS, fill
+
+from qa.engine.errors import UserError
+from qa.retrieval.index import Index
+from qa.retrieval.settings import IndexSettings
+
+SETTINGS = IndexSettings(korean=True)
+
+
+def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kiwipiepy", None)
+    with pytest.raises(UserError, match=r"needs kiwipiepy .* pip install 'qa\[korean\]'"):
+        fill(tmp_path, settings=SETTINGS)
+
+
+def test_an_index_with_morphemes(tmp_path: Path) -> None:
+    pytest.importorskip("kiwipiepy", reason="kiwipiepy is not installed: 0.1 GB")
+    from qa.retrieval.korean import morphemes
+
+    assert morphemes("서울에서 GDP가 3.5% 늘었다.")[:4] == ["서울", "에서", "gdp", "가"]
+    fill(tmp_path, settings=SETTINGS)
+    index = Index.open(tmp_path)
+    assert index.search("산의 서쪽에 있는 절은?", 1)[0].passage.text == DOCUMENTS[3].text
+    # A verb in another form has no pair of letters of it.
+    assert index.search("놓다", 1)[0].passage.text == DOCUMENTS[1].text

@@ -1,0 +1,100 @@
+"""The leg of vectors: exact neighbours, before and after changes and kills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from support.articles import ARTICLES
+from support.indexes import DOCUMENTS, fill
+from support.tiny_models import bert_config
+from transformers import BertModel, PreTrainedTokenizerFast
+
+from qa.engine.errors import UserError
+from qa.retrieval.engines.engine import State
+from qa.retrieval.index import Index
+from qa.retrieval.settings import IndexSettings
+from qa.retrieval.store import Row
+from qa.retrieval.vectors import VectorLeg
+
+
+class Letters:
+    """Vectors that count letters."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        counts = np.array([[text.count(c) + 1 for c in "pq:가나다라"] for text in texts], np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+
+def cosines(rows: list[Row], question: str) -> dict[int, float]:
+    vectors = Letters().encode([f"p: {row.title}\n{row.text}" for row in rows])
+    halves = vectors.astype(np.float16).astype(np.float32)
+    scores = halves @ Letters().encode([f"q: {question}"])[0]
+    return dict(zip((row.key for row in rows), scores.tolist(), strict=True))
+
+
+def leg_in(folder: Path, write: bool = False) -> VectorLeg:
+    return VectorLeg(folder, Letters(), ("q: ", "p: "), write)
+
+
+ROWS = [Row(i + 1, "나" * (i % 3), "가다라"[i % 3] * (i + 1)) for i in range(9)]
+
+
+def test_exact_neighbours(tmp_path: Path) -> None:
+    leg = leg_in(tmp_path, write=True)
+    assert leg.search("가", 3) == []
+    leg.apply([], ROWS[:6], State(6, 0))
+    leg.apply([ROWS[1], ROWS[3]], ROWS[6:], State(9, 2))
+    leg.close()
+    leg = leg_in(tmp_path)
+    rows = [row for row in ROWS if row not in (ROWS[1], ROWS[3])]
+    found = leg.search("가나", 3)
+    best = sorted(cosines(rows, "가나").items(), key=lambda each: (-each[1], each[0]))
+    assert [key for key, _ in found] == [key for key, _ in best[:3]]
+    assert dict(found) == pytest.approx(dict(best[:3]), abs=1e-6)
+    assert dict(leg.search("가나", 100)) == pytest.approx(dict(best), abs=1e-6)
+    assert leg.state() == State(9, 2)
+
+
+def test_killed_before_the_state_was_written(tmp_path: Path) -> None:
+    leg_in(tmp_path, write=True).apply([], ROWS[:3], State(3, 0))
+    before = (tmp_path / "state.json").read_text(encoding="utf-8")
+    leg_in(tmp_path, write=True).apply([ROWS[0]], ROWS[3:], State(9, 1))
+    (tmp_path / "state.json").write_text(before, encoding="utf-8")
+    leg = leg_in(tmp_path, write=True)
+    assert leg.state() == State(3, 0)
+    leg.apply([ROWS[0]], ROWS[3:5], State(5, 1))
+    expected = cosines(ROWS[1:5], "다")
+    assert dict(leg_in(tmp_path).search("다", 100)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_index_with_an_encoder_of_transformers(
+    wordpiece: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """The oracle: the mean of one text's states, without any padding."""
+    model = BertModel(bert_config(len(wordpiece))).eval()
+    model.save_pretrained(tmp_path / "encoder")
+    wordpiece.save_pretrained(tmp_path / "encoder")
+    name = str(tmp_path / "encoder")
+    settings = IndexSettings(dense=name, query_prefix="Q ", passage_prefix="P ")
+    fill(tmp_path / "index", settings=settings)
+    index = Index.open(tmp_path / "index")
+
+    def vector(text: str) -> torch.Tensor:
+        with torch.inference_mode():
+            states = model(**wordpiece(text, return_tensors="pt")).last_hidden_state[0]
+        return torch.nn.functional.normalize(states.mean(0), dim=-1)
+
+    question = "강나루가 태어난 해는?"
+    expected = [
+        float(vector(f"P {title}\n{text}") @ vector(f"Q {question}")) for title, text, _ in ARTICLES
+    ]
+    found = dict(index._legs[1].search(question, 6))
+    assert [found[key] for key in range(1, 7)] == pytest.approx(expected, abs=2e-3)
+    assert index.search(question, 1)[0].passage.text == DOCUMENTS[0].text
+    with pytest.raises(UserError, match="was made with other settings"):
+        fill(tmp_path / "index", settings=IndexSettings())
