@@ -18,6 +18,7 @@ from qa.retrieval.documents import Document
 from qa.retrieval.passage import Hit, Passage
 
 BATCH = 100  # documents of one request
+ACTION: dict[str, Any] = {"index": {}}  # before each of them: the server makes its id
 MOST_TOKENS = 1000  # of a question: a query may have 1,024 parts
 # Our tokens go in as words between blanks, so that the search is the one of an `Index`, whatever
 # analysers the server has. Positions are not needed, nor is the field itself when a hit is read.
@@ -78,7 +79,7 @@ class OpenSearch:
 
     def _add(self, rows: list[dict[str, Any]]) -> None:
         """Send passages."""
-        lines = [line for row in rows for line in ({"index": {}}, row)]
+        lines = [line for row in rows for line in (ACTION, row)]
         answer = self._request("POST", "/_bulk", lines) if lines else {}
         if answer.get("errors"):
             wrong = next(i for i, item in enumerate(answer["items"]) if "error" in item["index"])
@@ -119,8 +120,7 @@ class OpenSearch:
             reason = cut(error.read().decode(errors="replace"))
             raise UserError(f"{self.url}: the server answers {error.code} ({reason})") from error
         except (OSError, ValueError) as error:  # no connection, too late, or no JSON
-            reason = getattr(error, "reason", error)
-            raise UserError(f"{self.url}: the server does not answer ({reason})") from error
+            raise UserError(f"{self.url}: the server does not answer ({error})") from error
 
 
 def _rows(document: Document, size: int) -> Iterator[dict[str, Any]]:

@@ -46,8 +46,8 @@ def test_kills_while_adding(tmp_path: Path) -> None:
         try:
             while True:
                 confirmed = ours.recv()
-        except EOFError:
-            pass  # all that it told
+        except (EOFError, OSError):
+            pass  # all that it told; the last message may be half one
         index = Index.open(tmp_path)
         # One more may be in, which was not confirmed yet.
         assert len(index) - (confirmed + 1) in (0, 1)
