@@ -24,7 +24,7 @@ def charset_of(content: bytes) -> str | None:
 
 
 def page_text(html: str) -> tuple[str, str]:
-    """Return title and text of a page: without tags, one line a block, blanks as a browser shows.
+    """Return title and text of a page: without tags, one line a block, no blanks beside its ends.
 
     The title is that of <title>, or else the first heading; "" without both.
     """
@@ -33,7 +33,7 @@ def page_text(html: str) -> tuple[str, str]:
     page.close()
     text = re.sub(r"[^\S\n]*\n[^\S\n]*", "\n", "".join(page.parts))
     title = page.titles.get("title") or page.titles.get("heading") or ""
-    return title, re.sub(r"\n{3,}", "\n\n", text).strip()
+    return title.strip(), re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 class _Page(HTMLParser):
@@ -82,5 +82,5 @@ class _Page(HTMLParser):
         """End a line at a block, a paragraph with a blank line; a cell with a blank."""
         if tag in BLOCKS:
             self.parts.append("\n\n" if tag in PARAGRAPHS else "\n")
-        elif tag in CELLS:
+        elif tag in CELLS and self.parts and not self.parts[-1].endswith(" "):
             self.parts.append(" ")

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 
 from qa.engine.errors import UserError, notice, require
+from qa.retrieval.engines.engine import Found
 from qa.retrieval.fusion import DEPTH, fuse
 from qa.retrieval.leg import Leg, LegError, open_leg
 from qa.retrieval.legs import kinds_of
@@ -73,16 +74,22 @@ class Index:
             if self._store.version() != self._version:
                 self._open_legs()
             n = SPARE * k if len(self._legs) == 1 else max(SPARE * k, DEPTH)
-            found = fuse([leg.search(question, n) for leg in self._legs], self._weights)[
-                : SPARE * k
-            ]
-            passages = self._store.passages([key for key, _ in found])
+            while True:
+                found = fuse([leg.search(question, n) for leg in self._legs], self._weights)
+                hits = self._hits(found)
+                if len(hits) >= k or len(found) < n:
+                    return hits[:k]
+                n *= 2  # most of them have the same text
+
+    def _hits(self, found: Found) -> list[Hit]:
+        """Return the passages of these keys, one of each text."""
+        passages = self._store.passages([key for key, _ in found])
         hits: dict[str, Hit] = {}
         for key, score in found:
             # A passage that was removed just now may still be found.
             if key in passages:
                 hits.setdefault(passages[key].text, Hit(passages[key], score))
-        return list(hits.values())[:k]
+        return list(hits.values())
 
     def _open_legs(self) -> None:
         """Open the legs as index.json says now."""

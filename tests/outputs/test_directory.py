@@ -134,6 +134,7 @@ def test_overwrite_removes_a_link_and_not_what_it_points_to(tmp_path: Path) -> N
 def test_overwrite_knows_every_name_that_a_run_writes() -> None:
     expected = {"config.json", "metrics.json", "predictions.json", "nbest_predictions.json"}
     expected |= {"null_odds.json", "trace.json", "curves.jsonl", "report.html"}
+    expected |= {"open_predictions.json"}  # `qa evaluate` with a collection
     assert set(qa.outputs.directory.OUTPUTS) == expected | {"checkpoints", "best", "tensorboard"}
 
 

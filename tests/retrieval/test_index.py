@@ -104,8 +104,11 @@ def test_removed_by_id_and_by_pattern(engine: str, tmp_path: Path) -> None:
 
 
 def test_one_text_is_found_once(tmp_path: Path) -> None:
-    fill(tmp_path, [Document(name, "", "같은 글이다.") for name in "abc"])
-    assert texts(Index.open(tmp_path).search("같은 글", 5)) == ["같은 글이다."]
+    same = [Document(str(i), "", "같은 글이다.") for i in range(30)]
+    fill(tmp_path, [*same, Document("x", "", "다른 긴 글이 여기에 더 있다.")])
+    index = Index.open(tmp_path)
+    assert texts(index.search("같은 글이", 2)) == ["같은 글이다.", "다른 긴 글이 여기에 더 있다."]
+    assert index.search("같은 글이", 1) == index.search("같은 글이", 20)[:1]
 
 
 def test_an_open_index_sees_what_others_write(engine: str, tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from support.articles import ARTICLES
 from support.indexes import DOCUMENTS, fill
-from support.tiny_models import bert_config
-from transformers import BertModel, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer
 
 from qa.engine.errors import UserError
 from qa.retrieval.engines.engine import State
@@ -26,7 +25,9 @@ class Letters:
     """Vectors that count letters."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        counts = np.array([[text.count(c) + 1 for c in "pq:가나다라"] for text in texts], np.float32)
+        counts = np.array(
+            [[text.count(c) + 1 for c in "pq:가나다라"] for text in texts], np.float32
+        )
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
@@ -72,21 +73,17 @@ def test_killed_before_the_state_was_written(tmp_path: Path) -> None:
     assert dict(leg_in(tmp_path).search("다", 100)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_an_index_with_an_encoder_of_transformers(
-    wordpiece: PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
+def test_an_index_with_an_encoder_of_transformers(encoder_dir: Path, tmp_path: Path) -> None:
     """The oracle: the mean of one text's states, without any padding."""
-    model = BertModel(bert_config(len(wordpiece))).eval()
-    model.save_pretrained(tmp_path / "encoder")
-    wordpiece.save_pretrained(tmp_path / "encoder")
-    name = str(tmp_path / "encoder")
-    settings = IndexSettings(dense=name, query_prefix="Q ", passage_prefix="P ")
+    model = AutoModel.from_pretrained(encoder_dir).eval()
+    tokenizer = AutoTokenizer.from_pretrained(encoder_dir)
+    settings = IndexSettings(dense=str(encoder_dir), query_prefix="Q ", passage_prefix="P ")
     fill(tmp_path / "index", settings=settings)
     index = Index.open(tmp_path / "index")
 
     def vector(text: str) -> torch.Tensor:
         with torch.inference_mode():
-            states = model(**wordpiece(text, return_tensors="pt")).last_hidden_state[0]
+            states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
         return torch.nn.functional.normalize(states.mean(0), dim=-1)
 
     question = "강나루가 태어난 해는?"

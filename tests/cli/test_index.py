@@ -1,0 +1,74 @@
+"""`python -m qa index`: what it says, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import qa.cli.index
+from qa.retrieval.index import Index
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command on the index `i`: exit code, stdout, stderr."""
+
+    def index(*arguments: object) -> tuple[int, str, str]:
+        code = qa.cli.index.main([*map(str, arguments), "--output", str(tmp_path / "i")])
+        out, err = capsys.readouterr()
+        return code, out.replace(str(tmp_path), ""), err.replace(str(tmp_path), "")
+
+    return index
+
+
+def test_added_replaced_and_removed(run: Run, squad_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name, text in (("a.txt", "하나"), ("b.txt", "둘둘 " * 200), ("empty.txt", " \n")):
+        (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
+    assert run(squad_file, tmp_path / "docs") == (
+        0,
+        "8 new, 0 replaced, 0 unchanged, 1 empty\nindex: /i (8 documents, 9 passages)\n",
+        "",
+    )
+    (tmp_path / "docs" / "a.txt").write_text("셋", encoding="utf-8")
+    (tmp_path / "docs" / "new.rst").touch()
+    code, out, err = run(tmp_path / "docs")
+    assert (code, out.splitlines()[0]) == (0, "0 new, 1 replaced, 1 unchanged, 1 empty")
+    assert err == "note: 1 files of other kinds are passed over (new.rst)\n"
+    assert run("--remove", "a.txt", "--remove", "squad.json#*", "--rebuild")[1] == (
+        "1 documents removed: a.txt\n6 documents removed: squad.json#*\n"
+        "index: /i (1 documents, 2 passages)\n"
+    )
+    assert len(Index.open(tmp_path / "i")) == 2
+    assert run()[1] == "index: /i (1 documents, 2 passages)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "is no index yet; pass the documents to make one of"),
+        (["none.txt"], "none.txt: no such file or folder"),
+        (["a.txt", "--passage-characters", "3"], "passage_characters must be at least 50, not 3"),
+        (["a.txt", "--passage-size", "3"], "unknown flag --passage-size"),
+    ],
+)
+def test_mistakes_leave_nothing_behind(
+    arguments: list[str], line: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("글", encoding="utf-8")
+    code, out, err = run(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert line in err
+    assert not (tmp_path / "i").exists()
+
+
+def test_files_of_which_none_can_be_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xff\x00\x01")
+    code, _, err = run(tmp_path / "a.txt")
+    assert code == 2
+    assert err.startswith("error: /a.txt: ")
