@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,6 +122,9 @@ def save_weights(
         file.unlink(missing_ok=True)  # of another model that was saved there
         if boundary_weights:
             save_file(boundary_weights, file)
+        # safetensors 0.8 lets only the owner read its files, whatever the umask (its issue 782).
+        for file in Path(directory).glob("*.safetensors"):
+            shutil.copymode(file.with_name("config.json"), file)
     except SafetensorError as error:  # what it makes of a failed write, e.g. on a full disk
         raise OSError(errno.EIO, str(error), str(directory)) from error
 

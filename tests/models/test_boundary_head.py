@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -398,6 +399,20 @@ def test_file_holds_the_weights_of_the_head_alone(saved: Path) -> None:
     weights = load_file(saved / BOUNDARY_FILE)
     assert weights.keys() == {"linear.weight", "linear.bias"}
     assert all(torch.equal(weights[name], w) for name, w in head.state_dict().items())
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_whoever_may_read_the_configuration_may_read_the_weights(
+    umask: int, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        make_reader().save_pretrained(tmp_path / "reader")
+    finally:
+        os.umask(before)
+    rights = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "reader").iterdir()}
+    assert {"model.safetensors", BOUNDARY_FILE} <= rights.keys()
+    assert set(rights.values()) == {0o666 & ~umask}
 
 
 def test_given_weights_are_saved_instead_of_its_own(saved: Path, tmp_path: Path) -> None:
