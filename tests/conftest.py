@@ -19,6 +19,8 @@ from support.browser import BROWSER, DRIVER
 from support.runs import ROOT, Launcher
 from support.tokenizers import TOKENIZER_KINDS, train_byte_bpe, train_unigram, train_wordpiece
 
+from qa.engine import matrix_rate
+
 if TYPE_CHECKING:
     from support.serving import Site
 
@@ -31,8 +33,19 @@ for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 
+# What a run measures before it begins, 0.3 s of a processor that multiplies bf16, 5 s of another.
+matrix_rate.CPU_SHAPE, matrix_rate.SECONDS = (64, 64, 64), 0
+
 # pytest-xdist's workers share the cores already.
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker neighbouring tests, so that mostly one of them makes a module's fixtures."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from support.articles import squad_json
 from support.files import as_flags, read_curve_lines, read_curves, read_json, write_squad
-from support.runs import ROOT
+from support.runs import ROOT, Launcher, as_python, environment
 
 import qa
 import qa.cli.evaluate
@@ -45,9 +45,9 @@ HOLDOUT = 0.33  # articles 0 and 3 of the 6
 CONTEXT = "강나루는 1921년에 푸른골에서 태어난 화가이다."
 QUESTION = "강나루가 태어난 해는?"
 
-# Kills itself, without any chance to tidy up, when it is to evaluate after step 9.
+# In a prelude: kills the run, without any chance to tidy up, when it is to evaluate after step 9.
 KILL_AT_STEP_9 = """
-import os, signal, sys, train
+import os, signal
 from qa.training.session import Session
 evaluate = Session.evaluate
 def evaluate_or_die(session):
@@ -56,20 +56,20 @@ def evaluate_or_die(session):
         os.kill(os.getpid(), signal.SIGKILL)
     evaluate(session)
 Session.evaluate = evaluate_or_die
-sys.exit(train.main(sys.argv[1:]))
 """
+# In a prelude: as PYTHONIOENCODING=ascii does.
+ONLY_ASCII = "import sys\nsys.stdout.reconfigure(encoding='ascii')\n"
 
 
-def run_python(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
-    """Run this Python in the project's directory, with as many threads as the tests use."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": encoding}
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python, afresh, which takes seconds where a fork of `launcher` takes none."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=environment,
+        env=environment(),
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -365,16 +365,16 @@ def mean_loss_of_transformers(model_directory: Path, data_file: Path) -> float:
 
 
 def test_killed_and_resumed_run_equals_the_whole_one(
-    trained: Path, flags: list[str], tmp_path: Path
+    trained: Path, flags: list[str], launcher: Launcher, tmp_path: Path
 ) -> None:
     """Resuming reads config.json by itself, and drops the points after the checkpoint."""
     directory = tmp_path / "killed"
-    killed = run_python("-c", KILL_AT_STEP_9, *flags, "--output-dir", str(directory))
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = launcher.run([*flags, "--output-dir", str(directory)], KILL_AT_STEP_9)
+    assert killed.code == -signal.SIGKILL, killed.stderr
     assert list_checkpoints(directory / "checkpoints")[-1].name == "step-00000005"
     assert read_curves(directory)["train/loss"][-1][0] == 8
-    resumed = run_python("train.py", "--resume", "--output-dir", str(directory))
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = launcher.run(["--resume", "--output-dir", str(directory)])
+    assert resumed.code == 0, resumed.stderr
     assert "step-00000005" in resumed.stdout
     assert_same_run(directory, trained)
     assert list(run_differences.differences(directory, trained)) == []  # what users verify it with
@@ -794,11 +794,14 @@ def test_checkpoint_of_another_model(
     assert snapshot(directory) == before
 
 
-def test_refusal_of_a_real_process(tmp_path: Path, flags: list[str]) -> None:
+def test_refusal_of_a_real_process(flags: list[str], launcher: Launcher) -> None:
     """Exit code 2 and one line on stderr, from the outside."""
-    result = run_python("train.py", *flags, "--train-data", "nowhere.json")
+    result = run_python("train.py", *flags, "--max-steps", "0")  # before torch is imported
     assert result.returncode == 2
-    assert result.stderr == "error: nowhere.json: no such file\n"
+    assert result.stderr == "error: max_steps must be at least 1, not 0\n"
+    run = launcher.run([*flags, "--train-data", "nowhere.json"])
+    assert run.code == 2
+    assert run.stderr == "error: nowhere.json: no such file\n"
 
 
 # Asking and scoring a trained reader
@@ -842,12 +845,12 @@ def test_predict_prints_a_file_for_people(
 
 
 def test_evaluate_repeats_the_best_evaluation(
-    trained: Path, data_file: Path, tmp_path: Path
+    trained: Path, data_file: Path, launcher: Launcher, tmp_path: Path
 ) -> None:
     arguments = ["--data", str(data_file), "--output-dir", str(tmp_path / "scores")]
     arguments += ["--holdout", str(HOLDOUT), "--device", "cpu", "--precision", "fp32"]
-    result = run_python("-m", "qa", "evaluate", str(trained / "best"), *arguments)
-    assert result.returncode == 0, result.stderr
+    result = launcher.python("-m", "qa", "evaluate", trained / "best", *arguments)
+    assert result.code == 0, result.stderr
     assert result.stderr == ""
     assert "4 questions" in result.stdout
     assert read_json(tmp_path / "scores" / "predictions.json") == read_json(
@@ -979,39 +982,33 @@ def test_a_model_that_does_not_fit_is_not_called_a_broken_one(
 
 
 def test_answers_on_a_console_that_cannot_print_korean(
-    trained: Path, data_file: Path, tmp_path: Path
+    trained: Path, data_file: Path, launcher: Launcher, tmp_path: Path
 ) -> None:
     """Then, in JSON, the same answers; and scores as ever."""
     arguments = ["-m", "qa", "predict", str(trained / "best"), "--data", str(data_file), "--json"]
-    wide, narrow = run_python(*arguments), run_python(*arguments, encoding="ascii")
-    assert (wide.returncode, narrow.returncode) == (0, 0), narrow.stderr
+    wide, narrow = (launcher.python(*arguments, prelude=before) for before in ("", ONLY_ASCII))
+    assert (wide.code, narrow.code) == (0, 0), narrow.stderr
     assert "?" in wide.stdout
     assert narrow.stdout.isascii()
     rows = [json.loads(line) for line in narrow.stdout.splitlines()]
     assert rows == [json.loads(line) for line in wide.stdout.splitlines()]
     own = ["--data", str(data_file), "--output-dir", str(tmp_path / "scores")]
-    scores = run_python("-m", "qa", "evaluate", str(trained / "best"), *own, encoding="ascii")
-    assert scores.returncode == 0, scores.stderr
+    command = "-m", "qa", "evaluate", trained / "best"
+    scores = launcher.python(*command, *own, prelude=ONLY_ASCII)
+    assert scores.code == 0, scores.stderr
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_a_command_whose_reader_leaves_ends_quietly(
-    command: str, trained: Path, data_file: Path, tmp_path: Path
+    command: str, trained: Path, data_file: Path, launcher: Launcher, tmp_path: Path
 ) -> None:
     arguments = [command, str(trained / "best"), "--data", str(data_file)]
     if command == "evaluate":
         arguments += ["--output-dir", str(tmp_path / "scores")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qa", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.close()
-    process.stdout = None
-    assert process.communicate(timeout=120)[1] == ""
-    assert process.returncode == 141
+    pipe = tmp_path / "stdout"
+    os.mkfifo(pipe)
+    run = launcher.start([], as_python(["-m", "qa", *arguments]), stdout=pipe)
+    pipe.open().close()
+    assert run.wait() == 141
+    assert run.stderr == ""
     assert command == "predict" or (tmp_path / "scores" / "metrics.json").exists()

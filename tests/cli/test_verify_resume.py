@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.files import as_flags, write_squad
+from support.runs import Launcher, forking
 
 from qa.__main__ import main
 from qa.cli.run_differences import differences
@@ -35,10 +36,12 @@ def flags(encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[s
 
 
 @pytest.fixture(scope="module")
-def root(flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(flags: list[str], launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a killed and an uninterrupted run lie that were the same; not to be changed."""
     root = tmp_path_factory.mktemp("verify") / "runs"
-    assert main(["verify-resume", "--kills", "2", *flags, "--output-dir", str(root)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qa.engine.program.subprocess", forking(launcher))
+        assert main(["verify-resume", "--kills", "2", *flags, "--output-dir", str(root)]) == 0
     return root
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.runs import ROOT
+from support.runs import Launcher, forking
 
 from qa.engine.errors import RunStopped, UserError
 from qa.engine.program import Program
@@ -212,24 +212,29 @@ for step in run.steps():
 """
 
 
-def prove_training(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+@pytest.fixture
+def _forks(launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts are forks of a process that has imported torch, and all stays below `tmp_path`."""
+    monkeypatch.setattr("qa.engine.program.subprocess", forking(launcher))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def prove_training(script: str, tmp_path: Path) -> int:
     path = tmp_path / "script.py"
     path.write_text(script, encoding="utf-8")
     return main(["--kills", "1", str(path), "{out}"])
 
 
 @pytest.mark.e2e
-def test_an_honest_training_is_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert prove_training(TRAINING, tmp_path, monkeypatch) == 0
+@pytest.mark.usefixtures("_forks")
+def test_an_honest_training_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prove_training(TRAINING, tmp_path) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("SAME: ")
     assert [each.name for each in tmp_path.iterdir()] == ["script.py"]
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("_forks")
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -262,11 +267,10 @@ def test_a_fault_of_a_training_is_named(
     expected: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = changed(TRAINING, old, new)
     if "GENERATOR" in new:
         script = changed(script, "num_workers=0", "num_workers=1")
-    assert prove_training(script, tmp_path, monkeypatch) == 1
+    assert prove_training(script, tmp_path) == 1
     out = capsys.readouterr().out
     assert re.search(expected, out), out

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.files import read_curves
-from support.runs import ROOT, Launcher, Run, wait_until
+from support.runs import ROOT, Launcher, Run, as_python, wait_until
 
 from qa.engine import list_checkpoints
 from qa.engine.run_differences import run_differences
@@ -36,14 +36,7 @@ CASES = (
 def start(launcher: Launcher, command: str, directory: Path) -> Run:
     """Start an example, in a fork of a process that has its imports done."""
     name, *options = command.split()
-    path = str(ROOT / "examples" / f"{name}.py")
-    lines = (
-        "import runpy, sys",
-        f"sys.argv = {[path, str(directory), *options]!r}",
-        f"runpy.run_path({path!r}, run_name='__main__')",
-        "sys.exit()",
-    )
-    return launcher.start([], "\n".join(lines))
+    return launcher.start([], as_python([ROOT / "examples" / f"{name}.py", directory, *options]))
 
 
 def finish(launcher: Launcher, command: str, directory: Path) -> None:

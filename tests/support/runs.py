@@ -1,4 +1,4 @@
-"""Runs of train.py as processes of their own, started by forking one that has all imports done.
+"""Runs of train.py, or any Python, as processes forked from one that has all imports done.
 
 A process that imports torch and transformers afresh takes seconds; a fork of one that has done so
 is the same program after its imports.
@@ -16,8 +16,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +28,8 @@ import gc, json, os, signal, sys, time
 import torch
 torch.set_num_threads(1)
 import datasets, torch.utils.tensorboard, transformers.models.bert.modeling_bert
-import train, qa.training.build, qa.training.session
+import train, qa.engine.matrix_rate, qa.training.build, qa.training.session
+qa.engine.matrix_rate.CPU_SHAPE, qa.engine.matrix_rate.SECONDS = (64, 64, 64), 0  # as conftest does
 gc.freeze()  # else each fork, when it ends, looks through all that was imported: 1 s
 
 def start(request):
@@ -36,18 +39,19 @@ def start(request):
     os.setsid()  # a process group of its own, as a shell gives a job
     for number, path in ((0, os.devnull), (1, request["stdout"]), (2, request["stderr"])):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        os.dup2(os.open(path, flags), number)
+        os.dup2(1 if path == "stdout" else os.open(path, flags), number)
     exec(request["prelude"], {"__name__": "prelude"})
     sys.exit(train.main(request["arguments"]))
 
 def wait(request):
     deadline = time.monotonic() + request["timeout"]
-    while time.monotonic() < deadline:
+    while True:
         pid, status = os.waitpid(request["pid"], os.WNOHANG)
         if pid:
             return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            return None
         time.sleep(0.005)
-    return None
 
 print("ready", flush=True)
 for line in sys.stdin:
@@ -91,15 +95,30 @@ class Launcher:
         self.server.stdin.close()
         self.server.wait(timeout=30)
 
-    def start(self, arguments: Sequence[str], prelude: str = "") -> Run:
-        """Start `train.py ARGUMENTS`; `prelude` is executed before it, in the same process."""
+    def start(
+        self,
+        arguments: Sequence[str],
+        prelude: str = "",
+        stdout: Path | None = None,
+        stderr: Path | None = None,
+    ) -> Run:
+        """Start `train.py ARGUMENTS`.
+
+        Args:
+            arguments: The command line.
+            prelude: Is executed before, in the same process.
+            stdout: Where it prints to, if that is no new file of the launcher's: a path, which may
+                be that of a pipe (`os.mkfifo`).
+            stderr: The same; equal to `stdout` for both in one file.
+        """
         self.started += 1
-        stdout, stderr = (self.folder / f"{self.started}.{name}" for name in ("out", "err"))
+        stdout = stdout or self.folder / f"{self.started}.out"
+        stderr = stderr or self.folder / f"{self.started}.err"
         request = {
             "arguments": list(arguments),
             "prelude": prelude,
             "stdout": str(stdout),
-            "stderr": str(stderr),
+            "stderr": "stdout" if stderr == stdout else str(stderr),
         }
         return Run(self, self.ask(request), stdout, stderr)
 
@@ -108,6 +127,10 @@ class Launcher:
         run = self.start(arguments, prelude)
         run.wait(timeout)
         return run
+
+    def python(self, *words: str | Path, prelude: str = "") -> Run:
+        """Run `python WORDS`, which name a script or follow `-m`, and wait until it ends."""
+        return self.run([], prelude + as_python(words))
 
     def ask(self, request: dict[str, Any]) -> Any:
         """Send a request to the server and return its answer."""
@@ -156,6 +179,64 @@ class Run:
         """The lines on stderr that are not states of the progress bar."""
         lines = self.stderr.replace("\r", "\n").splitlines()
         return [line for line in lines if line.strip() and not re.match(r" *\d+%\|", line)]
+
+
+class Forked:
+    """A fork that `qa.engine.program` takes for the `subprocess.Popen` of its command."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        command: Sequence[str],
+        *,
+        stdin: int,
+        stdout: IO[str],
+        stderr: int,
+        start_new_session: bool,
+    ) -> None:
+        python, *words = command
+        asked = python, stdin, stderr, start_new_session
+        assert asked == (sys.executable, subprocess.DEVNULL, subprocess.STDOUT, True)
+        printed = Path(stdout.name)
+        self.run = launcher.start([], as_python(words), printed, printed)
+        self.pid = self.run.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, None before the end was seen."""
+        return self.run.code
+
+    def poll(self) -> int | None:
+        """Look whether it has ended."""
+        if self.run.code is None:
+            self.run.code = self.run.launcher.ask({"pid": self.pid, "timeout": 0})
+        return self.run.code
+
+    def wait(self) -> int:
+        """Wait until it ends."""
+        return self.run.wait()
+
+
+def forking(launcher: Launcher) -> Any:
+    """What replaces the module `subprocess` in `qa.engine.program`, to fork what it starts."""
+    names = {"DEVNULL": subprocess.DEVNULL, "STDOUT": subprocess.STDOUT}
+    return SimpleNamespace(Popen=partial(Forked, launcher), **names)
+
+
+def as_python(words: Sequence[str | Path]) -> str:
+    """A prelude that does what `python WORDS` does, and ends; the words name a script or `-m`."""
+    texts = list(map(str, words))
+    what = f"run_path({texts[0]!r}"
+    if texts[0] == "-m":
+        texts = texts[1:]
+        what = f"run_module({texts[0]!r}, alter_sys=True"
+    lines = (
+        "import runpy, sys",
+        f"sys.argv = {texts!r}",
+        f"runpy.{what}, run_name='__main__')",
+        "sys.exit()",
+    )
+    return "\n".join(lines)
 
 
 def read(path: Path) -> str:

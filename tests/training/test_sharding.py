@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.runs import ROOT, environment, free_port
+from support.runs import Launcher, as_rank, free_port
 
 import train
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
@@ -27,12 +25,10 @@ def flags(squad_file: Path, encoder_dir: Path, dropout: str) -> list[str]:
     return [*line.split(), "--attention-dropout", dropout]
 
 
-def train_sharded(*arguments: str) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command += [f"--master-port={free_port()}", str(ROOT / "train.py"), *arguments]
-    variables = {**environment(), "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", timeout=300)
-    assert run.returncode == 0, run.stdout + run.stderr
+def train_sharded(launcher: Launcher, *arguments: str) -> None:
+    port = free_port()
+    ranks = [launcher.start(arguments, as_rank(rank, 2, port)) for rank in range(2)]
+    assert [rank.wait() for rank in ranks] == [0, 0], [rank.stderr for rank in ranks]
 
 
 def final_state(directory: Path) -> dict[str, Any]:
@@ -42,13 +38,18 @@ def final_state(directory: Path) -> dict[str, Any]:
 @pytest.mark.e2e
 @pytest.mark.parametrize(("batch_size", "accumulation"), [(2, 1), (3, 2)])
 def test_two_sharded_processes_train_as_one(
-    batch_size: int, accumulation: int, squad_file: Path, encoder_dir: Path, tmp_path: Path
+    batch_size: int,
+    accumulation: int,
+    launcher: Launcher,
+    squad_file: Path,
+    encoder_dir: Path,
+    tmp_path: Path,
 ) -> None:
     """With batches of 3 an epoch has 3 micro-batches: 2 for one process, 1 for the other."""
     common = flags(squad_file, encoder_dir, "0")
     common += ["--per-device-train-batch-size", str(batch_size), "--save-steps", "epoch"]
     two = ["--sharding", "fsdp", "--gradient-accumulation-steps", str(accumulation)]
-    train_sharded(*common, *two, "--output-dir", str(tmp_path / "two"))
+    train_sharded(launcher, *common, *two, "--output-dir", str(tmp_path / "two"))
     one = [*common, "--gradient-accumulation-steps", str(2 * accumulation)]
     one += ["--output-dir", str(tmp_path / "one")]
     assert train.main(one) == 0
@@ -69,14 +70,16 @@ def test_two_sharded_processes_train_as_one(
 
 
 @pytest.mark.e2e
-def test_sharded_run_resumes_exactly(squad_file: Path, encoder_dir: Path, tmp_path: Path) -> None:
+def test_sharded_run_resumes_exactly(
+    launcher: Launcher, squad_file: Path, encoder_dir: Path, tmp_path: Path
+) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     common = [*flags(squad_file, encoder_dir, "0.1"), "--sharding", "fsdp"]
-    train_sharded(*common, "--output-dir", str(whole))
+    train_sharded(launcher, *common, "--output-dir", str(whole))
     shutil.copytree(whole, cut)
     shutil.rmtree(list_checkpoints(cut / "checkpoints")[-1])
     assert len(list_checkpoints(cut / "checkpoints")) == 1
-    train_sharded("--resume", "--output-dir", str(cut))
+    train_sharded(launcher, "--resume", "--output-dir", str(cut))
     states = final_state(whole)["run"], final_state(cut)["run"]
     assert list(state_differences(*states, where="run")) == []
 
