@@ -44,6 +44,7 @@ class Index:
             index = cls(path)
             if index._is_current():
                 return index
+            index.close()
             reason: Exception | None = None
         except LegError as error:
             reason = error
