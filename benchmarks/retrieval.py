@@ -2,7 +2,6 @@
 
 python -m benchmarks.retrieval FILE.json [--korean] [--dense MODEL] [--no-tantivy] [--plain]
 python -m benchmarks.retrieval FILE.json --made 20000
-python -m benchmarks.retrieval FILE.json --kills 50
 
 FILE is question-answering data whose contexts are the passages. Questions whose contexts are the
 same share a passage. `--made` builds an index of that many passages of shuffled sentences.
@@ -13,9 +12,6 @@ from __future__ import annotations
 import argparse
 import random
 import resource
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -45,8 +41,6 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="without titles")
     parser.add_argument("--every", type=int, default=1, help="take every n-th question")
     parser.add_argument("--made", type=int)
-    parser.add_argument("--kills", type=int)
-    parser.add_argument("--write-slowly", metavar="DIR", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.no_tantivy:
         sys.modules["tantivy"] = None  # type: ignore[assignment]
@@ -54,14 +48,9 @@ def main() -> None:
     documents = list(read_documents([Input(options.data, "data")]))
     if options.plain:
         documents = [Document(each.id, "", each.text, is_passage=True) for each in documents]
-    if options.write_slowly:
-        write_slowly(Path(options.write_slowly), documents)
-    elif options.kills:
-        kill(options)
-    else:
-        with TemporaryDirectory() as folder:
-            questions = [(e.question, e.context) for e in read_examples(options.data)]
-            measure(Path(folder), documents, questions[:: options.every], settings, options.made)
+    questions = [(each.question, each.context) for each in read_examples(options.data)]
+    with TemporaryDirectory() as folder:
+        measure(Path(folder), documents, questions[:: options.every], settings, options.made)
 
 
 def measure(
@@ -126,60 +115,6 @@ def memory() -> float:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) / 1000
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-
-
-def write_slowly(directory: Path, documents: Sequence[Document]) -> None:
-    """Add and remove, and say what is confirmed after each step, until killed."""
-    draw = random.Random(time.time_ns())
-    while True:
-        with IndexWriter(directory) as writer:
-            for _ in range(draw.randint(1, 4)):
-                some = draw.sample(documents, 20)
-                for _ in writer.add(some):
-                    print("+", *(each.id for each in some), flush=True)
-                gone = some[0].id
-                print("?", gone, flush=True)  # from here on it may be gone
-                writer.remove(gone)
-                print("-", gone, flush=True)
-
-
-def kill(options: argparse.Namespace) -> None:
-    """Kill a writer again and again at random moments, and look for all that it confirmed."""
-    arguments = [sys.executable, "-m", "benchmarks.retrieval", options.data, "--write-slowly"]
-    documents = {each.id: each for each in read_documents([Input(options.data, "data")])}
-    draw, sure, lost = random.Random(0), set[str](), 0
-    with TemporaryDirectory() as folder:
-        directory = Path(folder, "index")
-        with IndexWriter(directory):
-            pass
-        for number in range(options.kills):
-            process = subprocess.Popen(
-                [*arguments, str(directory)] + ["--no-tantivy"] * options.no_tantivy,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert process.stdout is not None
-            lines = [process.stdout.readline()]  # it has begun
-            time.sleep(draw.random() * 0.6)
-            process.send_signal(signal.SIGKILL)
-            lines += process.stdout.readlines()
-            process.wait()
-            for line in lines:
-                sign, *ids = line.split()
-                sure = sure | set(ids) if sign == "+" else sure - set(ids)
-            index = Index.open(directory)
-            found = {i for i in sure if is_found(index, documents[i])}
-            lost += len(sure - found)
-            print(f"kill {number + 1}: {len(sure)} confirmed, {len(sure - found)} not found")
-            index.close()
-    shutil.rmtree(folder, ignore_errors=True)
-    print(f"{options.kills} kills, {lost} lost")
-
-
-def is_found(index: Index, document: Document) -> bool:
-    """Return whether a search for the beginning of a document finds it."""
-    hits = index.search(f"{document.title} {document.text[:80]}", 5)
-    return document.id in [hit.passage.document for hit in hits]
 
 
 if __name__ == "__main__":

@@ -77,10 +77,20 @@ def test_one_syllable(engine: str, tmp_path: Path) -> None:
     assert [hit.passage.document for hit in found] == ["a", "b"]
 
 
-def test_a_noun_is_found_with_any_particle(tmp_path: Path) -> None:
-    fill(tmp_path, [Document(str(i), "", f"그 {w} 크다.") for i, w in enumerate(["산은", "강이"])])
-    fill(tmp_path, [Document("p", "", "지렁이에게서 배운다.")])
-    assert Index.open(tmp_path).search("지렁이", 1)[0].passage.document == "p"
+NOUNS = (
+    "지렁이에게서 달팽이는 고래가 두루미를 반딧불이의 너구리와 물총새에게 살쾡이도 노루만 참새부터"
+).split()
+
+
+def test_nouns_are_found_with_any_particle(tmp_path: Path) -> None:
+    """Ten of ten, asked for without the particle and with another one."""
+    fill(tmp_path, [Document(word, "", f"우리는 {word} 배운다.") for word in NOUNS])
+    index = Index.open(tmp_path)
+    particles = "에게서 는 가 를 의 와 에게 도 만 부터".split()
+    for word, particle in zip(NOUNS, particles, strict=True):
+        noun = word.removesuffix(particle)
+        for question in (noun, f"{noun}까지?"):
+            assert index.search(question, 1)[0].passage.document == word
 
 
 def test_what_is_the_same_is_not_added_again(tmp_path: Path) -> None:

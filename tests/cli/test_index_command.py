@@ -27,7 +27,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 def test_added_replaced_and_removed(run: Run, squad_file: Path, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for name, text in (("a.txt", "하나"), ("b.txt", "둘둘 " * 200), ("empty.txt", " \n")):
+    for name, text in (("a.txt", "하나"), ("b.txt", "둘둘 " * 300), ("empty.txt", " \n")):
         (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
     assert run(squad_file, tmp_path / "docs") == (
         0,
