@@ -15,7 +15,7 @@ from qa.retrieval.settings import read_contents
 from qa.retrieval.store import Store
 from qa.retrieval.writer import IndexWriter
 
-SPARE = 2  # times as many are looked for as are wanted: some may have the same text
+SPARE = 4  # more are looked for than are wanted: some may have the same text
 
 
 class Index:
@@ -44,6 +44,7 @@ class Index:
             index = cls(path)
             if index._is_current():
                 return index
+            index.close()
             reason: Exception | None = None
         except LegError as error:
             reason = error
@@ -73,7 +74,7 @@ class Index:
         with self._lock:
             if self._store.version() != self._version:
                 self._open_legs()
-            n = SPARE * k if len(self._legs) == 1 else max(SPARE * k, DEPTH)
+            n = k + SPARE if len(self._legs) == 1 else max(k + SPARE, DEPTH)
             while True:
                 found = fuse([leg.search(question, n) for leg in self._legs], self._weights)
                 hits = self._hits(found)

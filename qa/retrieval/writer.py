@@ -41,7 +41,7 @@ class IndexWriter:
         if not (self.directory / FILE).exists():
             there = os.listdir(self.directory) if self.directory.is_dir() else []
             require(
-                not self.directory.is_file() and set(there) <= {".lock"},
+                not self.directory.is_file() and set(there) <= {".lock", f".{FILE}.tmp"},
                 f"{directory}: is there and no index; pass another --output",
             )
             self.directory.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import pytest
 from support.indexes import DOCUMENTS, fill
 
 from qa.engine.errors import UserError
+from qa.retrieval.documents import Document
 from qa.retrieval.index import Index
 from qa.retrieval.settings import IndexSettings
 
@@ -29,5 +30,14 @@ def test_an_index_with_morphemes(tmp_path: Path) -> None:
     fill(tmp_path, settings=SETTINGS)
     index = Index.open(tmp_path)
     assert index.search("산의 서쪽에 있는 절은?", 1)[0].passage.text == DOCUMENTS[3].text
-    # A verb in another form has no pair of letters of it.
-    assert index.search("놓다", 1)[0].passage.text == DOCUMENTS[1].text
+
+
+def test_a_verb_in_another_form(tmp_path: Path) -> None:
+    """It shares no pair of letters with the passage."""
+    pytest.importorskip("kiwipiepy", reason="kiwipiepy is not installed: 0.1 GB")
+    documents = [Document("a", "", "형이 밥을 지었다."), Document("b", "", "형이 밥을 먹었다.")]
+    fill(tmp_path / "pairs", documents)
+    assert Index.open(tmp_path / "pairs").search("먹고", 1) == []
+    fill(tmp_path / "both", documents, SETTINGS)
+    (hit,) = Index.open(tmp_path / "both").search("먹고", 1)
+    assert hit.passage.document == "b"

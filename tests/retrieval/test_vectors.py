@@ -28,7 +28,8 @@ class Letters:
         counts = np.array(
             [[text.count(c) + 1 for c in "pq:가나다라"] for text in texts], np.float32
         )
-        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+        vectors: NDArray[np.float32] = counts / np.linalg.norm(counts, axis=1, keepdims=True)
+        return vectors
 
 
 def cosines(rows: list[Row], question: str) -> dict[int, float]:

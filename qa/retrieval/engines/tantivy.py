@@ -1,4 +1,4 @@
-"""BM25 by tantivy (extra `qa[search]`): a fifth of a millisecond where FTS5 takes a hundred."""
+"""BM25 by tantivy (extra `qa[search]`), which looks only at passages that may be among the best."""
 
 from __future__ import annotations
 
