@@ -35,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Answer questions from a collection of documents that `qa index` has read.",
     )
     parser.add_argument("model", help="directory of a trained reader, e.g. runs/korquad/best")
-    parser.add_argument("question", nargs="?", help="what to ask; without it each line of stdin")
+    parser.add_argument("question", nargs="*", help="what to ask; without it each line of stdin")
     add_collection_flags(parser, "the collection, as `qa index` writes it", required=True)
     parser.add_argument("--top-k", type=int, default=1, help="answers per question (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON, one line per question")
@@ -55,8 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
 def ask(options: argparse.Namespace) -> None:
     """Answer the question, or the lines of stdin, and print the answers."""
     check_top_k(options.top_k, nfc=True)
-    if options.question is not None:
-        check_text(options.question, "the question")
+    question = " ".join(options.question).strip()
+    if options.question:
+        check_text(question, "the question")
     index = open_collection(options)
     assert index is not None  # --index is required
     require(len(index), f"{options.index}: holds no documents; `qa index` adds some")
@@ -65,11 +66,11 @@ def ask(options: argparse.Namespace) -> None:
         from qa.open_domain.reader import OpenReader
 
         reader = OpenReader(load_reader(options), index, options.passages)
-    is_one = options.question is not None
-    for questions in [[options.question.strip()]] if is_one else read_lines():
+    is_one = bool(options.question)
+    for questions in [[question]] if is_one else read_lines():
         found = reader.answer_many(questions, top_k=options.top_k)
-        for question, answers in zip(questions, found, strict=True):
-            print_answers(question, answers, options.json, names_question=not is_one)
+        for each, answers in zip(questions, found, strict=True):
+            print_answers(each, answers, options.json, names_question=not is_one)
         sys.stdout.flush()  # whoever asks through a pipe waits for it
 
 

@@ -66,6 +66,12 @@ def test_an_answer_is_printed_with_its_place(ask: Run, tiny_reader: Reader) -> N
     assert re.sub(r"\[\[|\]\]", "", second.split(": ", 1)[1]) == answer.passage.strip()
 
 
+def test_words_without_quotes_are_one_question(ask: Run, collection: WordSearch) -> None:
+    assert ask(*QUESTION.split(), "--top-k", "2")[0] == 0
+    assert len(QUESTION.split()) > 1
+    assert collection.asked == [(QUESTION, 5)]
+
+
 def test_json_has_all_of_an_answer(ask: Run, tiny_reader: Reader) -> None:
     expected = OpenReader(tiny_reader, WordSearch(article_passages()), k=2).answer(
         QUESTION, top_k=3
