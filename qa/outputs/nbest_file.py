@@ -126,7 +126,12 @@ def parse_answers(answers: Any, where: str) -> list[Candidate]:
                 f" probability from 0 to 1; pass {NBEST_FILE} as train.py and qa evaluate write it"
             )
         found.append(candidate)
-    check_characters("".join([each.text for each in found]), f"{where}: an answer")
+    try:
+        check_characters("".join([each.text for each in found]), where)
+    except UserError:
+        for number, each in enumerate(found, start=1):
+            check_characters(each.text, f"{where}: answer {number}")
+        raise
     return found
 
 

@@ -188,7 +188,7 @@ def test_an_answer_to_what_was_taken_back_is_not_shown(session: Browser) -> None
         wait_until(lambda: reader.batches)
         session.run("document.getElementById('question').value = ''")
         session.click("#ask")
-        reader.go.set()
         wait_until(lambda: site.service.requests.counts["/answer", 499])
+        reader.go.set()
         assert text_of(session, "#status") == "본문과 질문을 모두 입력하세요."
         assert session.run("return document.getElementById('text').hidden")
