@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -80,9 +80,9 @@ def _rows(path: str) -> Iterator[Row]:
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            if not follows_a_line(error, text):
+            if file.suffix not in LINE_SUFFIXES and not follows_a_line(error, text):
                 raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
-            yield from _lines(path)
+            yield from _objects(text.split("\n"), file.name)
         else:
             yield from entries_of(content, file.name, SPLIT)
 
@@ -91,12 +91,17 @@ def _lines(path: str) -> Iterator[Row]:
     """Yield the objects of JSON lines, without MRQA's header."""
     try:
         with open(path, encoding="utf-8-sig", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
-                where = f"{path}: line {number}"
-                if line.strip() and (row := _object(line, where)).keys() != {"header"}:
-                    yield where, row
+            yield from _objects(lines, path)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text; convert it") from error
+
+
+def _objects(lines: Iterable[str], name: str) -> Iterator[Row]:
+    """Yield the objects on the lines of a file of this name."""
+    for number, line in enumerate(lines, 1):
+        where = f"{name}: line {number}"
+        if line.strip() and (row := _object(line, where)).keys() != {"header"}:
+            yield where, row
 
 
 def _object(line: str, where: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from unicodedata import normalize
 
 import pytest
 from support.articles import ARTICLES, squad_json
+from support.indexes import fill
 
 from qa.engine.errors import Notice, UserError
 from qa.retrieval.documents import Document
@@ -63,6 +66,27 @@ def test_html_without_its_tags(tmp_path: Path) -> None:
     assert (document.title, document.text) == ("첫 제목", "첫 제목\n\n둘째\n\n글")
 
 
+def test_encodings_of_html(tmp_path: Path) -> None:
+    page = '<meta charset="euc-kr">똠양꿍'
+    for content in (page.encode("cp949"), b"\xef\xbb\xbf" + page.encode()):
+        assert read(write(tmp_path / "a.html", content))[0].text == "똠양꿍"
+    write(tmp_path / "odd.html", "<![odd[ 글")
+    with pytest.warns(Notice, match=r"odd\.html: is no HTML that can be read"):
+        assert len(read(tmp_path)) == 1
+
+
+def test_names_of_korean_windows(tmp_path: Path) -> None:
+    for name in ("안내".encode("cp949"), b"\xff"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".txt")).write_text("글")
+    assert {each.id for each in read(tmp_path)} == {"안내.txt", "\\xff.txt"}
+
+
+def test_an_index_among_the_documents_is_none_of_them(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", "글")
+    fill(tmp_path / "my.index")
+    assert [each.id for each in read(tmp_path)] == ["a.txt"]
+
+
 def test_json_lines(tmp_path: Path) -> None:
     rows = [
         {"id": 7, "title": "제목", "text": "하나"},
@@ -73,6 +97,9 @@ def test_json_lines(tmp_path: Path) -> None:
     documents = read(write(tmp_path / "a.jsonl", rows))
     assert documents[:2] == [Document("7", "제목", "하나"), Document("x", "", "둘")]
     assert [each.text for each in documents] == ["하나", "둘", "셋", "넷"]
+    content = (tmp_path / "a.jsonl").read_bytes()
+    packed = read(write(tmp_path / "a.jsonl.gz", gzip.compress(content)))
+    assert [each.text for each in packed] == [each.text for each in documents]
     # Without ids, the names stay the same when rows move.
     moved = read(write(tmp_path / "a.jsonl", [{"context": "새"}, *reversed(rows)]))
     assert {each.id for each in documents} < {each.id for each in moved}
