@@ -178,7 +178,7 @@ def test_a_collection_is_evaluated_beside_the_paragraphs(
 def test_few_questions_fit_nothing(evaluate: Run, tmp_path: Path) -> None:
     code, out, err = evaluate("--index", "my.index", "--keep")
     assert code == 0
-    assert "fewer than 50 questions in a half, by contexts: nothing is fitted" in err
+    assert "can answer fewer than 50 questions of a half, by contexts: nothing is fitted" in err
     assert "the weight is the reader's own" in out
     content: dict[str, Any] = read_json(tmp_path / "out" / "metrics.json")["collection"]
     assert (content["passage_weight"], content["open_threshold"], content["shown"]) == (
