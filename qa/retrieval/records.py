@@ -67,6 +67,7 @@ def _of_rows(rows: Iterator[Row], name: str) -> Iterator[Document]:
 
 def _passage(title: str, text: str, name: str) -> Document:
     """Return a document that is one passage."""
+    check_characters(title, f"{name}: a title")
     return Document(_made_id(name, text), normalize("NFC", title), text, is_passage=True)
 
 
@@ -122,7 +123,10 @@ def _document(row: dict[str, Any], where: str, name: str) -> Document:
     is_id = given is None or type(given) is int or (isinstance(given, str) and given.strip())
     require(is_id, f"{where}: id must be a text or a whole number")
     own = _made_id(name, text) if given is None else normalize("NFC", str(given).strip())
-    return Document(own, normalize("NFC", str(fields.get("title") or "")), text)
+    title = normalize("NFC", str(fields.get("title") or ""))
+    for each in (own, title):
+        check_characters(each, where)
+    return Document(own, title, text)
 
 
 def _checked(text: Any, where: str) -> str:

@@ -105,6 +105,14 @@ def test_json_lines(tmp_path: Path) -> None:
     assert {each.id for each in documents} < {each.id for each in moved}
 
 
+@pytest.mark.parametrize("field", ["id", "title", "text"])
+def test_half_a_character_in_a_row_is_told(field: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "글", field: "\ud800"}), encoding="utf-8")
+    with pytest.raises(UserError, match="a.jsonl: line 1 holds half a surrogate pair"):
+        read(path)
+
+
 def test_contexts_of_question_answering_data(tmp_path: Path) -> None:
     """Each once and as it is, also one that nobody asks about."""
     content = squad_json()
