@@ -111,7 +111,7 @@ def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
 
 def _below(folder: str) -> Iterator[tuple[str, str]]:
     """Yield path and name of each file below a folder, sorted, without hidden ones."""
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_tell):
         if PASSAGES in files and INDEX in files:  # an index: often made beside its documents
             folders.clear()
             continue
@@ -120,6 +120,11 @@ def _below(folder: str) -> Iterator[tuple[str, str]]:
             if not name.startswith("."):
                 path = Path(place, name)
                 yield str(path), path.relative_to(folder).as_posix()
+
+
+def _tell(error: OSError) -> None:
+    """Say which folder cannot be looked into."""
+    notice(f"passed over: {error.filename}: {error.strerror}")
 
 
 def _documents(file: Input) -> Iterator[Document]:

@@ -154,6 +154,23 @@ def test_what_cannot_be_read_is_passed_over_and_told(tmp_path: Path) -> None:
         read(tmp_path / "old.txt")
 
 
+def test_a_folder_that_cannot_be_opened_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.txt", "글")
+    write(tmp_path / "closed" / "b.txt", "글")
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if "closed" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.warns(Notice, match="passed over: .*closed: Permission denied"):
+        assert [each.id for each in read(tmp_path)] == ["a.txt"]
+
+
 def test_ids_that_repeat(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", [{"id": 1, "text": "하나"}, {"id": 1, "text": "둘"}])
     with pytest.warns(Notice, match=r"1 documents are passed over.*same id \(1\)"):
