@@ -114,7 +114,7 @@ def print_answers(
     for answer in answers:
         place = f"{answer.document}, characters {answer.start}-{answer.end}"
         title = f"{answer.title}: " if answer.title else ""
-        print(f"{answer.text}\t{answer.probability:.3f}\t{place}")
+        print(f"{' '.join(answer.text.split())}\t{answer.probability:.3f}\t{place}")
         print(f"    {title}{marked(answer)}")
     if not answers:
         print("(no answer in the collection)")

@@ -46,12 +46,15 @@ def evaluate_collection(
     answerable = found.is_held & given.has_answer
     if not answerable.any():
         notice(f"{options.index}: holds the paragraph of no question that has an answer")
-    split = halves(examples)
+    split = halves(examples, answerable)
     stored = reader.collection.passage_weight
     weight, threshold = PASSAGE_WEIGHT if stored is None else stored, None
     shown = np.ones(len(examples), dtype=bool)
     if split is None:
-        notice(f"fewer than {FEWEST} questions in a half, by contexts: nothing is fitted")
+        notice(
+            f"the collection can answer fewer than {FEWEST} questions of a half, by contexts:"
+            " nothing is fitted"
+        )
     else:
         fits, shown = split
         weight = fit_weight(found, fits & answerable)

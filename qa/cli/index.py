@@ -10,6 +10,7 @@ import os
 import time
 from dataclasses import fields
 from pathlib import Path
+from unicodedata import normalize
 
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser, run_command
@@ -73,14 +74,16 @@ def index(options: argparse.Namespace) -> None:
     settings = from_values(IndexSettings, given) if given or is_new else None
     prepare_hub(given.get("dense"), *options.inputs)
     from qa.retrieval.files import find_inputs, read_documents
+    from qa.retrieval.sqlite_file import naming
     from qa.retrieval.store import Counts
     from qa.retrieval.writer import IndexWriter
 
     inputs = find_inputs(options.inputs)
     counts = Counts()
-    with IndexWriter(options.output, settings) as writer:
+    with naming(options.output), IndexWriter(options.output, settings) as writer:
         for pattern in options.remove:
-            print(f"{writer.remove(pattern):,} documents removed: {pattern}")
+            number = writer.remove(normalize("NFC", pattern))
+            print(f"{number:,} documents removed: {pattern}")
         told = time.monotonic()
         for counts in writer.add(read_documents(inputs)):
             if time.monotonic() - told > SECONDS_BETWEEN_LINES:

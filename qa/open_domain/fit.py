@@ -17,13 +17,19 @@ from qa.open_domain.measure import Measured
 
 # BM25 and the z-scores of several searches differ by a factor of ten.
 WEIGHTS = (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 8, 12, 20)
-FEWEST = 50  # questions in a half; with fewer what is fitted is noise
+FEWEST = 50  # questions in a half that have an answer; with fewer what is fitted is noise
 
 
-def halves(examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return (Q,) bool, the half to fit on and the other, by contexts; None: one is too small."""
+def halves(
+    examples: Sequence[Example], answerable: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return (Q,) bool, the half to fit on and the other, by contexts; None: one is too small.
+
+    What counts are the questions that the collection can answer, `answerable` (Q,) bool: from the
+    others alone one learns to answer nothing.
+    """
     fits = np.array(every_other_context(examples), dtype=bool)
-    is_large = min(fits.sum(), (~fits).sum()) >= FEWEST
+    is_large = min((fits & answerable).sum(), (~fits & answerable).sum()) >= FEWEST
     return (fits, ~fits) if is_large else None
 
 

@@ -9,6 +9,7 @@ from qa.retrieval.sentences import sentence_ends
 VERSION = "cut 1"  # another one, and documents that are added again are cut anew
 LEAST_SIZE = 50
 WORD = 100  # characters before a cut in which a blank is looked for
+_BLANKS = re.compile(r"\s*")
 _TRAILING_MARKS = re.compile(r"[\u0300-\u036f\u1160-\u11ff\u200d\ufe00-\ufe0f]*")
 
 
@@ -36,16 +37,15 @@ def cut_passages(text: str, size: int) -> list[tuple[int, str]]:
 def _parts(text: str, begin: int, end: int, size: int) -> list[tuple[int, int]]:
     """Return a sentence without the blanks around it, cut where it is longer than `size`."""
     parts: list[tuple[int, int]] = []
-    while True:
-        begin = end - len(text[begin:end].lstrip())
-        stop = begin + len(text[begin:end].rstrip())
-        if begin >= stop:
-            return parts
+    end = begin + len(text[begin:end].rstrip())
+    while (begin := _BLANKS.match(text, begin).end()) < end:  # type: ignore[union-attr]
+        stop = end
         if stop - begin > size:
             stop = _word_end(text, begin, begin + size)
             stop = begin + len(text[begin:stop].rstrip())
         parts.append((begin, stop))
         begin = stop
+    return parts
 
 
 def _word_end(text: str, begin: int, limit: int) -> int:
@@ -66,5 +66,5 @@ def _word_end(text: str, begin: int, limit: int) -> int:
 
 def _is_break(text: str, start: int, stop: int, size: int) -> bool:
     """Return whether a passage that is half full is followed by a blank line."""
-    behind = re.compile(r"\s*").match(text, stop)
+    behind = _BLANKS.match(text, stop)
     return stop - start >= size // 2 and behind is not None and behind[0].count("\n") > 1

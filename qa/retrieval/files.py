@@ -17,6 +17,8 @@ from qa.engine.errors import UserError, first_few, notice, require
 from qa.retrieval.documents import Document
 from qa.retrieval.html_pages import charset_of, page_text
 from qa.retrieval.records import data_documents
+from qa.retrieval.settings import FILE as INDEX
+from qa.retrieval.store import FILE as PASSAGES
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 MARKDOWN_SUFFIXES = (".md", ".markdown")
@@ -46,7 +48,7 @@ def find_inputs(names: Sequence[str]) -> list[Input]:
         is_hub = name.startswith(HUB_PREFIX)
         require(is_hub or os.path.exists(name), f"{name}: no such file or folder")
         for path, own in _below(name) if os.path.isdir(name) else [(name, Path(name).name)]:
-            found = Input(path, normalize("NFC", name if is_hub else own))
+            found = Input(path, normalize("NFC", readable(name if is_hub else own)))
             if os.path.isdir(name) and suffix_of(path) not in (*TEXT_SUFFIXES, *RECORD_SUFFIXES):
                 others.append(found.id)
                 continue
@@ -59,6 +61,17 @@ def find_inputs(names: Sequence[str]) -> list[Input]:
     if others:
         notice(f"{len(others):,} files of other kinds are passed over ({first_few(others)})")
     return list(inputs.values())
+
+
+def readable(name: str) -> str:
+    """Return the name of a file as text, though its bytes be those of Korean Windows, or none."""
+    content = os.fsencode(name)
+    for encoding in ("utf-8", "cp949"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return content.decode(errors="backslashreplace")
 
 
 def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
@@ -98,12 +111,20 @@ def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
 
 def _below(folder: str) -> Iterator[tuple[str, str]]:
     """Yield path and name of each file below a folder, sorted, without hidden ones."""
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_tell):
+        if PASSAGES in files and INDEX in files:  # an index: often made beside its documents
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith("."):
                 path = Path(place, name)
                 yield str(path), path.relative_to(folder).as_posix()
+
+
+def _tell(error: OSError) -> None:
+    """Say which folder cannot be looked into."""
+    notice(f"passed over: {error.filename}: {error.strerror}")
 
 
 def _documents(file: Input) -> Iterator[Document]:
@@ -115,7 +136,10 @@ def _documents(file: Input) -> Iterator[Document]:
     content = unpacked(file.path, Path(file.path).read_bytes())
     is_html = suffix in HTML_SUFFIXES
     text = _decoded(file.path, content, charset_of(content) if is_html else None)
-    title, text = page_text(text) if is_html else (_heading(text, suffix), text)
+    try:
+        title, text = page_text(text) if is_html else (_heading(text, suffix), text)
+    except AssertionError as error:  # Python's parser refuses some declarations so
+        raise UserError(f"{file.path}: is no HTML that can be read ({error})") from error
     stem = Path(re.sub(r"\.(gz|bz2|xz)$", "", file.id)).stem
     yield Document(file.id, normalize("NFC", title.strip()) or stem, text)
 
@@ -125,7 +149,7 @@ def _decoded(path: str, content: bytes, charset: str | None) -> str:
     if charset is not None:
         try:
             return content.decode(charset)
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             pass  # it is not what the page says: UTF-8, or else refused
     text = decode(DataFile(path, "", content))
     require("\0" not in text, f"{path}: is binary, no text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from html.parser import HTMLParser
 
@@ -14,13 +15,20 @@ BLOCKS = set(
 PARAGRAPHS = BLOCKS - {"br", "li", "dt", "dd", "tr", "tbody", "thead", "tfoot"}
 CELLS = {"td", "th"}
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+EUC_KR = {"euc-kr", "euckr", "ks_c_5601-1987", "ksc5601", "ks_c_5601"}
 CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 
 
 def charset_of(content: bytes) -> str | None:
-    """Return the encoding that a page names at its beginning; None if it names none."""
+    """Return the encoding that a page names at its beginning; None if it names none.
+
+    As browsers have it, a byte-order mark counts for more, and EUC-KR means its superset CP949.
+    """
     found = CHARSET.search(content[:4096])
-    return found[1].decode() if found else None
+    if found is None or content.startswith(codecs.BOM_UTF8):
+        return None
+    name = found[1].decode()
+    return "cp949" if name.lower() in EUC_KR else name
 
 
 def page_text(html: str) -> tuple[str, str]:

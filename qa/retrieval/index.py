@@ -12,6 +12,7 @@ from qa.retrieval.leg import Leg, LegError, open_leg
 from qa.retrieval.legs import kinds_of
 from qa.retrieval.passage import Hit
 from qa.retrieval.settings import read_contents
+from qa.retrieval.sqlite_file import naming
 from qa.retrieval.store import Store
 from qa.retrieval.writer import IndexWriter
 
@@ -71,7 +72,7 @@ class Index:
         pairs of letters; of an index with more legs, fused scores of about the same spread.
         """
         require(k >= 1, f"k must be at least 1, not {k}")
-        with self._lock:
+        with self._lock, naming(self.directory):
             if self._store.version() != self._version:
                 self._open_legs()
             n = k + SPARE if len(self._legs) == 1 else max(k + SPARE, DEPTH)
@@ -93,16 +94,26 @@ class Index:
         return list(hits.values())
 
     def _open_legs(self) -> None:
-        """Open the legs as index.json says now."""
-        for leg in self._legs:
-            leg.close()
-        self._version = self._store.version()
+        """Open the legs as index.json says now; if that fails, the open ones go on.
+
+        A writer may take away the folder that index.json has just named: the next search tries
+        again.
+        """
+        version = self._store.version()
         contents = read_contents(self.directory)
         kinds = kinds_of(contents.settings)
+        try:
+            legs = [
+                open_leg(self.directory, kind, contents.legs.get(kind.name, {})) for kind in kinds
+            ]
+        except LegError:
+            if not self._legs:
+                raise
+            return
+        for leg in self._legs:
+            leg.close()
+        self._version, self._legs = version, legs
         self._weights = [kind.weight for kind in kinds]
-        self._legs = [
-            open_leg(self.directory, kind, contents.legs.get(kind.name, {})) for kind in kinds
-        ]
 
     def _is_current(self) -> bool:
         """Return whether all legs have all passages."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -67,6 +67,7 @@ def _of_rows(rows: Iterator[Row], name: str) -> Iterator[Document]:
 
 def _passage(title: str, text: str, name: str) -> Document:
     """Return a document that is one passage."""
+    check_characters(title, f"{name}: a title")
     return Document(_made_id(name, text), normalize("NFC", title), text, is_passage=True)
 
 
@@ -80,9 +81,9 @@ def _rows(path: str) -> Iterator[Row]:
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            if not follows_a_line(error, text):
+            if file.suffix not in LINE_SUFFIXES and not follows_a_line(error, text):
                 raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
-            yield from _lines(path)
+            yield from _objects(text.split("\n"), file.name)
         else:
             yield from entries_of(content, file.name, SPLIT)
 
@@ -91,12 +92,17 @@ def _lines(path: str) -> Iterator[Row]:
     """Yield the objects of JSON lines, without MRQA's header."""
     try:
         with open(path, encoding="utf-8-sig", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
-                where = f"{path}: line {number}"
-                if line.strip() and (row := _object(line, where)).keys() != {"header"}:
-                    yield where, row
+            yield from _objects(lines, path)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text; convert it") from error
+
+
+def _objects(lines: Iterable[str], name: str) -> Iterator[Row]:
+    """Yield the objects on the lines of a file of this name."""
+    for number, line in enumerate(lines, 1):
+        where = f"{name}: line {number}"
+        if line.strip() and (row := _object(line, where)).keys() != {"header"}:
+            yield where, row
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
@@ -117,7 +123,10 @@ def _document(row: dict[str, Any], where: str, name: str) -> Document:
     is_id = given is None or type(given) is int or (isinstance(given, str) and given.strip())
     require(is_id, f"{where}: id must be a text or a whole number")
     own = _made_id(name, text) if given is None else normalize("NFC", str(given).strip())
-    return Document(own, normalize("NFC", str(fields.get("title") or "")), text)
+    title = normalize("NFC", str(fields.get("title") or ""))
+    for each in (own, title):
+        check_characters(each, where)
+    return Document(own, title, text)
 
 
 def _checked(text: Any, where: str) -> str:

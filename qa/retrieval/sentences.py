@@ -10,8 +10,10 @@ ABBREVIATIONS = frozenset(
 )
 # An end and the quotes and brackets that close behind it, and then a blank; none is needed behind
 # the marks of Chinese and Japanese, nor between two Hangul words: "했다.그는".
+# A run of marks is tried from its beginning only: from each mark, one of dots takes forever.
 _END = re.compile(
-    r"(?:[.!?…]+[\"'”’»)\]]*(?=\s)|(?<=[가-힣])[.!?](?=[가-힣])|[。！？]+[」』”’）]*|\n[ \t\r]*\n)"
+    r"(?:(?<![.!?…])[.!?…]+[\"'”’»)\]]*(?=\s)|(?<=[가-힣])[.!?](?=[가-힣])"
+    r"|[。！？]+[」』”’）]*|\n[ \t\r]*\n)"
 )
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘]*$")
 _NEXT = re.compile(r"\s+(\S)")

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from qa.engine.errors import UserError
+
 SECONDS_TO_WAIT = 30.0
+
+
+@contextmanager
+def naming(directory: Path | str) -> Iterator[None]:
+    """What SQLite fails at in here, as on a full disk, is a UserError that names the index."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise UserError(f"{directory}: the index cannot be used ({error})") from error
 
 
 def connect(path: Path, write: bool) -> sqlite3.Connection:
@@ -16,7 +29,9 @@ def connect(path: Path, write: bool) -> sqlite3.Connection:
     """
     mode = "rwc" if write else "rw"
     if not write and not os.access(path.parent, os.W_OK):
-        mode = "ro&immutable=1"  # a reader, too, makes files beside it, unless nobody can write
+        # A reader, too, makes files beside it, unless nothing changes or a writer has made them.
+        log = path.with_name(f"{path.name}-wal")
+        mode = "ro" if log.exists() else "ro&immutable=1"
     database = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,

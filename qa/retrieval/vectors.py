@@ -77,7 +77,7 @@ class VectorLeg:
         gone = [row.key for row in removed]
         self.keys[np.isin(self.keys, gone)] = GONE
         count, dimensions = self.vectors.shape
-        del self.vectors  # Windows cannot cut a file that is mapped
+        self.vectors = np.zeros((0, dimensions), np.float16)  # Windows cuts no file that is mapped
         rest = iter(added)
         with (self.folder / KEYS).open("r+b") as keys, (self.folder / VECTORS).open("r+b") as file:
             # What a killed writer left behind the counted ones is written over.

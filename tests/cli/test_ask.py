@@ -23,6 +23,7 @@ import qa.cli.evaluate
 import qa.cli.evaluate_collection  # before a test changes what it imports
 from qa.answering.reader import Reader
 from qa.open_domain import fit
+from qa.open_domain.answers import OpenAnswer
 from qa.open_domain.reader import OpenReader
 from qa.retrieval.index import Index
 
@@ -64,6 +65,12 @@ def test_an_answer_is_printed_with_its_place(ask: Run, tiny_reader: Reader) -> N
     assert second.strip().startswith(f"{answer.title}: ")
     assert f"[[{answer.text}]]" in second
     assert re.sub(r"\[\[|\]\]", "", second.split(": ", 1)[1]) == answer.passage.strip()
+
+
+def test_an_answer_over_two_lines_is_printed_on_one(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = OpenAnswer("가\r\n나", "a.txt", "", 2, 6, 1.0, 0.5, "앞 가\r\n나 뒤", 2, 6)
+    qa.cli.ask.print_answers("?", [answer], as_json=False, names_question=False)
+    assert capsys.readouterr().out == "가 나\t0.500\ta.txt, characters 2-6\n    앞 [[가 나]] 뒤\n"
 
 
 def test_words_without_quotes_are_one_question(ask: Run, collection: WordSearch) -> None:
@@ -178,7 +185,7 @@ def test_a_collection_is_evaluated_beside_the_paragraphs(
 def test_few_questions_fit_nothing(evaluate: Run, tmp_path: Path) -> None:
     code, out, err = evaluate("--index", "my.index", "--keep")
     assert code == 0
-    assert "fewer than 50 questions in a half, by contexts: nothing is fitted" in err
+    assert "can answer fewer than 50 questions of a half, by contexts: nothing is fitted" in err
     assert "the weight is the reader's own" in out
     content: dict[str, Any] = read_json(tmp_path / "out" / "metrics.json")["collection"]
     assert (content["passage_weight"], content["open_threshold"], content["shown"]) == (

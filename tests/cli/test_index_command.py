@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -44,6 +45,10 @@ def test_added_replaced_and_removed(run: Run, squad_file: Path, tmp_path: Path) 
         "index: /i (1 documents, 2 passages)\n"
     )
     assert len(Index.open(tmp_path / "i")) == 2
+    (tmp_path / "안내.txt").write_text("글", encoding="utf-8")
+    run(tmp_path / "안내.txt")
+    decomposed = normalize("NFD", "안내*")  # as a Mac's shell completes it
+    assert run("--remove", decomposed)[1].startswith("1 documents removed")
     assert run()[1] == "index: /i (1 documents, 2 passages)\n"
 
 
@@ -65,6 +70,19 @@ def test_mistakes_leave_nothing_behind(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert line in err
     assert not (tmp_path / "i").exists()
+
+
+def test_a_table_that_is_damaged_further_on(run: Run, tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("글 " * 9000, encoding="utf-8")
+    run(text)
+    table = tmp_path / "i" / "passages.db"
+    content = table.read_bytes()
+    table.write_bytes(content[:4096] + bytes(len(content) - 4096))
+    text.write_text("다른 글", encoding="utf-8")
+    code, out, err = run(text)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "/i: the index cannot be used (" in err
 
 
 def test_files_of_which_none_can_be_read(run: Run, tmp_path: Path) -> None:

@@ -222,13 +222,15 @@ def test_nothing_found_is_no_answer() -> None:
 
 def test_halves_share_no_context_and_are_large_enough() -> None:
     examples = [Example(f"{i}", "?", f"글 {i // 3}") for i in range(2 * 3 * FEWEST)]
-    split = halves(examples)
+    every = np.ones(len(examples), dtype=bool)
+    split = halves(examples, every)
     assert split is not None
     fits, shows = (
         {e.context for e, each in zip(examples, part, strict=True) if each} for part in split
     )
     assert not fits & shows
     assert len(fits) == len(shows) == FEWEST
-    assert halves(examples[: FEWEST + 2]) is None
+    assert halves(examples[: FEWEST + 2], every[: FEWEST + 2]) is None
+    assert halves(examples, every & (np.arange(len(examples)) < FEWEST)) is None
     repeated: list[Any] = [examples[0], examples[3], examples[1]]
     assert every_other_context(repeated) == [True, False, True]

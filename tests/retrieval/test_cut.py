@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from unicodedata import normalize
 
 from hypothesis import given, settings
@@ -40,6 +41,12 @@ def test_a_long_sentence_is_cut_between_words() -> None:
     words = " ".join(["낱말하나"] * 100)
     passages = [passage for _, passage in cut_passages(words, 120)]
     assert {word for passage in passages for word in passage.split(" ")} == {"낱말하나"}
+
+
+def test_time_grows_with_the_length_only() -> None:
+    started = time.process_time()
+    assert len(cut_passages("낱말을 늘어놓은 줄\n" * 200_000, 500)) > 4000
+    assert time.process_time() - started < 2
 
 
 def test_a_syllable_of_several_characters_stays_whole() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from unicodedata import normalize
 
 import pytest
 from support.articles import ARTICLES, squad_json
+from support.indexes import fill
 
 from qa.engine.errors import Notice, UserError
 from qa.retrieval.documents import Document
@@ -63,6 +66,27 @@ def test_html_without_its_tags(tmp_path: Path) -> None:
     assert (document.title, document.text) == ("첫 제목", "첫 제목\n\n둘째\n\n글")
 
 
+def test_encodings_of_html(tmp_path: Path) -> None:
+    page = '<meta charset="euc-kr">똠양꿍'
+    for content in (page.encode("cp949"), b"\xef\xbb\xbf" + page.encode()):
+        assert read(write(tmp_path / "a.html", content))[0].text == "똠양꿍"
+    write(tmp_path / "odd.html", "<![odd[ 글")
+    with pytest.warns(Notice, match=r"odd\.html: is no HTML that can be read"):
+        assert len(read(tmp_path)) == 1
+
+
+def test_names_of_korean_windows(tmp_path: Path) -> None:
+    for name in ("안내".encode("cp949"), b"\xff"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".txt")).write_text("글")
+    assert {each.id for each in read(tmp_path)} == {"안내.txt", "\\xff.txt"}
+
+
+def test_an_index_among_the_documents_is_none_of_them(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", "글")
+    fill(tmp_path / "my.index")
+    assert [each.id for each in read(tmp_path)] == ["a.txt"]
+
+
 def test_json_lines(tmp_path: Path) -> None:
     rows = [
         {"id": 7, "title": "제목", "text": "하나"},
@@ -73,9 +97,20 @@ def test_json_lines(tmp_path: Path) -> None:
     documents = read(write(tmp_path / "a.jsonl", rows))
     assert documents[:2] == [Document("7", "제목", "하나"), Document("x", "", "둘")]
     assert [each.text for each in documents] == ["하나", "둘", "셋", "넷"]
+    content = (tmp_path / "a.jsonl").read_bytes()
+    packed = read(write(tmp_path / "a.jsonl.gz", gzip.compress(content)))
+    assert [each.text for each in packed] == [each.text for each in documents]
     # Without ids, the names stay the same when rows move.
     moved = read(write(tmp_path / "a.jsonl", [{"context": "새"}, *reversed(rows)]))
     assert {each.id for each in documents} < {each.id for each in moved}
+
+
+@pytest.mark.parametrize("field", ["id", "title", "text"])
+def test_half_a_character_in_a_row_is_told(field: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "글", field: "\ud800"}), encoding="utf-8")
+    with pytest.raises(UserError, match="a.jsonl: line 1 holds half a surrogate pair"):
+        read(path)
 
 
 def test_contexts_of_question_answering_data(tmp_path: Path) -> None:
@@ -117,6 +152,23 @@ def test_what_cannot_be_read_is_passed_over_and_told(tmp_path: Path) -> None:
     assert "4 of 5 files could not be read as a whole" in told
     with pytest.raises(UserError, match="CP949"):
         read(tmp_path / "old.txt")
+
+
+def test_a_folder_that_cannot_be_opened_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.txt", "글")
+    write(tmp_path / "closed" / "b.txt", "글")
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if "closed" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.warns(Notice, match="passed over: .*closed: Permission denied"):
+        assert [each.id for each in read(tmp_path)] == ["a.txt"]
 
 
 def test_ids_that_repeat(tmp_path: Path) -> None:

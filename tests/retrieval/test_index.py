@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,53 @@ def test_an_open_index_sees_what_others_write(engine: str, tmp_path: Path) -> No
     with IndexWriter(tmp_path) as writer:
         writer.remove("4")
         assert DOCUMENTS[4].text not in texts(index.search("윤가람이 연주하는 악기는?", 9))
+
+
+def test_a_search_that_cannot_be_opened_again_goes_on(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, DOCUMENTS[:3])
+    index = Index.open(tmp_path)
+    fill(tmp_path, DOCUMENTS[3:])
+    path = tmp_path / "index.json"
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace("bigrams.1", "bigrams.9"), encoding="utf-8")
+    assert texts(index.search(QUESTION, 1)) == [DOCUMENTS[0].text]
+    path.write_text(content, encoding="utf-8")
+    assert len(index.search(ALL, 99)) == 6
+
+
+def test_a_folder_in_which_nobody_may_write(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may, so rights that are missing are played, and a lock that cannot be taken."""
+    fill(tmp_path)
+    lock = tmp_path / "bigrams.1" / ".tantivy-meta.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    index = Index.open(tmp_path)
+    assert texts(index.search(QUESTION, 1)) == [DOCUMENTS[0].text]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["bigrams.1"]
+    index.close()
+
+
+def test_what_is_in_the_log_only_is_found_by_those_who_may_not_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    keeps_the_log = Index.open(tmp_path)
+    fill(tmp_path, [Document("new", "", "맨 나중에 왔다.")])
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert texts(Index.open(tmp_path).search("나중에", 1)) == ["맨 나중에 왔다."]
+    keeps_the_log.close()
+
+
+def test_whoever_may_read_index_json_may_read_all(engine: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    expected = (tmp_path / "index.json").stat().st_mode & 0o777
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {file.stat().st_mode & 0o777 for file in files} == {expected}
 
 
 def test_another_thread_searches(tmp_path: Path) -> None:

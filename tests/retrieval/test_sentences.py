@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from qa.retrieval.sentences import sentence_ends
@@ -30,6 +32,13 @@ def test_each_sentence_is_one(sentences: list[str]) -> None:
         found.append(text[begin:end].strip())
         begin = end
     assert [each for each in found if each] == [each.strip() for each in sentences]
+
+
+def test_a_long_row_of_dots_takes_no_time() -> None:
+    text = "차례" + "." * 5000 + "7"
+    started = time.process_time()
+    assert sentence_ends(text) == [len(text)]
+    assert time.process_time() - started < 0.5
 
 
 def test_a_text_without_any_end_is_one_sentence() -> None:

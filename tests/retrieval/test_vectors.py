@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,18 @@ def test_exact_neighbours(tmp_path: Path) -> None:
     assert dict(found) == pytest.approx(dict(best[:3]), abs=1e-6)
     assert dict(leg.search("가나", 100)) == pytest.approx(dict(best), abs=1e-6)
     assert leg.state() == State(9, 2)
+
+
+def test_an_encoder_that_fails(tmp_path: Path) -> None:
+    class Fails(Letters):
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            raise KeyboardInterrupt
+
+    leg_in(tmp_path, write=True).apply([], ROWS[:3], State(3, 0))
+    leg = VectorLeg(tmp_path, Fails(), ("q: ", "p: "), True)
+    with pytest.raises(KeyboardInterrupt), closing(leg):
+        leg.apply([], ROWS[3:], State(9, 0))
+    assert len(leg_in(tmp_path).search("가", 100)) == 3
 
 
 def test_killed_before_the_state_was_written(tmp_path: Path) -> None:

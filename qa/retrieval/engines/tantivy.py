@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import tantivy
 
@@ -30,9 +34,14 @@ class TantivyEngine:
         if write and not (folder / STATE_FILE).exists():
             tantivy.Index(self.schema, str(folder))
             write_json(folder / STATE_FILE, State()._asdict())
+        self._links: TemporaryDirectory[str] | None = None
+        if not write and not os.access(folder, os.W_OK):
+            self._links = TemporaryDirectory()
+            link_files(folder, Path(self._links.name))
+            folder = Path(self._links.name)
         self.index = tantivy.Index.open(str(folder))
         self.searcher = self.index.searcher()
-        self._state = State(**read_json(folder / STATE_FILE, "the state of a search index"))
+        self._state = State(**read_json(self.folder / STATE_FILE, "the state of a search index"))
 
     def state(self) -> State:
         """What is in it; what was added and not confirmed may be in it, too."""
@@ -61,6 +70,11 @@ class TantivyEngine:
         writer.commit()
         writer.wait_merging_threads()
         write_json(self.folder / STATE_FILE, state._asdict())
+        # tantivy lets the owner alone read its lists; whoever may read the state may search.
+        mode = (self.folder / STATE_FILE).stat().st_mode
+        for file in self.folder.glob("*.json"):
+            if file.stat().st_mode != mode:
+                file.chmod(stat.S_IMODE(mode))
         self._state = state
         self.index.reload()
         self.searcher = self.index.searcher()
@@ -83,3 +97,17 @@ class TantivyEngine:
     def close(self) -> None:
         """Let go of its files."""
         del self.searcher, self.index
+        if self._links is not None:
+            self._links.cleanup()
+
+
+def link_files(folder: Path, to: Path) -> None:
+    """Make a folder in which tantivy can take its lock, which a reader takes, too.
+
+    Its lists of files are copied, since it watches them and would miss those that are new.
+    """
+    for file in folder.iterdir():
+        if file.suffix == ".json":
+            shutil.copyfile(file, to / file.name)
+        elif file.suffix != ".lock":
+            (to / file.name).symlink_to(file.absolute())
