@@ -122,7 +122,7 @@ class Launcher:
         }
         return Run(self, self.ask(request), stdout, stderr)
 
-    def run(self, arguments: Sequence[str], prelude: str = "", timeout: float = 60) -> Run:
+    def run(self, arguments: Sequence[str], prelude: str = "", timeout: float = 120) -> Run:
         """Start a run and wait until it ends."""
         run = self.start(arguments, prelude)
         run.wait(timeout)
@@ -150,7 +150,7 @@ class Run:
     stderr_file: Path
     code: int | None = None  # the exit code, as subprocess has it: -9 after SIGKILL
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = 120) -> int:
         """Return the exit code; kill a run that does not end in time, and fail."""
         if self.code is None:
             self.code = self.launcher.ask({"pid": self.pid, "timeout": timeout})
