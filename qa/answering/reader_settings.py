@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from numbers import Real
 from pathlib import Path
@@ -75,9 +76,13 @@ def read_settings(path: Path | None) -> dict[str, float]:
     return values
 
 
-def keep_settings(path: Path, values: dict[str, float]) -> None:
-    """Write values that were fitted into the settings saved beside a model, at `path`."""
-    write_json(path, read_settings(path) | values)
+def keep_settings(path: Path, values: Mapping[str, float | None]) -> None:
+    """Write values that were fitted into the settings saved beside a model, at `path`.
+
+    None takes a setting out: one that was fitted with other values would not fit these.
+    """
+    kept = {**read_settings(path), **values}
+    write_json(path, {name: value for name, value in kept.items() if value is not None})
 
 
 def plain_number(name: str, value: Any) -> Any:

@@ -69,6 +69,6 @@ def evaluate_collection(
     write_json(directory / OPEN_PREDICTIONS_FILE, dict(zip(ids, figures.predictions, strict=True)))
     if options.keep and split is not None:
         kept = {"passage_weight": weight, "open_threshold": threshold}
-        values = {name: value for name, value in kept.items() if value is not None}
-        keep_settings(Path(options.model) / SETTINGS_FILE, values)
-        print(f"kept in {Path(options.model) / SETTINGS_FILE}: {', '.join(values)}")
+        keep_settings(Path(options.model) / SETTINGS_FILE, kept)
+        names = ", ".join(name for name, value in kept.items() if value is not None)
+        print(f"kept in {Path(options.model) / SETTINGS_FILE}: {names}")

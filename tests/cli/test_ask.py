@@ -160,7 +160,8 @@ def test_a_collection_is_evaluated_beside_the_paragraphs(
 ) -> None:
     """Half the questions decide, and what they decide is kept if that is asked for."""
     monkeypatch.setattr(fit, "FEWEST", 3)
-    collection.passages = [p for p in collection.passages if p.title != "강나루"]
+    every = collection.passages
+    collection.passages = [p for p in every if p.title != "강나루"]
     code, out, _ = evaluate("--index", "my.index", "--passages", "3")
     assert code == 0
     settings = read_json(tmp_path / "model" / "reader.json")
@@ -180,6 +181,9 @@ def test_a_collection_is_evaluated_beside_the_paragraphs(
     reader = OpenReader(Reader.from_pretrained(tmp_path / "model", "cpu", "fp32"), collection, k=3)
     found = reader.answer_many([e.question for e in article_examples()])
     assert [each[0].text if each else "" for each in found] == list(predictions.values())
+    collection.passages = every  # calls for no threshold, and the one that is kept would not fit
+    assert evaluate("--index", "my.index", "--passages", "3", "--keep")[0] == 0
+    assert "open_threshold" not in read_json(tmp_path / "model" / "reader.json")
 
 
 def test_few_questions_fit_nothing(evaluate: Run, tmp_path: Path) -> None:
