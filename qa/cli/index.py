@@ -79,16 +79,19 @@ def index(options: argparse.Namespace) -> None:
     from qa.retrieval.writer import IndexWriter
 
     inputs = find_inputs(options.inputs)
-    counts = Counts()
     with naming(options.output), IndexWriter(options.output, settings) as writer:
         for pattern in options.remove:
             number = writer.remove(normalize("NFC", pattern))
             print(f"{number:,} documents removed: {pattern}")
         told = time.monotonic()
-        for counts in writer.add(read_documents(inputs)):
+
+        def tell(so_far: Counts) -> None:
+            nonlocal told
             if time.monotonic() - told > SECONDS_BETWEEN_LINES:
                 told = time.monotonic()
-                print(f"{counts.new + counts.replaced:,} documents added", flush=True)
+                print(f"{so_far.new + so_far.replaced:,} documents added", flush=True)
+
+        counts = writer.add(read_documents(inputs), tell)
         if options.rebuild:
             writer.renew(everything=True)
         documents, passages = writer.store.count()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -60,16 +60,26 @@ class IndexWriter:
             self.lock.release()
             raise
 
-    def add(self, documents: Iterable[Document]) -> Iterator[Counts]:
-        """Add documents; yield the counts so far, of the same object, whenever they are confirmed.
+    def add(
+        self,
+        documents: Iterable[Document],
+        confirmed: Callable[[Counts], object] | None = None,
+    ) -> Counts:
+        """Add documents, and return what became of them.
 
         A document takes the place of one with the same id, and nothing is done if it is the same.
+
+        Args:
+            documents: Taken a batch at a time.
+            confirmed: Called with the counts so far whenever a batch is on the disk.
         """
         counts = Counts()
         rest = iter(documents)
         while batch := list(islice(rest, BATCH)):
             self.store.add(batch, self.contents.settings.passage_characters, counts)
-            yield counts
+            if confirmed is not None:
+                confirmed(counts)
+        return counts
 
     def remove(self, pattern: str) -> int:
         """Remove the document of this id, or else those whose ids match a pattern with * and ?."""

@@ -193,7 +193,7 @@ def test_what_a_killed_writer_left_undone_is_done_when_it_is_opened(
 ) -> None:
     fill(tmp_path, DOCUMENTS[:2])
     writer = IndexWriter(tmp_path)
-    list(writer.add(DOCUMENTS[2:]))
+    writer.add(DOCUMENTS[2:])
     writer.remove("0")
     writer.abandon()
     index = Index.open(tmp_path)
@@ -204,7 +204,7 @@ def test_what_a_killed_writer_left_undone_is_done_when_it_is_opened(
 def test_while_another_one_writes_what_it_has_not_finished_is_not_found(tmp_path: Path) -> None:
     fill(tmp_path, DOCUMENTS[:2])
     writer = IndexWriter(tmp_path)
-    list(writer.add(DOCUMENTS[2:]))
+    writer.add(DOCUMENTS[2:])
     with pytest.warns(Notice, match="not found yet"):
         index = Index.open(tmp_path)
     assert DOCUMENTS[4].text not in texts(index.search("윤가람이 연주하는 악기는?", 9))

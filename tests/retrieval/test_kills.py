@@ -22,7 +22,7 @@ def write(directory: Path, first: int, pipe: Connection) -> None:
     while True:
         with IndexWriter(directory) as writer:
             for number in range(first, first + 5):
-                list(writer.add([Document(str(number), "", f"글 {number:05d}번이다.")]))
+                writer.add([Document(str(number), "", f"글 {number:05d}번이다.")])
                 pipe.send(("added", number))
             pipe.send(("removing", first))
             writer.remove(str(first))

@@ -21,4 +21,4 @@ def fill(
 ) -> Counts:
     """Add documents to an index, which is made if it is not there."""
     with IndexWriter(directory, settings) as writer:
-        return list(writer.add(documents))[-1]
+        return writer.add(documents)
