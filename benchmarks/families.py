@@ -137,7 +137,7 @@ def train(reader: SpanReader, batch: Batch) -> None:
         optimizer.zero_grad()
     after = reader.state_dict()
     moved = [name for name in before if not torch.equal(before[name], after[name])]
-    heads = tuple(f"model.{part}." for part in reader._head)
+    heads = tuple(f"model.{part}." for part in reader.head)
     assert any(name.startswith(heads) for name in moved), "the head did not learn"
     assert any(not name.startswith(heads) for name in moved), "the encoder did not learn"
 

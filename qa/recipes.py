@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qa.config import EMBEDDED
+from qa.config import EMBEDDED, GENERATIVE
 
 KORQUAD = "hub:KorQuAD/squad_kor_v1"
 
@@ -71,10 +71,16 @@ KORQUAD_R_DROP: dict[str, Any] = {
     "save_steps": "epoch",
 }
 
+QUICKSTART_GENERATIVE: dict[str, Any] = {**QUICKSTART, "reader": GENERATIVE}
+
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "quickstart": (
         "the default: Korean data made on the spot, a small BERT (RoFormer) from scratch",
         QUICKSTART,
+    ),
+    "quickstart-generative": (
+        "the same with a reader that writes the answer, copying it from the context",
+        QUICKSTART_GENERATIVE,
     ),
     "klue-bert-korquad": (
         "klue/bert-base on KorQuAD 1.0, best by evaluation loss",

@@ -35,8 +35,8 @@ from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
+from qa.models.part_files import BOUNDARY_FILE
 from qa.models.pretrained import load_tokenizer
-from qa.models.weights import BOUNDARY_FILE
 from qa.training.load import describe_data
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]

@@ -6,10 +6,14 @@ B: windows of a batch, T: tokens.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
 from qa.answering.blocks import Window, examples_of
+from qa.answering.finders import AnyModel, make_finder
+from qa.answering.free_answers import Outside, send_free
 from qa.answering.in_flight import (
     BatchInFlight,
     BlockAnswers,
@@ -18,7 +22,7 @@ from qa.answering.in_flight import (
     pinned,
     send_results,
 )
-from qa.answering.options import DecodeOptions
+from qa.answering.options import FREE, DecodeOptions
 from qa.data.batches.collate import Collator, find_reach, offset_rows
 from qa.data.batches.evaluation_batches import (
     BATCH_SIZE,
@@ -26,16 +30,16 @@ from qa.data.batches.evaluation_batches import (
     filled_batches,
     padded_batches,
 )
+from qa.data.batches.targets import TEXT_TARGETS, Covered, ToIds, ids_of_text, text_targets
 from qa.data.examples import Example
-from qa.data.windows.cut import NO_ANSWER_POSITION
 from qa.engine.batch import move_to_device
 from qa.engine.errors import require
 from qa.engine.precision import Precision
-from qa.models.loss import window_loss
-from qa.models.model_io import SpanScores, model_inputs
-from qa.models.onnx_reader import OnnxReader
-from qa.models.span_decode import Offsets, Spans, best_spans
-from qa.models.span_reader import SpanReader
+from qa.models.readers import WRITING
+from qa.models.span_decode import Offsets
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 class Answerer:
@@ -48,15 +52,17 @@ class Answerer:
         precision: The number format of the products.
         batch_size: In windows of full length: a batch has capacity for the tokens of this many (on
             a CPU for 2,048 tokens at most), which shorter windows share.
+        tokenizer: The model's own; of a generative reader, which may write what is not in a text.
     """
 
     def __init__(
         self,
-        model: SpanReader | OnnxReader,
+        model: AnyModel,
         collator: Collator,
         options: DecodeOptions,
         precision: Precision,
         batch_size: int = BATCH_SIZE,
+        tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> None:
         require(batch_size >= 1, f"batch_size must be at least 1, not {batch_size}")
         self.model = model
@@ -65,6 +71,13 @@ class Answerer:
         self.precision = precision
         self.device = precision.device
         self.batch_size = batch_size
+        self.finder = make_finder(model, options)
+        self.outside: Outside | None = None
+        self.to_ids: ToIds | None = None
+        if tokenizer is not None and isinstance(model, WRITING):
+            self.to_ids = ids_of_text(tokenizer)
+            to_text = partial(tokenizer.decode, skip_special_tokens=True)
+            self.outside = Outside(to_text, counts=options.decoding == FREE)
 
     def answer_blocks(
         self,
@@ -111,12 +124,30 @@ class Answerer:
                 waiting.read()
                 waiting = None
             if before is not None:
-                yield before.finish(examples, n_best_size, temperature)
+                yield before.finish(examples, n_best_size, temperature, self.outside)
             before = block
         if waiting is not None:
             waiting.read()
         if before is not None:
-            yield before.finish(examples, n_best_size, temperature)
+            yield before.finish(examples, n_best_size, temperature, self.outside)
+
+    def with_text_targets(
+        self, windows: Sequence[Window], examples: Sequence[Example]
+    ) -> Sequence[Window]:
+        """Return the windows with the targets that are no place, as their loss needs them.
+
+        Args:
+            windows: A block.
+            examples: The questions.
+        """
+        if self.to_ids is None:
+            return windows
+        longest = self.options.max_answer_length
+        found = text_targets(Covered.of(windows), examples, self.to_ids, longest)
+        return [
+            {**window, TEXT_TARGETS: found[row]} if row in found else window
+            for row, window in enumerate(windows)
+        ]
 
     def _submit(
         self,
@@ -139,15 +170,20 @@ class Answerer:
         offsets = offset_rows(windows, batch["shape"][1])
         batch["offsets"] = torch.from_numpy(offsets)
         on_device = move_to_device(pinned(batch, self.device), self.device)
-        scores = self.model(**model_inputs(on_device))
+        read = self.finder.read(on_device)
         if computes_loss:
-            loss_sum += window_loss(scores, on_device)
+            loss_sum += self.finder.loss(read, on_device)
         decoding = moment(self.device)
         starts, ends = on_device["offsets"]
-        spans = self._decode(scores, Offsets(starts, ends, find_reach(*offsets)), n_best_size)
+        characters = Offsets(starts, ends, find_reach(*offsets))
+        spans, free = self.finder.find(read, characters, n_best_size, judges=computes_loss)
         results = send_results(spans, loss_sum)
         numbers = [int(window["example_index"]) - block.part.start for window in windows]
-        return BatchInFlight(block, numbers, offsets, results, decoding, moment(self.device))
+        block.num_items += batch["num_items"]
+        # Unlike the spans', this copy waits for the device; so did the writing.
+        written = None if free is None else send_free(free)
+        ready = moment(self.device)
+        return BatchInFlight(block, numbers, offsets, results, decoding, ready, written)
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
         """Return the indices of the windows of each batch."""
@@ -158,28 +194,3 @@ class Answerer:
             return padded_batches(lengths, max_tokens)
         # A full batch would be filled up to this; windows can fill it as well.
         return filled_batches(lengths, self.collator.round_total(max_tokens))
-
-    def _decode(self, scores: SpanScores, offsets: Offsets, n_best_size: int) -> Spans:
-        """Return the best spans of each window, on the device, scored against its null score."""
-        spans = best_spans(
-            scores.start_logits,
-            scores.end_logits,
-            offsets,
-            n_best_size,
-            self.options.max_answer_length,
-            scores.trims,
-        )
-        null = null_scores(scores.start_logits, scores.end_logits)
-        return spans._replace(scores=spans.scores - null)
-
-
-def null_scores(start_logits: torch.Tensor, end_logits: torch.Tensor) -> torch.Tensor:
-    """Return each window's score for "the answer is not here", that of its first token: (B, 1).
-
-    Logits of two windows have no common zero, so their spans cannot be ranked together; but how far
-    each span is above its own window's null score can be ranked. A nan, of a model that diverged,
-    counts as 0. `start_logits`, `end_logits`: (B, T).
-    """
-    first = NO_ANSWER_POSITION
-    null = start_logits[:, first] + end_logits[:, first]
-    return null.nan_to_num(nan=0.0).unsqueeze(1)

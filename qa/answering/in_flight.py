@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from qa.answering.free_answers import FreeAnswer, Outside, judge_free, read_free
 from qa.answering.nbest import Answer, CharacterScores, add_spans, rank_answers
 from qa.data.examples import Example
 from qa.models.span_decode import Spans
@@ -28,7 +29,10 @@ class BlockAnswers:
     answers: list[list[Answer]]  # each example's, best first; [] if no span can be an answer
     loss_sum: float  # the windows' summed loss, 0 if it was not asked for
     num_windows: int
+    num_items: int  # what the loss is a sum over
     decode_seconds: float  # time after the logits: decoding, merging, cutting text
+    # Whether each example's freely written answer stands nowhere in its context; [] if none was.
+    is_outside: list[bool] = field(default_factory=list)
 
 
 @dataclass
@@ -38,14 +42,21 @@ class BlockInFlight:
     part: slice  # the block's examples among all
     num_windows: int
     merged: list[CharacterScores] = field(init=False)  # (E,) the spans of each example so far
+    free: list[list[FreeAnswer]] = field(init=False)  # (E,) what was written freely
+    num_items: int = 0  # of the batches so far
     loss_sum: float = 0.0  # of the windows read so far
     decode_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.merged = [{} for _ in range(self.part.start, self.part.stop)]
+        self.free = [[] for _ in self.merged]
 
     def finish(
-        self, examples: Sequence[Example], n_best_size: int, temperature: float
+        self,
+        examples: Sequence[Example],
+        n_best_size: int,
+        temperature: float,
+        outside: Outside | None = None,
     ) -> BlockAnswers:
         """Return the answers once all batches are read.
 
@@ -53,14 +64,20 @@ class BlockInFlight:
             examples: All, not the block's.
             n_best_size: Candidates for each example.
             temperature: What scores are divided by before they become probabilities.
+            outside: What becomes of freely written answers; None if there are none.
         """
         started = time.perf_counter()
-        answers = [
-            rank_answers(example.context, spans, n_best_size, temperature)
-            for example, spans in zip(examples[self.part], self.merged, strict=True)
-        ]
+        answers, is_outside = [], list[bool]()
+        wrote = outside is not None and any(self.free)
+        for example, spans, free in zip(examples[self.part], self.merged, self.free, strict=True):
+            texts: dict[str, float] = {}
+            if outside is not None and wrote:
+                texts, is_out = judge_free(free, example.context, spans, outside)
+                is_outside.append(is_out)
+            answers.append(rank_answers(example.context, spans, n_best_size, temperature, texts))
         seconds = self.decode_seconds + time.perf_counter() - started
-        return BlockAnswers(self.part, answers, self.loss_sum, self.num_windows, seconds)
+        counts = self.loss_sum, self.num_windows, self.num_items
+        return BlockAnswers(self.part, answers, *counts, seconds, is_outside)
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,7 @@ class BatchInFlight:
         results: (5 B N + 1,) on the host, there when `ready` has come; see `send_results`.
         decoding: When the logits were there.
         ready: When the results are there.
+        free: (B, 2 + L) of `send_free`, on the host; None if nothing was written freely.
     """
 
     block: BlockInFlight
@@ -82,6 +100,7 @@ class BatchInFlight:
     results: torch.Tensor
     decoding: Moment
     ready: Moment
+    free: torch.Tensor | None = None
 
     def read(self) -> None:
         """Wait for the results, and add them to those of the block."""
@@ -102,6 +121,9 @@ class BatchInFlight:
         )
         for example, *columns in found_in:
             add_spans(self.block.merged[example], *columns)
+        if self.free is not None:
+            for example, answer in zip(self.examples, read_free(self.free), strict=True):
+                self.block.free[example].append(answer)
         self.block.loss_sum = float(found[-1])
         self.block.decode_seconds += time.perf_counter() - started
 

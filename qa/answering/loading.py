@@ -6,22 +6,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qa.answering.answerer import Answerer
+from qa.answering.finders import AnyModel, collator_class
 from qa.answering.options import CollectionOptions
 from qa.answering.questions import kind
 from qa.answering.reader_settings import (
+    DECODING,
     SETTINGS_FILE,
     fitting_settings,
     make_options,
     read_settings,
 )
-from qa.data.batches.collate import Collator
 from qa.data.windows.options import WindowOptions, require_fits
 from qa.engine.device import resolve_device
 from qa.engine.errors import notice, require
 from qa.engine.precision import Precision
 from qa.models.onnx_reader import ONNX_FILE, OnnxReader, is_export
+from qa.models.part_files import DECODER_FILE
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
-from qa.models.span_reader import SpanReader
+from qa.models.readers import load_reader
 from qa.models.vocabulary import configured_embeddings, num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def load(
     device: str,
     precision: str,
     trust_remote_code: bool,
-    settings: dict[str, float],
+    settings: dict[str, Any],
 ) -> tuple[Answerer, PreTrainedTokenizerFast, WindowOptions, CollectionOptions]:
     """Return a reader's model, ready to answer, its tokenizer, and how it is to be used.
 
@@ -42,20 +44,29 @@ def load(
     """
     revision = revision_of(name)
     trusts = {"trust_remote_code": True} if trust_remote_code else {}
-    model: SpanReader | OnnxReader
+    settings_file = saved_file(name, SETTINGS_FILE, revision)
+    saved = read_settings(settings_file)
+    writes = is_generative(name)
+    require(
+        writes or settings.get(DECODING) is None,
+        f"{name}: is no generative reader, so that decoding has no meaning; leave it out",
+    )
+    model: AnyModel
     if is_export(name):
         model = load_export(name, device, precision)
         device, precision = "cpu", "fp32"
         vocabulary = configured_embeddings(name)
     else:
-        model = SpanReader.from_pretrained(name, require_head=True, revision=revision, **trusts)
-        for note in model.notes:
+        options = {"require_head": True, "revision": revision, **trusts}
+        model = trained = load_reader(name, writes, {}, **options)
+        for note in trained.notes:
             notice(note)
-        vocabulary = num_embeddings(model)
+        vocabulary = num_embeddings(trained)
     tokenizer = load_tokenizer(name, revision, **trusts)
     require_vocabulary(name, tokenizer, vocabulary)
-    settings_file = saved_file(name, SETTINGS_FILE, revision)
-    saved = read_settings(settings_file) or fitting_settings(model.max_length)
+    saved = saved or fitting_settings(model.max_length)
+    if settings.get(DECODING) is None:
+        settings = {name: value for name, value in settings.items() if name != DECODING}
     windows, decoding, collection, batch_size = make_options({**saved, **settings})
     require_fits(tokenizer, model.max_length, windows)
     torch_device = resolve_device(device)
@@ -63,9 +74,22 @@ def load(
     model.to(torch_device).eval()
     model.prepare(number_format)
     longest = windows.max_seq_length
-    collator = Collator(longest, *model.batch_form(torch_device, longest, trains=False))
-    answerer = Answerer(model, collator, decoding, number_format, batch_size)
+    collator = collator_class(model)(
+        longest, *model.batch_form(torch_device, longest, trains=False)
+    )
+    answerer = Answerer(model, collator, decoding, number_format, batch_size, tokenizer)
     return answerer, tokenizer, windows, collection
+
+
+def is_generative(name: str) -> bool:
+    """Return whether a saved reader writes its answers, without loading it.
+
+    An encoder-decoder is one if qa saved it, with settings; a decoder of qa's own has its file.
+    """
+    revision = revision_of(name)
+    if saved_file(name, DECODER_FILE, revision) is not None:
+        return True
+    return DECODING in read_settings(saved_file(name, SETTINGS_FILE, revision))
 
 
 def load_export(name: str, device: str, precision: str) -> OnnxReader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -13,7 +13,10 @@ from qa.data.nfc import original_spans
 
 @dataclass(unsafe_hash=True)  # frozen, it would take four times as long to make: 20 a question
 class Answer:
-    """One candidate answer: `context[start:end] == text`, in characters."""
+    """One candidate answer: `context[start:end] == text`, in characters.
+
+    One that a generative reader wrote, and that stands nowhere in the context, is at `OUTSIDE`.
+    """
 
     text: str
     start: int
@@ -24,6 +27,7 @@ class Answer:
     probability: float  # softmax over the candidates of this question, of score / temperature
 
 
+OUTSIDE = (-1, -1)  # the place of an answer that is not in the context
 NOTHING_FOUND = 1e9  # null odds where no span can be an answer; JSON has no infinity
 
 CharacterScores: TypeAlias = dict[tuple[int, int], float]
@@ -49,7 +53,11 @@ def add_spans(
 
 
 def rank_answers(
-    context: str, merged: CharacterScores, n_best_size: int, temperature: float = 1.0
+    context: str,
+    merged: CharacterScores,
+    n_best_size: int,
+    temperature: float = 1.0,
+    outside: Mapping[str, float] | None = None,
 ) -> list[Answer]:
     """Return the best answers of one example, best first; equal scores in the order of the text.
 
@@ -58,17 +66,20 @@ def rank_answers(
         merged: The spans of all its windows.
         n_best_size: How many answers at most; their probabilities sum to 1.
         temperature: Scores are divided by it before they become probabilities.
+        outside: Texts that are not in the context, with their scores.
     """
     pieces = whole_pieces(context, merged)
-    best = sorted([(-score, span) for span, score in pieces.items()])[:n_best_size]
+    ranked = [(-score, span, "") for span, score in pieces.items()]
+    ranked += [(-score, OUTSIDE, text) for text, score in (outside or {}).items()]
+    best = sorted(ranked)[:n_best_size]
     if not best:
         return []
     lowest = best[0][0]  # subtracted before exp, so that exp cannot overflow
-    weights = [math.exp((lowest - negative) / temperature) for negative, _ in best]
+    weights = [math.exp((lowest - negative) / temperature) for negative, *_ in best]
     total = sum(weights)
     return [
-        Answer(context[start:end], start, end, -negative, weight / total)
-        for (negative, (start, end)), weight in zip(best, weights, strict=True)
+        Answer(text or context[start:end], start, end, -negative, weight / total)
+        for (negative, (start, end), text), weight in zip(best, weights, strict=True)
     ]
 
 
@@ -93,6 +104,8 @@ def whole_pieces(context: str, merged: CharacterScores) -> CharacterScores:
 
 def in_original(answers: Sequence[Answer], context: str) -> list[Answer]:
     """Turn answers from the composed context into pieces of `context` itself."""
+    if any((answer.start, answer.end) == OUTSIDE for answer in answers):
+        return [in_original([a], context)[0] if a.start >= 0 else a for a in answers]
     spans = original_spans(context, [(answer.start, answer.end) for answer in answers])
     # A mark may have been composed with something before it that is not seen.
     pieces = [whole_characters(context, *span) for span in spans]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qa.engine.config import option, require_at_least
+from qa.engine.config import option, require_at_least, require_choices
 from qa.engine.errors import require
 
+CONSTRAINED, FREE = "constrained", "free"
 PASSAGE_WEIGHT = 0.5  # of a reader that has none: EM was flat from 0.4 to 1 where it was measured
 PASSAGES = 5  # of a collection that are read for a question
 
@@ -30,8 +31,17 @@ class DecodeOptions:
         " held-out part",
         resume="free",
     )
+    decoding: str | None = option(
+        None,
+        "of a generative reader: constrained writes pieces of the context, free writes anything;"
+        " constrained if not given",
+        (CONSTRAINED, FREE),
+        resume="same",
+    )
 
     def __post_init__(self) -> None:
+        if self.decoding is not None:
+            require_choices(self)
         for name in ("n_best_size", "max_answer_length"):
             require_at_least(self, name, 1)
         threshold = self.null_score_diff_threshold

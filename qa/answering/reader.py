@@ -10,14 +10,14 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qa.answering.answerer import Answerer
 from qa.answering.loading import load, require_types
 from qa.answering.nbest import Answer
-from qa.answering.options import CollectionOptions
+from qa.answering.options import CONSTRAINED, CollectionOptions
 from qa.answering.questions import Pair, check_examples, check_top_k, make_example, to_examples
-from qa.answering.reader_settings import SETTINGS_FILE, THRESHOLD
+from qa.answering.reader_settings import DECODING, SETTINGS_FILE, THRESHOLD
 from qa.answering.streaming import Answered, AnswerStream
 from qa.data.examples import Example
 from qa.data.windows.coverage import Coverage
@@ -25,7 +25,8 @@ from qa.data.windows.options import WindowOptions
 from qa.engine.distributed import SINGLE_PROCESS, World
 from qa.engine.errors import require
 from qa.engine.json_files import write_json
-from qa.models.span_reader import SpanReader
+from qa.models.onnx_reader import OnnxReader
+from qa.models.readers import WRITING, AnyReader
 
 if TYPE_CHECKING:
     import torch
@@ -57,15 +58,15 @@ class Reader:
         self.null_score_diff_threshold = answerer.options.null_score_diff_threshold
 
     @property
-    def model(self) -> SpanReader:
+    def model(self) -> AnyReader:
         """The model that reads; UserError if it is an ONNX export, whose weights are no torch's."""
         model = self.answerer.model
         require(
-            isinstance(model, SpanReader),
+            not isinstance(model, OnnxReader),
             "an ONNX export cannot be trained or saved; copy its directory, or load the reader that"
             " it was made of",
         )
-        assert isinstance(model, SpanReader)
+        assert not isinstance(model, OnnxReader)
         return model
 
     @classmethod
@@ -76,7 +77,7 @@ class Reader:
         precision: str = "auto",
         batch_size: int | None = None,
         trust_remote_code: bool = False,
-        **settings: float,
+        **settings: Any,
     ) -> Reader:
         """Load what `save_pretrained`, train.py (`best/`) or `qa export` wrote, or any reader.
 
@@ -114,6 +115,8 @@ class Reader:
         options = (self.windows, self.answerer.options, self.collection)
         settings = {name: value for each in options for name, value in asdict(each).items()}
         settings[THRESHOLD] = self.null_score_diff_threshold
+        if isinstance(self.answerer.model, WRITING):
+            settings[DECODING] = self.answerer.options.decoding or CONSTRAINED
         write_json(
             directory / SETTINGS_FILE,
             {name: value for name, value in settings.items() if value is not None},

@@ -8,7 +8,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from qa.answering.options import CollectionOptions, DecodeOptions
+from qa.answering.options import CONSTRAINED, FREE, CollectionOptions, DecodeOptions
 from qa.answering.questions import is_whole, kind
 from qa.data.batches.evaluation_batches import BATCH_SIZE
 from qa.data.windows.options import WindowOptions
@@ -17,6 +17,7 @@ from qa.engine.errors import UserError, require
 from qa.engine.json_files import kind_of, read_json, write_json
 
 SETTINGS_FILE = "reader.json"
+DECODING = "decoding"  # saved of generative readers only, and so what tells them
 THRESHOLD, TEMPERATURE = "null_score_diff_threshold", "temperature"
 KINDS = (WindowOptions, DecodeOptions, CollectionOptions)
 # That need not be whole.
@@ -37,7 +38,7 @@ def fitting_settings(model_limit: int | None) -> dict[str, float]:
 
 
 def make_options(
-    values: dict[str, float],
+    values: dict[str, Any],
 ) -> tuple[WindowOptions, DecodeOptions, CollectionOptions, int]:
     """Turn settings into how contexts are cut, how answers are chosen, and the batch size."""
     known = setting_names() | {"batch_size"}
@@ -60,13 +61,19 @@ def setting_names() -> set[str]:
     return {f.name for kind in KINDS for f in fields(kind)}
 
 
-def read_settings(path: Path | None) -> dict[str, float]:
+def read_settings(path: Path | None) -> dict[str, Any]:
     """Read the settings saved beside a model; {} for None: qa did not make the model."""
     if path is None:
         return {}
     values = read_json(path, "a reader's settings")
     for name, value in values.items():
-        types = (int, float) if name in NUMBERS else (int,)
+        types: tuple[type, ...] = (int, float) if name in NUMBERS else (int,)
+        if name == DECODING:
+            require(
+                value in (CONSTRAINED, FREE),
+                f"{path}: {name} must be {CONSTRAINED} or {FREE}, not {kind_of(value)}",
+            )
+            continue
         require(
             type(value) in types,
             f"{path}: {name} must be a number, such as train.py writes, not {kind_of(value)}",
@@ -88,8 +95,10 @@ def keep_settings(path: Path, values: Mapping[str, float | None]) -> None:
 def plain_number(name: str, value: Any) -> Any:
     """Return a setting as Python's own number, or None; UserError if it must be something else.
 
-    All are whole numbers; those of `NUMBERS` are any number, or None.
+    All but the decoding are whole numbers; those of `NUMBERS` are any number, or None.
     """
+    if name == DECODING:
+        return value  # checked where it is used
     is_number = name in NUMBERS
     if is_whole(value):
         return int(value)

@@ -106,7 +106,9 @@ def evaluate_model(options: argparse.Namespace) -> None:
     check_keep(options)
     prepare_hub(options.model, options.data)
     with no_collection():
-        examples = read_questions(options)
+        from qa.answering.loading import is_generative
+
+        examples = read_questions(options, by_text=is_generative(options.model))
         reader = load_reader(options, options.batch_size)
     scores = [Score(name) for name in dict.fromkeys(options.metric or metrics_for(examples))]
     threshold, tunes = options.null_score_diff_threshold, False
@@ -179,9 +181,15 @@ def write_scores(result: Evaluation, intervals: Intervals, directory: Path) -> N
     from qa.engine.json_files import write_json
     from qa.outputs.directory import METRICS_FILE
 
+    outside = result.outside_context
     write_json(
         directory / METRICS_FILE,
-        {**result.scores, "intervals": intervals, "eval_loss": result.eval_loss},
+        {
+            **result.scores,
+            "intervals": intervals,
+            "eval_loss": result.eval_loss,
+            **({} if outside is None else {"outside_context": outside}),
+        },
     )
 
 
@@ -192,6 +200,8 @@ def print_scores(result: Evaluation, intervals: Intervals, examples: Sequence[Ex
         f" loss {result.eval_loss:.4f}; in brackets 95 % bootstrap intervals"
     )
     print(score_table(result.scores, intervals))
+    if result.outside_context is not None:
+        print(f"written freely, outside the context: {result.outside_context:.2f} %")
     if result.threshold is not None:
         count = int((result.null_odds > result.threshold).sum())
         print(f"left unanswered: {count}, whose null odds exceed {result.threshold:.3f}")

@@ -72,9 +72,9 @@ def empty_reader(config: Config, run: Path) -> Reader:
     import torch
 
     from qa.answering.answerer import Answerer
+    from qa.answering.finders import collator_class
     from qa.answering.options import CollectionOptions
     from qa.answering.reader import Reader
-    from qa.data.batches.collate import Collator
     from qa.engine.precision import Precision
     from qa.training.load import load_model, read_data
 
@@ -86,6 +86,7 @@ def empty_reader(config: Config, run: Path) -> Reader:
     examples = read_data(config)[0] if config.model.model == EMBEDDED else []
     tokenizer, model = load_model(config, examples)
     device, longest = torch.device("cpu"), config.windows.max_seq_length
-    collator = Collator(longest, *model.batch_form(device, longest, trains=False))
+    collator = collator_class(model)(longest, *model.batch_form(device, longest, trains=False))
     precision = Precision("fp32", device)
-    return Reader(Answerer(model, collator, config.decoding, precision), tokenizer, config.windows)
+    answerer = Answerer(model, collator, config.decoding, precision, tokenizer=tokenizer)
+    return Reader(answerer, tokenizer, config.windows)

@@ -93,11 +93,14 @@ def _answered(
 
 def _identity(reader: Reader, questions: Questions, options: argparse.Namespace) -> dict[str, Any]:
     """Return what decides the lines, by the words of a message."""
+    decoding = asdict(reader.answerer.options)
+    if decoding["decoding"] is None:  # files from before there was a choice go on
+        del decoding["decoding"]
     return {
         "data": questions.fingerprint,
         "model": _digest(reader.model),
         "tokenizer or window options": windows_fingerprint([], reader.tokenizer, reader.windows),
-        "decoding option": asdict(reader.answerer.options),
+        "decoding option": decoding,
         "batch size": reader.answerer.batch_size,
         "threshold": reader.null_score_diff_threshold,
         "precision": reader.answerer.precision.name,
@@ -125,6 +128,8 @@ def _print_answers(blocks: Iterable[Answered], options: argparse.Namespace) -> N
             print(f"{example.id}\t{example.question}")
         for answer in answers:
             span = f"characters {answer.start}-{answer.end}"
+            if answer.start < 0:
+                span = "not in the context"
             print(f"{answer.text}\t{answer.probability:.3f}\t{span}")
         if not answers:
             print("(no answer)")

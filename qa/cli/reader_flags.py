@@ -13,16 +13,15 @@ from qa.data.windows.options import WindowOptions
 if TYPE_CHECKING:
     from qa.answering.reader import Reader
 
-LENGTHS = (
-    *fields(WindowOptions),
-    *(field for field in fields(DecodeOptions) if field.name == "max_answer_length"),
-)
+DECODING = {field.name: field for field in fields(DecodeOptions)}
+LENGTHS = (*fields(WindowOptions), DECODING["max_answer_length"])
 """The options that decide what of a text is read and how long an answer can be."""
+CHOSEN = (*LENGTHS, DECODING["decoding"])
 
 
 def add_reader_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that `load_reader` goes by, but for the model and the batch size."""
-    for field in LENGTHS:
+    for field in CHOSEN:
         add_option(parser, field, default="the model's own")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument(
@@ -48,5 +47,5 @@ def load_reader(options: argparse.Namespace, batch_size: int | None = None) -> R
         options.precision,
         batch_size,
         options.trust_remote_code,
-        **{field.name: given[field.name] for field in LENGTHS if field.name in given},
+        **{field.name: given[field.name] for field in CHOSEN if field.name in given},
     )

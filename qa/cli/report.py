@@ -69,7 +69,7 @@ def report(options: argparse.Namespace) -> None:
 
     files = [read_predicted(name, options.nfc) for name in options.inputs]
     prepare_hub(None, options.data)
-    examples = read_questions(options)
+    examples = read_questions(options, by_text=True)
     names = report_scores(examples, options.metric or ())
     check_files(files, examples, names, options.holdout)
     data = ", ".join(Path(name).name for name in options.data.split(","))

@@ -71,7 +71,7 @@ def score_files(options: argparse.Namespace) -> None:
         predictions = [{i: normalize("NFC", text) for i, text in p.items()} for p in predictions]
     na_probs = [read_na_probs(path) for path in options.na_probs or ()]
     prepare_hub(None, options.data)
-    examples = read_questions(options)
+    examples = read_questions(options, by_text=True)
     for path, texts in zip(options.predictions, predictions, strict=True):
         check_predictions(path, texts, examples, names, is_part=options.holdout is not None)
     for path, probs, texts in zip(options.na_probs or (), na_probs, predictions, strict=False):

@@ -45,13 +45,16 @@ def add_data_flags(parser: argparse.ArgumentParser, nfc_help: str) -> None:
     )
 
 
-def read_questions(options: argparse.Namespace) -> list[Example]:
-    """Read the data that the flags name; UserError if no question in it has an answer."""
+def read_questions(options: argparse.Namespace, by_text: bool = False) -> list[Example]:
+    """Read the data that the flags name; UserError if no question in it has an answer.
+
+    `by_text`: answers need no place in their context; see `qa.data.formats.read_examples`.
+    """
     from qa.data.formats import read_examples, require_answers
     from qa.data.holdout import split_holdout
 
-    examples = read_examples(options.data, split="validation", nfc=options.nfc)
+    examples = read_examples(options.data, split="validation", nfc=options.nfc, by_text=by_text)
     if options.holdout is not None:
         _, examples = split_holdout(examples, options.holdout)
-    require_answers(examples, options.data)
+    require_answers(examples, options.data, by_text)
     return examples

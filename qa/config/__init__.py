@@ -11,10 +11,18 @@ from qa.config.flat import (
     config_from_flat,
     read_config_file,
 )
-from qa.config.sections import EMBEDDED, DataConfig, EvalConfig, ModelConfig, OutputConfig
+from qa.config.sections import (
+    EMBEDDED,
+    GENERATIVE,
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    OutputConfig,
+)
 
 __all__ = [
     "EMBEDDED",
+    "GENERATIVE",
     "Config",
     "DataConfig",
     "EvalConfig",

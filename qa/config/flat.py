@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from qa.answering.options import DecodeOptions
-from qa.config.sections import EMBEDDED, DataConfig, EvalConfig, ModelConfig, OutputConfig
+from qa.config.sections import (
+    EMBEDDED,
+    GENERATIVE,
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    OutputConfig,
+)
 from qa.data.windows.options import WindowOptions
 from qa.engine.config import TrainConfig, from_values
 from qa.engine.errors import require
@@ -44,6 +51,7 @@ class Config:
             "cuda_graphs does not go with gradient_checkpointing, which reads random generators in"
             " the middle of a step; leave one of them out",
         )
+        self._check_reader()
         if self.model.model == EMBEDDED:
             names = ("attention_dropout", "hidden_dropout", "head_learning_rate")
             values = [getattr(self.model, name) for name in names]
@@ -53,6 +61,27 @@ class Config:
                 "attention_dropout, hidden_dropout, head_learning_rate and holdout do not apply to"
                 " the embedded job, which makes its own model and held-out part",
             )
+
+    def _check_reader(self) -> None:
+        """Raise UserError for settings that the other reader has."""
+        is_generative = self.model.reader == GENERATIVE
+        refused = {
+            "r_drop": self.model.r_drop != 0,
+            "cuda_graphs": self.train.cuda_graphs != "off",
+            "sharding": self.train.sharding != "none",
+        }
+        of_the_other = {
+            "decoding": self.decoding.decoding is not None,
+            "decoder_layers": self.model.decoder_layers != ModelConfig.decoder_layers,
+            "span_loss_weight": self.model.span_loss_weight != ModelConfig.span_loss_weight,
+        }
+        names = [n for n, given in (refused if is_generative else of_the_other).items() if given]
+        other = "span" if is_generative else "generative"
+        require(
+            not names,
+            f"{', '.join(names)}: of --reader {other} only; leave out what is not of --reader"
+            f" {self.model.reader}, or pass 0 or off for what the recipe sets",
+        )
 
     def flat(self) -> dict[str, Any]:
         """Return every value by its field name, as config.json holds them."""

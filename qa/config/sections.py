@@ -10,6 +10,7 @@ from qa.engine.errors import require
 
 METRICS_FOR_BEST = ("f1", "exact_match", "eval_loss")
 EMBEDDED = "embedded"
+SPAN, GENERATIVE = "span", "generative"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,21 @@ class ModelConfig:
     model: str = option(
         "klue/bert-base", "directory or hub id of an encoder, or 'embedded'", resume="free"
     )
+    reader: str = option(
+        SPAN,
+        "span finds the answer's ends in the context; generative writes it with a decoder, copying"
+        " where it can",
+        (SPAN, GENERATIVE),
+        resume="same",
+    )
+    decoder_layers: int = option(
+        2, "layers of a generative reader's decoder, if that is new", resume="same"
+    )
+    span_loss_weight: float = option(
+        0.0,
+        "of a generative reader: weight of the loss of a span head on the same encoder",
+        resume="same",
+    )
     attention_dropout: float | None = option(
         None,
         "dropout of attention probabilities; the model's own if not given",
@@ -125,6 +141,13 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
+        require_choices(self)
+        require_at_least(self, "decoder_layers", 1)
+        require_at_least(self, "span_loss_weight", 0)
+        require(
+            self.span_loss_weight < float("inf"),
+            f"span_loss_weight must be a number, not {self.span_loss_weight}",
+        )
         require(self.freeze != "", "freeze is empty")
         require(
             0 < self.head_learning_rate < float("inf"),

@@ -30,7 +30,7 @@ class Evaluation:
     """What one evaluation found. Q: questions."""
 
     scores: dict[str, dict[str, float]]  # name of the score -> its official keys, in %
-    eval_loss: float  # mean over windows
+    eval_loss: float  # mean over windows; of a generative reader over what it is to write
     num_examples: int
     num_windows: int
     seconds: float
@@ -40,6 +40,9 @@ class Evaluation:
     spans: np.ndarray  # (Q, 2) int64, where the best answer starts and ends; 0, 0: there is none
     values: dict[str, np.ndarray]  # name of the score -> (Q, 2) `Score.values`
     threshold: float | None  # above these odds a question was left unanswered; None: never
+    # Share of the questions, in %, whose freely written answer is not in the context; None: of a
+    # reader that does not write.
+    outside_context: float | None = None
 
     @property
     def main_score(self) -> str:
@@ -54,9 +57,12 @@ class Evaluation:
         return {"exact_match": exact_match, "f1": f1, "eval_loss": self.eval_loss}
 
     @property
-    def metrics_by_score(self) -> dict[str, float]:
-        """Every metric of every score: korquad1_exact_match, ..."""
-        return {f"{n}_{key}": value for n, s in self.scores.items() for key, value in s.items()}
+    def other_metrics(self) -> dict[str, float]:
+        """Every metric of every score, korquad1_exact_match, ..., and outside_context, if any."""
+        found = {f"{n}_{key}": value for n, s in self.scores.items() for key, value in s.items()}
+        if self.outside_context is not None:
+            found["outside_context"] = self.outside_context
+        return found
 
 
 def evaluate(
@@ -106,7 +112,8 @@ def evaluate(
             if is_aborted:
                 return
             # An empty one, so that all processes gather equally often.
-            yield next_blocks[worker] if worker < len(next_blocks) else []
+            own = next_blocks[worker] if worker < len(next_blocks) else []
+            yield answerer.with_text_targets(own, examples)
 
     for own in answerer.answer_blocks(examples, own_blocks(), computes_loss=True):
         for index, found in enumerate(world.gather(own)[:num_workers]):
@@ -120,7 +127,7 @@ def evaluate(
         tally.apply_threshold(threshold)
     result = Evaluation(
         scores={score.name: score.compute() for score in tally.scores},
-        eval_loss=tally.loss_sum / max(1, tally.num_windows),
+        eval_loss=tally.loss_sum / max(1, tally.num_items),
         num_examples=len(examples),
         num_windows=tally.num_windows,
         seconds=time.perf_counter() - started,
@@ -130,6 +137,7 @@ def evaluate(
         spans=tally.spans,
         values={score.name: score.values for score in tally.scores},
         threshold=None if threshold is None else float(threshold),  # JSON may have an integer
+        outside_context=tally.outside_context,
     )
     shared: Evaluation = world.from_main(result)
     return shared

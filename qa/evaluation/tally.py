@@ -21,13 +21,24 @@ class Tally:
 
     def __init__(self, scores: Sequence[Score], files: PredictionFiles | None) -> None:
         self.scores = scores
-        self.loss_sum = 0.0  # over windows
+        self.loss_sum = 0.0
         self.num_windows = 0
+        self.num_items = 0  # that the loss is of
         self.decode_seconds = 0.0  # spent on decoding and scoring
         self._files = files
         self._odds = array("d")
         self._has_answer = bytearray()
+        self._is_outside = bytearray()
         self._spans = array("q")
+
+    @property
+    def outside_context(self) -> float | None:
+        """Share of the answerable questions, in %, whose freely written answer is not there.
+
+        None if nothing was written freely.
+        """
+        found = self._is_outside
+        return 100 * sum(found) / len(found) if found else None
 
     @property
     def null_odds(self) -> np.ndarray:
@@ -59,6 +70,10 @@ class Tally:
             self.add(example, answers)
         self.loss_sum += found.loss_sum
         self.num_windows += found.num_windows
+        self.num_items += found.num_items
+        if found.is_outside:
+            pairs = zip(examples, found.is_outside, strict=True)
+            self._is_outside.extend(is_out for each, is_out in pairs if each.gold_answers)
         self.decode_seconds += time.perf_counter() - started
         if counts_decoding:
             self.decode_seconds += found.decode_seconds

@@ -11,11 +11,13 @@ from qa.answering.reader import Reader
 from qa.data.examples import Example
 from qa.data.windows.iterate import iterate_windows
 from qa.engine.atomic_files import replace_directory
+from qa.engine.errors import require
 from qa.engine.json_files import write_json
 from qa.export.gate import Row
 from qa.export.onnx_file import PACKAGES, require_packages
 from qa.export.search import Search
 from qa.models.onnx_reader import EXPORT_FILE, ONNX_FILE
+from qa.models.span_reader import SpanReader
 
 
 def export_reader(
@@ -42,6 +44,11 @@ def export_reader(
         UserError: A package is missing, or this kind of model cannot be exported.
     """
     require_packages()
+    require(
+        isinstance(reader.model, SpanReader),
+        "a generative reader cannot be exported: an export holds no loop that writes; train one"
+        " with --reader span",
+    )
     coverage = reader.coverage()
     windows = list(iterate_windows(examples, reader.tokenizer, reader.windows, coverage))
     search = Search(reader, examples, windows, report)

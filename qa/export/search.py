@@ -17,6 +17,7 @@ from qa.export.forms import SMALLER_FORMS
 from qa.export.gate import INT8_LOSS, Found, Row, compare, find_answers
 from qa.export.onnx_file import write_onnx
 from qa.models.onnx_reader import OnnxReader
+from qa.models.span_reader import SpanReader
 
 FP32 = "fp32"
 
@@ -62,6 +63,7 @@ class Search:
             RunStopped: The fp32 form does not answer as the reader does; exit code 1.
         """
         model = self.reader.model
+        assert isinstance(model, SpanReader)  # `export_reader` refuses others
         write_onnx(model, file, "token_type_ids" in self.windows[0])
         self.reference = self._find(self.reader.answerer)
         num_bytes = sum(p.numel() * p.element_size() for p in model.parameters())

@@ -49,7 +49,7 @@ class PaddedReader(nn.Module):
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         hidden = model.base_model(input_ids=input_ids, attention_mask=attention_mask, **types)[0]
         logits = hidden
-        for part in self.reader._head:
+        for part in self.reader.head:
             logits = getattr(model, part)(logits)
         logits = logits.masked_fill(attention_mask.unsqueeze(2) == 0, float("-inf"))
         found = (logits[..., 0], logits[..., 1])

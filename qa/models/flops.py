@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from qa.models.packing.probe import evaluating, two_windows
 from qa.models.packing.segments import ROUND_WIDTH, round_up
-from qa.models.span_reader import SpanReader
+from qa.models.readers import WRITING, AnyReader
 
 
 class ModelFlops(NamedTuple):
@@ -26,8 +26,10 @@ class ModelFlops(NamedTuple):
         return 3 * (self.per_token * num_tokens + self.per_pair * num_token_pairs)
 
 
-def count_flops(model: SpanReader, passes: int = 1) -> ModelFlops:
+def count_flops(model: AnyReader, passes: int = 1) -> ModelFlops:
     """Count the operations of the products of a small batch; the model must be on the CPU.
+
+    Of a generative reader those of the encoder: it writes a few tokens about some hundred.
 
     `passes`: forward passes that a step makes over its batch.
     """
@@ -35,7 +37,8 @@ def count_flops(model: SpanReader, passes: int = 1) -> ModelFlops:
     batch = two_windows(model.model)
     num_windows, width = batch["shape"]
     with evaluating(model), FlopCounterMode(display=False) as counter:
-        model(**batch)
+        read = model.read if isinstance(model, WRITING) else model
+        read(**batch)
     operations = counter.get_flop_counts()["Global"]
     linear = sum(n for op, n in operations.items() if "mm" in str(op) and "bmm" not in str(op))
     attention = sum(operations.values()) - linear

@@ -31,9 +31,10 @@ from qa.models.packing.gpu_attention import attend_padded
 from qa.models.packing.padded import encode_padded
 from qa.models.packing.probe import exchange_attention, require_standard_forward, sees_padding
 from qa.models.packing.segments import Attend, Scratch, Segments
+from qa.models.part_files import BOUNDARY_FILE, load_part
 from qa.models.pretrained import revision_of, saved_file
 from qa.models.trained_part import checkpoint_layers
-from qa.models.weights import BOUNDARY_FILE, load_head, load_model, save_weights
+from qa.models.weights import load_model, save_weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -63,7 +64,7 @@ class SpanReader(nn.Module):
         self.notes: list[str] = []  # lines for people on how the checkpoint was loaded
         self.attend: dict[str, Attend] = {"cpu": attend_on_cpu}  # by type of device
         self._scratch = Scratch()
-        self._head = head_parts(model)
+        self.head = head_parts(model)
         # Four small forwards: two to see that this model is nothing but an encoder with a head, two
         # to see whether its windows can be packed. Two more if not: whether it sees padding.
         padded, packed, alone = (
@@ -114,13 +115,45 @@ class SpanReader(nn.Module):
             bounds: (windows + 1,) int32 where windows begin and end; a CPU does not read them.
             token_type_ids: (N,); None if the tokenizer makes none.
         """
+        windows = self.hidden_states(input_ids, slots, shape, lengths, bounds, token_type_ids)
+        return self.score(*windows, input_ids, num_characters)
+
+    def hidden_states(
+        self,
+        input_ids: torch.Tensor,
+        slots: torch.Tensor,
+        shape: tuple[int, int],
+        lengths: Sequence[int] | None = None,
+        bounds: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, Segments]:
+        """Return the encoder's last hidden states, (N, F), and where the windows lie among them.
+
+        For the arguments see `forward`.
+        """
         attend = self.attend.get(input_ids.device.type, attend_padded)
         segments = Segments(slots, shape, self._scratch, attend, lengths, bounds)
-        hidden = self.encode(input_ids, segments, token_type_ids)  # (N, F)
+        return self.encode(input_ids, segments, token_type_ids), segments
+
+    def score(
+        self,
+        hidden: torch.Tensor,
+        segments: Segments,
+        input_ids: torch.Tensor,
+        num_characters: torch.Tensor,
+    ) -> SpanScores:
+        """Score windows whose hidden states are known.
+
+        Args:
+            hidden: (N, F) of `hidden_states`.
+            segments: Of `hidden_states`.
+            input_ids: See `forward`.
+            num_characters: See `forward`.
+        """
         # In fp32 even under autocast: bf16 has 8 bits, so scores near 10 would tie by the dozen.
         with torch.autocast(input_ids.device.type, enabled=False):
             logits = hidden.float()
-            for part in self._head:
+            for part in self.head:
                 logits = getattr(self.model, part)(logits)  # (N, 2) in the end
         # Copies, since FSDP2 asks that a module return no views.
         start_logits, end_logits = segments.to_rows(logits, float("-inf")).unbind(2)
@@ -238,7 +271,7 @@ class SpanReader(nn.Module):
         loading, model, notes = load_fitting(name, load, make, require_head)
         model.notes = notes
         if model.boundary_head is not None and saved is not None:
-            load_head(model.boundary_head, saved)
+            load_part(model.boundary_head, saved)
         model.new_weights = [f"model.{part}." for part in loading.new_parts]
         if model.boundary_head is not None and saved is None:
             model.new_weights.append("boundary_head.")

@@ -13,7 +13,7 @@ from qa.models.pretrained import revision_of, saved_file
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from qa.models.span_reader import SpanReader
+    from qa.models.readers import AnyReader
 
 
 FEWEST_TOKENS = 0.9  # of the embeddings; many models have some more, to a round number
@@ -48,7 +48,7 @@ def require_vocabulary(
         )
 
 
-def num_embeddings(model: SpanReader) -> int | None:
+def num_embeddings(model: AnyReader) -> int | None:
     """Return how many tokens a model has embeddings for; None for CANINE, which hashes."""
     table = getattr(model.model.get_input_embeddings(), "weight", None)
     return len(table) if isinstance(table, torch.Tensor) else None

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
-from qa.engine.errors import UserError, require
+from qa.engine.errors import require
 from qa.models.loading import base_renaming, check_loaded
 from qa.models.other_task import set_two_labels
 from qa.models.own_head import needs_own_head, own_head_class, was_saved_with_own_head
+from qa.models.part_files import BOUNDARY_FILE, DECODER_FILE, without_prefix, written_weights
 from qa.models.pretrained import user_errors
 from qa.models.weights_report import Loading
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-BOUNDARY_FILE = "boundary_head.safetensors"  # beside the weights that transformers reads
 # The names that encoders give their two dropout probabilities.
 ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 HIDDEN_DROPOUT_NAMES = ("hidden_dropout_prob", "dropout")
@@ -85,20 +82,6 @@ def load_model(
     return check_loaded(name, model, info, labels, own_head, own_head and not saved_own)
 
 
-def load_head(head: nn.Module, file: Path) -> None:
-    """Load a saved head; UserError if the file is damaged or belongs to another model."""
-    from safetensors.torch import load_file
-
-    try:
-        head.load_state_dict(load_file(file))
-    except Exception as error:  # safetensors and torch raise their own, without a common base
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(
-            f"{file}: cannot be loaded as this model's boundary head ({reason}); put it back, or"
-            " remove it to answer by whole tokens"
-        ) from error
-
-
 def save_weights(
     model: PreTrainedModel, weights: Mapping[str, torch.Tensor], directory: Path
 ) -> None:
@@ -111,27 +94,16 @@ def save_weights(
         weights: State of a `SpanReader`: names begin with "model." or "boundary_head.".
         directory: Gets the files.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     boundary_weights = without_prefix(weights, "boundary_head.")
-    try:
+    with written_weights(directory):
         with quiet_transformers():
             model.save_pretrained(directory, state_dict=without_prefix(weights, "model."))
-        file = Path(directory) / BOUNDARY_FILE
-        file.unlink(missing_ok=True)  # of another model that was saved there
+        for name in (BOUNDARY_FILE, DECODER_FILE):  # of another model that was saved there
+            (Path(directory) / name).unlink(missing_ok=True)
         if boundary_weights:
-            save_file(boundary_weights, file)
-        # safetensors 0.8 lets only the owner read its files, whatever the umask (its issue 782).
-        for file in Path(directory).glob("*.safetensors"):
-            shutil.copymode(file.with_name("config.json"), file)
-    except SafetensorError as error:  # what it makes of a failed write, e.g. on a full disk
-        raise OSError(errno.EIO, str(error), str(directory)) from error
-
-
-def without_prefix(weights: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Return the weights whose names start with `prefix`, under their names without it."""
-    return {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+            save_file(boundary_weights, Path(directory) / BOUNDARY_FILE)
 
 
 def set_dropout(

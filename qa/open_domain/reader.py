@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from qa.answering.options import PASSAGE_WEIGHT, PASSAGES, CollectionOptions
+from qa.answering.options import FREE, PASSAGE_WEIGHT, PASSAGES, CollectionOptions
 from qa.answering.questions import check_top_k, is_whole, kind, make_question
 from qa.answering.reader import Reader
 from qa.data.windows.coverage import Coverage
@@ -44,6 +44,11 @@ class OpenReader:
         threshold: float | None = None,
     ) -> None:
         check_passages(k, "k")
+        require(
+            reader.answerer.options.decoding != FREE,
+            "answers from a collection have a place in a document, and those written freely need"
+            " none; load the reader with decoding constrained",
+        )
         options = CollectionOptions(passage_weight=weight)
         self.reader = reader
         self.search = search

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SPAN_CLASS = "AutoModelForQuestionAnswering"
 Interval = tuple[float, float]
 
 
@@ -64,6 +65,8 @@ class CardFacts:
         history: Lines on how it was trained.
         settings: Those that differ from qa's defaults.
         about: What it was trained with: machine and versions, by name.
+        writes: Whether it is a generative reader.
+        auto_class: The class of transformers that loads what it can of it.
     """
 
     name: str
@@ -81,3 +84,5 @@ class CardFacts:
     history: tuple[str, ...]
     settings: Mapping[str, Any]
     about: Mapping[str, str]
+    writes: bool = False
+    auto_class: str = SPAN_CLASS

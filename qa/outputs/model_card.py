@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from qa.outputs.card_facts import CardFacts
+from qa.outputs.card_facts import SPAN_CLASS, CardFacts
 
 CARD_FILE = "README.md"
 MAIN_METRICS = ("exact_match", "f1")
@@ -23,7 +23,8 @@ def model_card(facts: CardFacts) -> str:
         ("Training", _training(facts)),
         ("Licence", [LICENCE]),
     )
-    text = [f"---\n{_metadata(facts)}\n---\n", f"# {facts.name}\n", ABOUT]
+    about = ABOUT_WRITING if facts.writes else ABOUT
+    text = [f"---\n{_metadata(facts)}\n---\n", f"# {facts.name}\n", about]
     for title, lines in sections:
         text += [f"\n## {title}\n", *lines]
     return "\n".join(text) + "\n"
@@ -31,6 +32,10 @@ def model_card(facts: CardFacts) -> str:
 
 ABOUT = (
     "An extractive question-answering reader: it finds the answer to a question in a text.\n"
+    "Trained with `qa`, which wrote this card from what it measured."
+)
+ABOUT_WRITING = (
+    "A generative question-answering reader: it writes the answer to a question about a text.\n"
     "Trained with `qa`, which wrote this card from what it measured."
 )
 LICENCE = (
@@ -62,7 +67,7 @@ def _metadata(facts: CardFacts) -> str:
         language="ko" if facts.is_korean else None,
         library_name="transformers",
         pipeline_tag="question-answering",
-        tags=["extractive-qa", "qa"],
+        tags=["generative-qa" if facts.writes else "extractive-qa", "qa"],
         base_model=facts.base if facts.base_is_on_hub else None,
         datasets=list(facts.hub_data) or None,
         metrics=list(MAIN_METRICS) if results else None,
@@ -74,8 +79,16 @@ def _metadata(facts: CardFacts) -> str:
 def _use(facts: CardFacts) -> list[str]:
     """Return how to load it, and what transformers alone leaves out."""
     left_out = ["the merging of the windows of a long text"]
+    if facts.auto_class != SPAN_CLASS:
+        left_out.insert(0, "that answers are pieces of the text, with their places")
     if facts.has_boundary_head:
         left_out.insert(0, "the head that lets answers end inside tokens (they then end at tokens)")
+    if facts.writes and facts.auto_class == SPAN_CLASS:
+        left_out.insert(
+            0,
+            "the decoder, which writes the answers (the span head that is left was trained only as"
+            " far as `span_loss_weight` says)",
+        )
     if facts.threshold is not None:
         left_out.append(f"the threshold ({facts.threshold:.3f}) above which it gives no answer")
     return [
@@ -86,7 +99,7 @@ def _use(facts: CardFacts) -> list[str]:
         'reader.answer(question="...", context="...")',
         "```",
         "",
-        "transformers' `AutoModelForQuestionAnswering` and `AutoTokenizer` load it, too, without:",
+        f"transformers' `{facts.auto_class}` and `AutoTokenizer` load it, too, without:",
         "",
         *(f"- {each}" for each in left_out),
     ]

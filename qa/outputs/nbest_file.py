@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from qa.answering.nbest import NOTHING_FOUND, Answer
+from qa.answering.nbest import NOTHING_FOUND, OUTSIDE, Answer
 from qa.data.examples import check_characters
 from qa.engine.errors import UserError, require
 from qa.engine.json_files import kind_of
@@ -143,7 +143,7 @@ def parse_answer(value: Any) -> Candidate | None:
     is_sound = (
         isinstance(text, str)
         and type(start) is type(end) is int
-        and 0 <= start <= end
+        and (0 <= start <= end or (start, end) == OUTSIDE)
         and type(score) in NUMBERS
         and abs(score) <= NOTHING_FOUND
         and type(probability) in NUMBERS

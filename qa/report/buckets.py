@@ -14,7 +14,7 @@ from qa.data.examples import Example
 from qa.metrics.resample import bootstrap_interval
 from qa.report.judged import Judged
 
-NO_WORD, NO_ANSWER = "none", "no answer"
+NO_WORD, NO_ANSWER, ELSEWHERE = "none", "no answer", "not in the context"
 
 # The first that is found counts: 몇 년 asks when, not how many. 왜 alone: 왜란 asks nothing.
 QUESTION_WORDS = {
@@ -74,9 +74,10 @@ ANSWER_LENGTHS, CONTEXT_LENGTHS = size_names(ANSWER_LIMITS), size_names(CONTEXT_
 
 def answer_length(example: Example) -> str:
     """Return the range of the first gold answer's length in characters."""
-    if not example.answers:
+    if not example.gold_answers:
         return NO_ANSWER
-    return ANSWER_LENGTHS[bisect_left(ANSWER_LIMITS, len(example.answers[0]))]
+    answer = (example.answers or example.gold_answers)[0]
+    return ANSWER_LENGTHS[bisect_left(ANSWER_LIMITS, len(answer))]
 
 
 def context_length(example: Example) -> str:
@@ -87,7 +88,7 @@ def context_length(example: Example) -> str:
 def position(example: Example) -> str:
     """Return in which fifth of its context the first gold answer begins."""
     if not example.answers:
-        return NO_ANSWER
+        return ELSEWHERE if example.gold_answers else NO_ANSWER
     return FIFTHS[5 * example.answer_starts[0] // len(example.context)]
 
 
@@ -97,7 +98,9 @@ DIVISIONS = {
     ),
     "answer": Division("answer, characters", (*ANSWER_LENGTHS, NO_ANSWER), answer_length),
     "context": Division("context, characters", CONTEXT_LENGTHS, context_length),
-    "position": Division("place of the answer in the context", (*FIFTHS, NO_ANSWER), position),
+    "position": Division(
+        "place of the answer in the context", (*FIFTHS, ELSEWHERE, NO_ANSWER), position
+    ),
 }
 
 

@@ -14,11 +14,14 @@ from qa.report.kinds import KINDS, kind_of
 if TYPE_CHECKING:  # it imports torch, which a report does without
     from qa.evaluation.evaluate import Evaluation
 
-# An evaluation answers every question, with pieces of its context.
-IMPOSSIBLE = ("not_in_context", "missing")
+# An evaluation answers every question; a span reader with pieces of its context.
+IMPOSSIBLE, WRITING = ("missing",), ("not_in_context", "gold_elsewhere")
 ERRORS = tuple(
-    name for name, kind in KINDS.items() if kind.group != "right" and name not in IMPOSSIBLE
+    name
+    for name, kind in KINDS.items()
+    if kind.group != "right" and name not in (*IMPOSSIBLE, *WRITING)
 )
+ELSEWHERE = "?"  # stands for a written text that is not in the context: only that is known of it
 
 
 def error_shares(result: Evaluation, examples: Sequence[Example]) -> dict[str, float]:
@@ -37,7 +40,10 @@ def error_shares(result: Evaluation, examples: Sequence[Example]) -> dict[str, f
         example, (start, end) = examples[i], result.spans[i].tolist()
         if result.null_odds[i] > threshold:
             start = end = 0
-        text = example.context[start:end]
-        span = (start, end) if text else None
-        counts[kind_of(example.context, gold_spans(example), text, span, False)] += 1
-    return {name: percent(counts[name], len(examples)) for name in ERRORS}
+        text = example.context[start:end] if start >= 0 else ELSEWHERE
+        span = (start, end) if text and start >= 0 else None
+        has_answer = bool(example.gold_answers)
+        golds = gold_spans(example)
+        counts[kind_of(example.context, golds, text, span, False, has_answer)] += 1
+    names = ERRORS if result.outside_context is None else (*ERRORS, *WRITING)
+    return {name: percent(counts[name], len(examples)) for name in names}

@@ -61,7 +61,8 @@ def judge_question(
     prediction = predicted.texts.get(example.id)
     candidates = predicted.candidates.get(example.id, [])
     span = place_of(prediction, example.context, golds, candidates)
-    kind = kind_of(example.context, golds, prediction, span, is_right)
+    has_answer = bool(example.gold_answers)
+    kind = kind_of(example.context, golds, prediction, span, is_right, has_answer)
     is_first = is_right and candidates and candidates[0].text == prediction
     rank = 1 if is_first else right_rank(example, candidates, metric)
     return Judged(example, golds, prediction, span, is_right, f1, kind, candidates, rank)

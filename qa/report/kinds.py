@@ -54,6 +54,9 @@ KINDS: dict[str, Kind] = {
     ),
     "wrong_place": Kind("wrong place", "another place and another text", "place"),
     "not_in_context": Kind("not in the context", "a text that stands nowhere in it", "place"),
+    "gold_elsewhere": Kind(
+        "another text than the answer", "no gold answer stands in the context", "place"
+    ),
     "left_unanswered": Kind("left unanswered", "there is an answer", "no answer"),
     "answered_in_vain": Kind("answered in vain", "there is no answer", "no answer"),
     "missing": Kind("no prediction", "the file says nothing about the question", "missing"),
@@ -67,6 +70,7 @@ def kind_of(
     prediction: str | None,
     span: Span | None,
     is_right: bool,
+    has_answer: bool = False,
 ) -> str:
     """Return what became of a question, a key of `KINDS`.
 
@@ -74,11 +78,12 @@ def kind_of(
 
     Args:
         context: The text that was read.
-        golds: Where the gold answers stand; none if there is no answer.
+        golds: Where the gold answers stand; none if there is no answer, or if it stands nowhere.
         prediction: The predicted text; blank if the question was left unanswered, None if nothing
             is known about it.
         span: Where the prediction stands; None if it stands nowhere in the context.
         is_right: Whether the score takes the prediction for right.
+        has_answer: There is one, though it may stand nowhere.
     """
     if is_right:
         is_elsewhere = span is not None and golds and not any(overlap(span, g) for g in golds)
@@ -88,7 +93,7 @@ def kind_of(
     if not prediction.strip():
         return "left_unanswered"
     if not golds:
-        return "answered_in_vain"
+        return "gold_elsewhere" if has_answer else "answered_in_vain"
     if span is None:
         return "not_in_context"
     gold = nearest(golds, span)

@@ -8,10 +8,16 @@ import qa
 from qa.serving.options import MAX_QUESTION_LENGTH, ServingOptions
 
 ANSWER = {
-    "text": ("string", "A piece of the context."),
-    "start": ("integer", "Its first character, in Unicode code points of the context from 0."),
-    "end": ("integer", "The end of its characters; JavaScript counts UTF-16 units instead."),
-    "score": ("number", "Logits of both ends, minus the score of no answer."),
+    "text": ("string", "A piece of the context; of a generative reader perhaps none."),
+    "start": (
+        "integer",
+        "Its first character, in Unicode code points of the context from 0; -1: it is not there.",
+    ),
+    "end": (
+        "integer",
+        "The end of its characters, or -1; JavaScript counts UTF-16 units instead.",
+    ),
+    "score": ("number", "That of the answer, minus that of no answer, as logarithms."),
     "probability": ("number", "Softmax over the candidates of this question."),
 }
 OPEN_ANSWER = {

@@ -21,6 +21,7 @@ const TEXTS = {
     emptyOpen: (n) => `Ask, and the answer is looked for in ${n.toLocaleString("en")} passages.`,
     needsOpen: "Fill in the question.", noneOpen: "No answer in the collection.",
     source: (from, start, end) => `${from}, characters ${start}–${end}`,
+    outside: "The reader wrote this answer; it stands nowhere in the text.",
     sample: ["A lighthouse was built on Gull Rock in 1874. Its keeper, Maria Lund, lived there for " +
       "thirty-one years and wrote down the weather every morning.", "Who kept the lighthouse?"],
   },
@@ -42,6 +43,7 @@ const TEXTS = {
     emptyOpen: (n) => `질문하면 ${n.toLocaleString("ko")}개 단락에서 답을 찾습니다.`,
     needsOpen: "질문을 입력하세요.", noneOpen: "문서 모음에 답이 없습니다.",
     source: (from, start, end) => `${from}, 글자 ${start}~${end}`,
+    outside: "리더가 써 낸 답입니다. 본문에는 없습니다.",
     sample: ["통숲가구는 장곡마을에 공장을 세워 1940년부터 돌리고 있다. 회사는 1926년에 산창에서 세워졌다. " +
       "이 회사는 1933년에 첫 제품 미르란 통조림을 내놓았다.", "통숲가구가 처음 내놓은 제품은 무엇인가?"],
   },
@@ -99,6 +101,14 @@ const isOpen = () => passages > 0 && at("open").checked;
 const fromOf = (answer) => [answer.title, answer.document].filter(Boolean).join(" · ");
 
 const show = (context, answer, isScrolled) => {
+  if (answer.start < 0) {  // written, not found
+    at("text").replaceChildren(context);
+    at("text").hidden = false;
+    source = () => text("outside");
+    at("source").hidden = false;
+    at("source").textContent = source();
+    return;
+  }
   // What comes from the collection brings its passage.
   const [whole, first, last] = "passage" in answer
     ? [answer.passage, answer.start_in_passage, answer.end_in_passage]

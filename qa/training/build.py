@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qa.answering.answerer import Answerer
+from qa.answering.finders import collator_class
 from qa.answering.reader import Reader
-from qa.config import Config
+from qa.config import GENERATIVE, Config
 from qa.data.batches.collate import Collator
 from qa.data.batches.training_order import TrainingOrder
 from qa.data.examples import Example
@@ -28,12 +29,12 @@ from qa.engine.optim import adamw
 from qa.engine.precision import Precision
 from qa.engine.rng import seed_everything
 from qa.models.flops import ModelFlops, count_flops
-from qa.models.loss import reader_loss
-from qa.models.span_reader import SpanReader
+from qa.models.readers import AnyReader, loss_of
 from qa.models.trained_part import freeze
 from qa.outputs.card_facts import DataFacts
 from qa.training.data_facts import data_facts, is_korean
 from qa.training.load import describe_data, describe_parameters, load_model, read_data
+from qa.training.text_answers import texts_fingerprint, with_text_targets
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -93,11 +94,21 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         title = name.removesuffix(" data").replace("-", " ")
         for line in describe_data(title, data[name], each, coverage, ratios[name]):
             report(line)
+        if config.model.reader == GENERATIVE:  # others do not learn from texts
+            fingerprints[name] += texts_fingerprint(data[name])
         source = str(sources[name] or config.data.train_data)
         counted = source, data[name], len(each), fingerprints[name], coverage
         facts[name] = data_facts(*counted)
         if coverage.cut:  # older checkpoints were trained on the front of long questions
             fingerprints[name] += ", long questions by their end"
+    if config.model.reader == GENERATIVE:
+        windows[TRAINING] = with_text_targets(
+            windows[TRAINING],
+            train_examples,
+            tokenizer,
+            config.decoding.max_answer_length,
+            report,
+        )
     for problem in measure_health((e.context for e in train_examples), tokenizer).problems():
         report(problem)
     passes = 2 if config.model.r_drop else 1
@@ -107,7 +118,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     attention = model.to(device).prepare(precision, config.model.compile)
     longest = config.windows.max_seq_length
     form = partial(model.batch_form, device, longest)
-    collator = Collator(longest, *form(trains=True), passes=passes)
+    make_collator = collator_class(model)
+    collator = make_collator(longest, *form(trains=True), passes=passes)
     run = make_run(config, model, windows[TRAINING], collator, world)
     if world.rank > 0:  # all processes start with the same weights, but draw their own dropout
         seed_everything(config.train.seed + 1000 * world.rank)
@@ -117,10 +129,11 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     report(f"model: {described}, {run.precision.name} on {run.device.type}, {how}")
     answerer = Answerer(
         model,
-        Collator(longest, *form(trains=False)),
+        make_collator(longest, *form(trains=False)),
         config.decoding,
         run.precision,
         config.evaluation.per_device_eval_batch_size,
+        tokenizer,
     )
     return Job(
         config=config,
@@ -136,7 +149,7 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
 
 
 def make_run(
-    config: Config, model: SpanReader, windows: Dataset, collator: Collator, world: World
+    config: Config, model: AnyReader, windows: Dataset, collator: Collator, world: World
 ) -> TrainingRun:
     """Return the loop over these windows.
 
@@ -164,7 +177,7 @@ def make_run(
     rates = dict.fromkeys(model.new_weights, config.model.head_learning_rate)
     return TrainingRun(
         model,
-        partial(reader_loss, r_drop=config.model.r_drop),
+        loss_of(model, config.model.r_drop, config.model.span_loss_weight),
         windows,
         order,
         collator,

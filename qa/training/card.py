@@ -15,7 +15,7 @@ import transformers
 
 import qa
 from qa.answering.reader_settings import SETTINGS_FILE, THRESHOLD
-from qa.config import EMBEDDED, Config, config_fields
+from qa.config import EMBEDDED, GENERATIVE, Config, config_fields
 from qa.config.sections import OutputConfig
 from qa.engine.atomic_files import replace_file
 from qa.engine.best_tracker import BestTracker
@@ -24,7 +24,8 @@ from qa.engine.json_files import read_json
 from qa.evaluation.evaluate import MAIN_SCORE
 from qa.evaluation.null_threshold import NO_ANSWER_METRICS
 from qa.metrics import METRICS, Score
-from qa.outputs.card_facts import CardFacts, ScoreFacts
+from qa.models.generative.seq2seq import Seq2SeqReader
+from qa.outputs.card_facts import SPAN_CLASS, CardFacts, ScoreFacts
 from qa.outputs.directory import BEST, CURVES_FILE
 from qa.outputs.model_card import CARD_FILE, MAIN_METRICS, model_card
 from qa.training.build import HELD_OUT, TRAINING, Job
@@ -50,6 +51,7 @@ def write_card(job: Job, directory: Path, tracker: BestTracker) -> None:
 def card_facts(job: Job, directory: Path, tracker: BestTracker) -> CardFacts:
     """Return what is known of a finished run in this directory."""
     config, best = job.config, tracker.best or {}
+    is_seq2seq = isinstance(job.reader.model, Seq2SeqReader)
     base, is_on_hub = _base(config)
     by_metric = scores_by_metric(best)
     main = NO_ANSWER_METRICS[0] if NO_ANSWER_METRICS[0] in by_metric else MAIN_SCORE
@@ -59,7 +61,7 @@ def card_facts(job: Job, directory: Path, tracker: BestTracker) -> CardFacts:
         base=base,
         base_is_on_hub=is_on_hub,
         is_korean=job.is_korean,
-        has_boundary_head=config.model.character_boundaries,
+        has_boundary_head=config.model.character_boundaries and not is_seq2seq,
         # From there, since it may have been tuned by the process that this one goes on for.
         threshold=read_json(directory / BEST / SETTINGS_FILE, "settings").get(THRESHOLD),
         training=job.data[TRAINING],
@@ -71,6 +73,8 @@ def card_facts(job: Job, directory: Path, tracker: BestTracker) -> CardFacts:
         history=_history(job, directory, tracker),
         settings=changed_settings(config),
         about=_about(job),
+        writes=config.model.reader == GENERATIVE,
+        auto_class="AutoModelForSeq2SeqLM" if is_seq2seq else SPAN_CLASS,
     )
 
 

@@ -82,7 +82,9 @@ class TrainingCurves:
     def _speeds(self) -> dict[str, float]:
         """Return the speeds since the last call, over all processes."""
         counts, seconds = self.rates.compute()
-        names = ("num_items", "num_tokens", "num_positions", "num_token_pairs")
+        # A generative reader's items are the tokens that it is to write.
+        windows = "num_windows" if "num_windows" in counts else "num_items"
+        names = (windows, "num_tokens", "num_positions", "num_token_pairs")
         sums = self.run.world.sum_ints([counts.get(name, 0) for name in names])
         num_windows, num_tokens, num_positions, num_token_pairs = sums
         operations = self.flops.training(num_tokens, num_token_pairs)

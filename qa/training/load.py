@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
-from qa.config import EMBEDDED, Config
+from qa.config import EMBEDDED, GENERATIVE, Config
 from qa.data.examples import Example
 from qa.data.formats import read_examples, read_training, require_answers
 from qa.data.holdout import split_holdout
@@ -18,8 +18,8 @@ from qa.data.windows.cache import iterate_columns
 from qa.data.windows.coverage import Coverage
 from qa.engine.errors import notice, require
 from qa.models.pretrained import load_tokenizer, revision_of
+from qa.models.readers import AnyReader, load_reader, make_reader
 from qa.models.small_bert import small_bert_config
-from qa.models.span_reader import SpanReader
 from qa.models.vocabulary import num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
@@ -31,24 +31,29 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
     """Return the examples for training and those for evaluation, of which there may be none."""
     data = config.data
     assert data.train_data is not None  # Config checks it
+    by_text = config.model.reader == GENERATIVE
     repeats: dict[str, int] = {}  # how often an epoch shows a question, if not once
     if data.train_data == EMBEDDED:
         training, evaluation = make_quickstart()
     else:
-        training, repeats = read_training(data.train_data, split="train", nfc=data.nfc)
+        training, repeats = read_training(
+            data.train_data, split="train", nfc=data.nfc, by_text=by_text
+        )
         evaluation = []
         if data.holdout is not None:
             training, evaluation = split_holdout(training, data.holdout)
     if data.eval_data is not None:
-        evaluation = read_examples(data.eval_data, split="validation", nfc=data.nfc)
+        evaluation = read_examples(
+            data.eval_data, split="validation", nfc=data.nfc, by_text=by_text
+        )
     training = training[: data.max_train_examples]
     evaluation = evaluation[: data.max_eval_examples]
     require(
         training, f"{data.train_data}: no training examples are left after holding out the rest"
     )
-    require_answers(training, data.train_data)
+    require_answers(training, data.train_data, by_text)
     if evaluation:
-        require_answers(evaluation, data.eval_data or data.train_data)
+        require_answers(evaluation, data.eval_data or data.train_data, by_text)
     for line in overlap_lines(find_overlap(training, evaluation), len(evaluation)):
         notice(line)
     # Held-out questions are not repeated: a score counts each of them once.
@@ -58,22 +63,28 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
 
 def load_model(
     config: Config, train_examples: list[Example]
-) -> tuple[PreTrainedTokenizerFast, SpanReader]:
+) -> tuple[PreTrainedTokenizerFast, AnyReader]:
     """Load tokenizer and model; for the embedded model make both from the training texts."""
     settings = config.model
+    is_generative = settings.reader == GENERATIVE
+    decoder = {
+        "decoder_layers": settings.decoder_layers,
+        "trains_span_head": settings.span_loss_weight > 0,
+    }
     if settings.model == EMBEDDED:
         texts = (text for e in train_examples for text in (e.question, e.context))
         tokenizer = train_tokenizer(texts)
-        return tokenizer, SpanReader.from_config(
-            small_bert_config(tokenizer), settings.character_boundaries
-        )
+        encoder, boundaries = small_bert_config(tokenizer), settings.character_boundaries
+        return tokenizer, make_reader(encoder, boundaries, is_generative, **decoder)
     revision = revision_of(settings.model)
     trusts = {"trust_remote_code": True} if settings.trust_remote_code else {}
     tokenizer = load_tokenizer(settings.model, revision, **trusts)
-    model = SpanReader.from_pretrained(
+    model = load_reader(
         settings.model,
-        settings.attention_dropout,
-        settings.hidden_dropout,
+        is_generative,
+        decoder,
+        attention_dropout=settings.attention_dropout,
+        hidden_dropout=settings.hidden_dropout,
         boundaries=settings.character_boundaries,
         revision=revision,
         **trusts,

@@ -79,7 +79,7 @@ class Validation:
             self.is_pending = result is None
             if result is not None:
                 step = self.job.run.global_step
-                is_best = self.tracker.update(step, {**result.metrics, **result.metrics_by_score})
+                is_best = self.tracker.update(step, {**result.metrics, **result.other_metrics})
                 if is_best:
                     self.save_best(result.threshold)
                     files.commit()
@@ -178,7 +178,7 @@ class Validation:
     def _write_curves(self, result: Evaluation, step: int) -> None:
         """Write an evaluation's points into the curves."""
         points = {"eval/loss": result.eval_loss}
-        for name, value in result.metrics_by_score.items():
+        for name, value in result.other_metrics.items():
             if not name.endswith("total"):
                 points[f"eval/{name}"] = value
         if result.threshold is not None:
@@ -192,9 +192,11 @@ class Validation:
 def describe_evaluation(result: Evaluation, step: int, is_best: bool) -> str:
     """Return a line on an evaluation, for people."""
     main = result.metrics
+    outside = result.outside_context
     share = 100 * result.decode_seconds / result.seconds
     return (
         f"step {step}: EM {main['exact_match']:.2f}  F1 {main['f1']:.2f}"
+        f"{'' if outside is None else f'  outside the context {outside:.2f} %'}"
         f"  eval loss {main['eval_loss']:.4f}{'  (best so far)' if is_best else ''}"
         f"  [{result.seconds:.1f} s, decoding and scoring {share:.1f} %]"
     )

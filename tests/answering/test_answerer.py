@@ -27,8 +27,8 @@ from qa.data.examples import Example
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.precision import Precision
+from qa.models.part_files import BOUNDARY_FILE
 from qa.models.span_reader import SpanReader
-from qa.models.weights import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

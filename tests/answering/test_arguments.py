@@ -182,7 +182,10 @@ def test_iterate_answers_takes_a_generator(reader: Reader) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"doc_stride": 8}, "unknown settings of a reader: doc_stride; there are batch_size, max"),
+        (
+            {"doc_stride": 8},
+            "unknown settings of a reader: doc_stride; there are batch_size, decoding, max",
+        ),
         ({"max_answer_length": "5"}, "max_answer_length must be a whole number, not a str"),
         ({"n_best_size": 5.0}, "n_best_size must be a whole number, not a float"),
         ({"window_overlap": None}, "window_overlap must be a whole number, not None"),

@@ -64,6 +64,7 @@ def test_settings_of_the_directory_and_of_the_call(reader: Reader, reader_dir: P
         "max_answer_length": 5,
         "null_score_diff_threshold": None,
         "temperature": None,
+        "decoding": None,
     }
     assert reader.answerer.batch_size == 32
     other = Reader.from_pretrained(reader_dir, max_answer_length=1, window_overlap=3, batch_size=2)
@@ -73,6 +74,7 @@ def test_settings_of_the_directory_and_of_the_call(reader: Reader, reader_dir: P
         "max_answer_length": 1,
         "null_score_diff_threshold": None,
         "temperature": None,
+        "decoding": None,
     }
     assert other.answerer.batch_size == 2
     lengths = {
@@ -321,7 +323,7 @@ def test_a_temperature_changes_probabilities_alone(
         assert [answer.probability for answer in answers] == pytest.approx(expected, abs=1e-12)
         warm.save_pretrained(tmp_path / "two")
     for temperature in (1.0, None):
-        same = Reader.from_pretrained(directory, "cpu", "fp32", temperature=temperature)  # type: ignore[arg-type]
+        same = Reader.from_pretrained(directory, "cpu", "fp32", temperature=temperature)
         assert same.answer(question=QUESTION, context=CONTEXT, top_k=6) == plain
 
 

@@ -37,6 +37,7 @@ SETTINGS = [
     "negative-window-ratio", "max-train-examples", "max-eval-examples",
     "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
     "trust-remote-code", "r-drop", "gradient-checkpointing", "compile", "freeze",
+    "reader", "decoder-layers", "span-loss-weight", "decoding",
     "learning-rate", "weight-decay", "adam-beta1", "adam-beta2", "adam-epsilon",
     "num-train-epochs", "max-steps", "warmup-ratio", "warmup-steps",
     "lr-scheduler", "max-grad-norm",

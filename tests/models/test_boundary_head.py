@@ -25,8 +25,8 @@ from qa.models.loss import IGNORE_POSITION, span_loss, window_loss
 from qa.models.model_io import SpanScores
 from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.segments import Scratch, Segments
+from qa.models.part_files import BOUNDARY_FILE
 from qa.models.span_reader import SpanReader
-from qa.models.weights import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

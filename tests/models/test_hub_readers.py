@@ -18,9 +18,9 @@ from qa.answering.reader import Reader
 from qa.cli.predict import main
 from qa.config import config_from_flat
 from qa.engine.errors import Notice
+from qa.models.part_files import BOUNDARY_FILE
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
-from qa.models.weights import BOUNDARY_FILE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -66,6 +66,10 @@ ADDED_SETTINGS: dict[str, Any] = {
     "compile": False,
     "cuda_graphs": "off",
     "deterministic": False,
+    "reader": "span",
+    "decoder_layers": 2,
+    "span_loss_weight": 0.0,
+    "decoding": None,
 }
 # Those of them that a resumed run must share with its checkpoint.
 FREE = ("trust_remote_code", "gradient_checkpointing", "cuda_graphs", "temperature")

@@ -96,8 +96,25 @@ def test_without_a_place_or_with_several(
     assert kind_of(CONTEXT, golds, prediction, span, is_right) == kind
 
 
+WRITTEN_CASES: list[tuple[str, str | None, Span | None, bool]] = [
+    ("gold_elsewhere", "부산", None, False),
+    ("gold_elsewhere", "서울", (0, 2), False),
+    ("gold_elsewhere", "수도", (4, 6), False),
+    ("right", "한양", None, True),
+    ("left_unanswered", "", None, False),
+    ("missing", None, None, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "prediction", "span", "is_right"), WRITTEN_CASES)
+def test_where_the_answer_stands_nowhere(
+    kind: str, prediction: str | None, span: Span | None, is_right: bool
+) -> None:
+    assert kind_of(CONTEXT, [], prediction, span, is_right, has_answer=True) == kind
+
+
 def test_every_kind_has_three_cases() -> None:
-    kinds = [case[0] for case in (*CASES, *OTHER_CASES)]
+    kinds = [case[0] for case in (*CASES, *OTHER_CASES, *WRITTEN_CASES)]
     assert {kind: kinds.count(kind) >= 3 for kind in KINDS} == dict.fromkeys(KINDS, True)
 
 

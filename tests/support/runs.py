@@ -265,3 +265,17 @@ def as_rank(rank: int, size: int, port: int) -> str:
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
     values = {name: str(value) for name, value in names.items()}
     return f"import os\nos.environ.update({values | {'MASTER_ADDR': '127.0.0.1'}})\n"
+
+
+def die_at_step(number: int) -> str:
+    """Return a prelude by which a run of train.py is killed when it has made so many steps."""
+    return f"""
+import os, signal
+from qa.training.session import Session
+record = Session.record
+def record_or_die(session, out):
+    if out.global_step == {number}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    record(session, out)
+Session.record = record_or_die
+"""

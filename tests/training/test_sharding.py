@@ -14,7 +14,7 @@ from support.runs import Launcher, as_rank, free_port
 import train
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.engine.run_differences import state_differences
-from qa.models.weights import BOUNDARY_FILE
+from qa.models.part_files import BOUNDARY_FILE
 
 
 def flags(squad_file: Path, encoder_dir: Path, dropout: str) -> list[str]:

@@ -10,10 +10,13 @@ from qa.data.offsets import SHIFTS, stands_at, unit_of_most
 from qa.engine.errors import first_few, require
 
 
-def require_answers(examples: list[Example], source: str) -> None:
-    """Raise UserError if no example can be learned from or scored."""
+def require_answers(examples: list[Example], source: str, by_text: bool = False) -> None:
+    """Raise UserError if no example can be learned from or scored.
+
+    `by_text`: answers that stand nowhere count.
+    """
     require(
-        any(example.answers for example in examples),
+        any(example.answers or (by_text and example.gold_answers) for example in examples),
         f"{source}: no question has an answer; expected answers with text and answer_start"
         " (`qa predict --output` needs none)",
     )

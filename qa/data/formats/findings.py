@@ -14,6 +14,10 @@ PLACED = (
     "answers have no answer_start; each was placed where its text stands, which is once in its"
     " context"
 )
+SEVERAL_PLACES = (
+    "answers have no answer_start and stand several times in their context; the first place counts"
+)
+WRITTEN = "answers stand nowhere in their context; they are learned and scored as texts"
 NO_ANSWER = "questions have empty answers only, so they count as questions without an answer"
 EMPTY_ANSWER = "empty answers beside others were left out"
 NUMBER = "answers are numbers; they were read as their digits"
@@ -29,10 +33,12 @@ class Findings:
 
     Args:
         source: Its name, for the notices.
+        by_text: Answers need no place: they are for a reader that writes them, or to score with.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, by_text: bool = False) -> None:
         self.source = source
+        self.by_text = by_text
         self.ids: dict[str, list[str]] = {}
         self.unplaced: dict[str, list[str]] = {}
 

@@ -18,11 +18,13 @@ from qa.data.formats.findings import (
     NUMBER,
     PLACED,
     SENTENCES,
+    SEVERAL_PLACES,
+    WRITTEN,
     Findings,
 )
 from qa.data.formats.mrqa import detected_answers, reference_answers
 from qa.data.formats.names import by_field
-from qa.data.formats.place import place_of
+from qa.data.formats.place import NOWHERE, SEVERAL, place_of
 from qa.data.nfc import UNKNOWN
 from qa.engine.errors import UserError, first_few, require, shown
 
@@ -37,7 +39,9 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
     """Return the Example of a row; whether answers are at their offset is not checked.
 
     Questions are stripped, contexts stay as they are. An answer without answer_start is placed
-    where its text stands, if that is once; otherwise it begins at `UNKNOWN`.
+    where its text stands, if that is once; otherwise it begins at `UNKNOWN`. Where the findings say
+    that answers need no place, it is placed where its text stands first; one whose text stands
+    nowhere is among the texts to score with only.
 
     Args:
         row: Its fields, of any of the formats.
@@ -73,6 +77,7 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
     if labelled and not marked:
         findings.add(NOT_ANNOTATED if marked is None else NOT_MARKED, example_id)
     answers: list[tuple[str, int]] = []
+    unplaced: list[str] = []
     references: list[str] = []
     if labelled and not _is_impossible(fields.get("is_impossible"), where):
         if fields.get("detected_answers") is not None:
@@ -80,9 +85,11 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
             name, texts = "answers beside detected_answers", fields.get("answers")
         else:
             found = answers_of(fields, context, where)
-            answers = _placed(found, context, example_id, findings)
+            answers, unplaced = _placed(found, context, example_id, findings)
             name, texts = "reference_answers", fields.get("reference_answers")
         references = reference_answers(texts, answers, name, where)
+        if unplaced and not references:
+            references = [*(text for text, _ in answers), *unplaced]
     return Example(
         id=example_id,
         question=question,
@@ -105,9 +112,13 @@ def made_id(question: str, context: str) -> str:
 
 def _placed(
     found: list[Found], context: str, example_id: str, findings: Findings
-) -> list[tuple[str, int]]:
-    """Return text and start of the answers that are not empty, and tell the findings the rest."""
+) -> tuple[list[tuple[str, int]], list[str]]:
+    """Return text and start of the answers that are not empty, and tell the findings the rest.
+
+    The second value is the texts that need no place and have none.
+    """
     answers: list[tuple[str, int]] = []
+    unplaced: list[str] = []
     for text, start, is_number in found:
         if not text.strip():
             continue
@@ -115,18 +126,26 @@ def _placed(
             findings.add(NUMBER, example_id)
         if start is None:
             text, place = place_of(context, text)
-            if isinstance(place, str):
+            if place == SEVERAL and findings.by_text:
+                findings.add(SEVERAL_PLACES, example_id)
+                start = context.find(text)
+            elif place == NOWHERE and findings.by_text:
+                findings.add(WRITTEN, example_id)
+                unplaced.append(text)
+                continue
+            elif isinstance(place, str):
                 findings.add_unplaced(place, example_id)
                 start = UNKNOWN
             else:
                 findings.add(PLACED, example_id)
                 start = place
         answers.append((text, start))
-    if not answers and found:
+    number = len(answers) + len(unplaced)
+    if not number and found:
         findings.add(NO_ANSWER, example_id)
-    for _ in range(len(found) - len(answers) if answers else 0):
+    for _ in range(len(found) - number if number else 0):
         findings.add(EMPTY_ANSWER, example_id)
-    return answers
+    return answers, unplaced
 
 
 def read_id(value: Any, where: str) -> str:

@@ -64,7 +64,11 @@ def split_sources(text: str) -> list[Source]:
 
 
 def read_examples(
-    source: str, split: str = "train", labelled: bool = True, nfc: bool = False
+    source: str,
+    split: str = "train",
+    labelled: bool = True,
+    nfc: bool = False,
+    by_text: bool = False,
 ) -> list[Example]:
     """Read the examples of a file, a folder, a .zip, or of `hub:NAME[:[CONFIG:]SPLIT]`.
 
@@ -76,23 +80,25 @@ def read_examples(
             unless the source names one.
         labelled: Whether to train or score on them; otherwise answers are not read.
         nfc: Compose all text to Unicode NFC and move the answers with it.
+        by_text: Answers need no place. One without answer_start is placed where its text stands
+            first; one whose text stands nowhere is among `Example.reference_answers` only.
 
     Raises:
         UserError: Something in a file is not what it should be; names the file and the position.
     """
-    examples, times = _read_all(source, split, labelled, nfc)
+    examples, times = _read_all(source, split, labelled, nfc, by_text)
     require(not times, f"{source}: @ repeats training data; leave it out here")
     return examples
 
 
 def read_training(
-    source: str, split: str = "train", nfc: bool = False
+    source: str, split: str = "train", nfc: bool = False, by_text: bool = False
 ) -> tuple[list[Example], dict[str, int]]:
     """Return the examples as `read_examples` does, and how often an epoch shows repeated ones.
 
     The second value maps the ids of the questions of `FILE@N` to N, if that is 2 or more.
     """
-    return _read_all(source, split, True, nfc)
+    return _read_all(source, split, True, nfc, by_text)
 
 
 def read_unchecked(
@@ -102,19 +108,22 @@ def read_unchecked(
 
     The arguments are those of `read_examples`.
     """
-    return _read_source(source, split, labelled, nfc, check=False)
+    return _read_source(source, split, labelled, nfc, by_text=False, check=False)
 
 
 def _read_all(
-    text: str, split: str, labelled: bool, nfc: bool
+    text: str, split: str, labelled: bool, nfc: bool, by_text: bool
 ) -> tuple[list[Example], dict[str, int]]:
-    """Return the checked examples of all sources, and id -> times of the repeated ones."""
+    """Return the checked examples of all sources, and id -> times of the repeated ones.
+
+    For the arguments see `read_examples`.
+    """
     examples: list[Example] = []
     times: dict[str, int] = {}
     seen: set[str] = set()
     sources = split_sources(text)
     for number, source in enumerate(sources, 1):
-        read = _read_source(source.name, split, labelled, nfc, check=True)
+        read = _read_source(source.name, split, labelled, nfc, by_text, check=True)
         again = find_overlap(examples, read).questions
         if again:
             notice(
@@ -132,9 +141,20 @@ def _read_all(
     return examples, times
 
 
-def _read_source(source: str, split: str, labelled: bool, nfc: bool, check: bool) -> list[Example]:
-    """Return the examples of one source, and say what was decided about them."""
-    findings = Findings(source)
+def _read_source(
+    source: str, split: str, labelled: bool, nfc: bool, by_text: bool, check: bool
+) -> list[Example]:
+    """Return the examples of one source, and say what was decided about them.
+
+    Args:
+        source: Its name.
+        split: See `read_examples`.
+        labelled: See `read_examples`.
+        nfc: See `read_examples`.
+        by_text: See `read_examples`.
+        check: Raise UserError for ids that repeat and answers that are misplaced.
+    """
+    findings = Findings(source, by_text)
     rows = _rows(source, split, labelled)
     examples = collect_examples(rows, labelled, nfc, findings)
     require(examples, f"{source}: holds no questions")
