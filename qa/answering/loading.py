@@ -21,7 +21,7 @@ from qa.engine.device import resolve_device
 from qa.engine.errors import notice, require
 from qa.engine.precision import Precision
 from qa.models.onnx_reader import ONNX_FILE, OnnxReader, is_export
-from qa.models.part_files import DECODER_FILE
+from qa.models.part_files import has_decoder
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.readers import load_reader
 from qa.models.vocabulary import configured_embeddings, num_embeddings, require_vocabulary
@@ -46,7 +46,7 @@ def load(
     trusts = {"trust_remote_code": True} if trust_remote_code else {}
     settings_file = saved_file(name, SETTINGS_FILE, revision)
     saved = read_settings(settings_file)
-    writes = is_generative(name)
+    writes = DECODING in saved or has_decoder(name)
     require(
         writes or settings.get(DECODING) is None,
         f"{name}: is no generative reader, so that decoding has no meaning; leave it out",
@@ -84,12 +84,10 @@ def load(
 def is_generative(name: str) -> bool:
     """Return whether a saved reader writes its answers, without loading it.
 
-    An encoder-decoder is one if qa saved it, with settings; a decoder of qa's own has its file.
+    Its settings say so; in a directory so does the file of qa's own decoder.
     """
-    revision = revision_of(name)
-    if saved_file(name, DECODER_FILE, revision) is not None:
-        return True
-    return DECODING in read_settings(saved_file(name, SETTINGS_FILE, revision))
+    saved = saved_file(name, SETTINGS_FILE, revision_of(name))
+    return DECODING in read_settings(saved) or has_decoder(name)
 
 
 def load_export(name: str, device: str, precision: str) -> OnnxReader:

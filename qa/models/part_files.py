@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,11 @@ WITHOUT = {
     DECODER_FILE: "to go on with the encoder alone",
 }
 """What a person removes a file for"""
+
+
+def has_decoder(name: str) -> bool:
+    """Return whether a directory holds a generative reader; of the hub, settings tell it."""
+    return os.path.isfile(os.path.join(name, DECODER_FILE))
 
 
 def load_part(part: nn.Module, file: Path) -> None:

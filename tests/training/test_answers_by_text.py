@@ -101,8 +101,12 @@ def test_nothing_that_can_be_taught_is_an_error(
     """Every context has several windows; or every answer is too long."""
     given = [*flags(data, encoder_dir, tmp_path / "run"), "--reader", "generative"]
     rows = [json.loads(line) for line in data.read_text("utf-8").splitlines()]
-    for change in ({"context": LONG}, {"answer": "푸른골 " * 40}):
-        lines = [json.dumps({**row, **change}) for row in rows if row["id"] != "q1"]
+    for context, answer in ((LONG, "푸른골"), ("", "푸른골 " * 40)):
+        lines = [
+            json.dumps({**row, "context": row["context"] + context, "answer": answer})
+            for row in rows
+            if row["id"] != "q1"
+        ]
         data.write_text("\n".join(lines), encoding="utf-8")
         assert train.main(given) == 2
         assert "training data: nothing can be taught" in capsys.readouterr().err

@@ -587,10 +587,10 @@ def test_a_mistake_of_the_program_with_data_workers(
 ) -> None:
     """A traceback, which holds the workers, and the end."""
     prelude = """
-import qa.training.build
+import qa.models.readers
 def broken(model, batch, r_drop):
     raise IndexError("index out of range in self")
-qa.training.build.reader_loss = broken
+qa.models.readers.reader_loss = broken
 """
     own = ["--num-workers", str(workers), "--output-dir", str(tmp_path / "run")]
     run = launcher.run([*flags, *own], prelude, timeout=30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.files import as_flags, read_curves, read_json, write_squad
@@ -155,7 +156,8 @@ def test_its_decoder_tells_it_without_settings_too(whole: Path, tmp_path: Path) 
     best = shutil.copytree(whole / "best", tmp_path / "best")
     reader = Reader.from_pretrained(best, device="cpu", precision="fp32")
     (best / "reader.json").unlink()
-    again = Reader.from_pretrained(best, device="cpu", precision="fp32", max_seq_length=32)
+    cut: dict[str, Any] = {"max_seq_length": 32, "window_overlap": 6, "max_question_length": 16}
+    again = Reader.from_pretrained(best, "cpu", "fp32", max_answer_length=4, **cut)
     found, expected = (
         [a.text for a in r.answer(question=QUESTION, context=CONTEXT, top_k=3)]
         for r in (again, reader)

@@ -8,8 +8,14 @@ from qa.engine.errors import UserError
 from qa.training.resume import ADDED_SETTINGS, require_same_run
 
 IDENTITY = {"model": "a1", "learning_rate": 1e-3, "character_boundaries": True}
-DEFAULTS = {"warmup_steps": None, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8}
+DEFAULTS: dict[str, object] = {
+    "warmup_steps": None,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+}
 DEFAULTS |= {"freeze": None, "compile": False, "deterministic": False}
+DEFAULTS |= {"reader": "span", "decoder_layers": 2, "span_loss_weight": 0.0, "decoding": None}
 
 
 def test_the_same_run_goes_on() -> None:
