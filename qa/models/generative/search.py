@@ -17,7 +17,9 @@ from torch.nn import functional as F
 from qa.models.generative.places import behind, first_of_each_id
 from qa.models.generative.writer import Following
 
-BEAM = 8  # prefixes that are kept for a window
+# Prefixes that are kept for a window. Each costs a product with the whole vocabulary for every
+# token, and of 60 questions of KorQuAD the best answers were exact with 3 already.
+BEAM = 4
 # Stop when the prefixes that are still open have less than this share of the best answer's
 # probability, all together.
 OPEN_SHARE = 0.01
