@@ -68,10 +68,12 @@ def export(options: argparse.Namespace) -> None:
     prepare_hub(options.model, options.data)
     with no_collection():
         from qa.answering.reader import Reader
-        from qa.export.directory import export_reader
+        from qa.export.directory import NO_LOOP, export_reader
         from qa.export.onnx_file import require_packages
         from qa.models.onnx_reader import ONNX_FILE
+        from qa.models.part_files import has_decoder
 
+        require(not has_decoder(options.model), NO_LOOP)  # before anything is to be installed
         require_packages()
         examples = read_questions(options)
         reader = Reader.from_pretrained(

@@ -19,6 +19,11 @@ from qa.export.search import Search
 from qa.models.onnx_reader import EXPORT_FILE, ONNX_FILE
 from qa.models.span_reader import SpanReader
 
+NO_LOOP = (
+    "a generative reader cannot be exported: an export holds no loop that writes; train one with"
+    " --reader span"
+)
+
 
 def export_reader(
     reader: Reader,
@@ -43,12 +48,8 @@ def export_reader(
     Raises:
         UserError: A package is missing, or this kind of model cannot be exported.
     """
+    require(isinstance(reader.model, SpanReader), NO_LOOP)
     require_packages()
-    require(
-        isinstance(reader.model, SpanReader),
-        "a generative reader cannot be exported: an export holds no loop that writes; train one"
-        " with --reader span",
-    )
     coverage = reader.coverage()
     windows = list(iterate_windows(examples, reader.tokenizer, reader.windows, coverage))
     search = Search(reader, examples, windows, report)
