@@ -67,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_collection_flags(
         parser,
         "also answer from this collection, which `qa index` wrote, without the paragraphs; fits the"
-        " weight of passages and a threshold on half the questions, and shows the other half",
+        " weight of passages and a threshold, and judges each half of the questions by the other's",
         required=False,
     )
     parser.add_argument(

@@ -16,7 +16,7 @@ from qa.engine.errors import notice
 from qa.engine.json_files import read_json, write_json
 from qa.metrics import Score
 from qa.open_domain.figures import Figures, lines
-from qa.open_domain.fit import FEWEST, fit_threshold, fit_weight, halves
+from qa.open_domain.fit import FEWEST, Fitted, fit
 from qa.open_domain.measure import measure
 from qa.outputs.directory import METRICS_FILE, OPEN_PREDICTIONS_FILE
 from qa.retrieval.passage import Search
@@ -46,29 +46,30 @@ def evaluate_collection(
     answerable = found.is_held & given.has_answer
     if not answerable.any():
         notice(f"{options.index}: holds the paragraph of no question that has an answer")
-    split = halves(examples, answerable)
-    stored = reader.collection.passage_weight
-    weight, threshold = PASSAGE_WEIGHT if stored is None else stored, None
-    shown = np.ones(len(examples), dtype=bool)
-    if split is None:
+    fitted = fit(found, examples, answerable)
+    if fitted is None:
         notice(
             f"the collection can answer fewer than {FEWEST} questions of a half, by contexts:"
             " nothing is fitted"
         )
-    else:
-        fits, shown = split
-        weight = fit_weight(found, fits & answerable)
-        threshold = fit_threshold(found, weight, answerable, fits)
-    figures = Figures(found, given.values, answerable, shown, weight, threshold)
+    figures = Figures(found, given.values, answerable, fitted or unfitted(reader, examples))
     content = figures.content()
-    for line in lines(content, options.passages, split is not None):
+    for line in lines(content, options.passages, fitted is not None):
         print(line)
     metrics = read_json(directory / METRICS_FILE, "metrics")
     write_json(directory / METRICS_FILE, {**metrics, "collection": content})
     ids = [example.id for example in examples]
     write_json(directory / OPEN_PREDICTIONS_FILE, dict(zip(ids, figures.predictions, strict=True)))
-    if options.keep and split is not None:
-        kept = {"passage_weight": weight, "open_threshold": threshold}
+    if options.keep and fitted is not None:
+        kept = {"passage_weight": fitted.weight, "open_threshold": fitted.threshold}
         keep_settings(Path(options.model) / SETTINGS_FILE, kept)
         names = ", ".join(name for name, value in kept.items() if value is not None)
         print(f"kept in {Path(options.model) / SETTINGS_FILE}: {names}")
+
+
+def unfitted(reader: Reader, examples: Sequence[Example]) -> Fitted:
+    """Return the reader's own weight for all questions, each of which is answered."""
+    stored = reader.collection.passage_weight
+    weight = PASSAGE_WEIGHT if stored is None else stored
+    every = np.ones(len(examples))
+    return Fitted(weight * every, np.inf * every, weight, None)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from qa.open_domain.fit import Fitted
 from qa.open_domain.measure import DEPTHS, Chosen, Measured
 
 SHARES = (25, 50, 75, 90, 100)
@@ -24,72 +25,65 @@ class Figures:
         found: What was read.
         given: (Q, 2) exact match and F1 of the same reader with the paragraph given, 0 to 1.
         answerable: (Q,) bool, whether the question has an answer that the collection holds.
-        shown: (Q,) bool, the questions that nothing was fitted on; all, if nothing was fitted.
-        weight: That of passages.
-        threshold: On null odds; None: every question is answered.
+        fitted: The weights and thresholds.
     """
 
     found: Measured
     given: np.ndarray
     answerable: np.ndarray
-    shown: np.ndarray
-    weight: float
-    threshold: float | None
+    fitted: Fitted
 
     @property
     def chosen(self) -> Chosen:
-        """The answers under the weight."""
-        return self.found.choose(self.weight)
+        """The answers under the weights."""
+        return self.found.choose(self.fitted.weights)
 
     @property
     def predictions(self) -> list[str]:
         """(Q,) the text of each answer, "" where none is given."""
         chosen = self.chosen
-        limit = np.inf if self.threshold is None else self.threshold
-        pairs = zip(chosen.texts, chosen.odds, strict=True)
-        return [text if odds <= limit else "" for text, odds in pairs]
+        answers = chosen.odds <= self.fitted.thresholds
+        return [text if each else "" for text, each in zip(chosen.texts, answers, strict=True)]
 
     def content(self) -> dict[str, Any]:
         """Return the collection's part of metrics.json."""
-        rows = self.shown & self.answerable
         content: dict[str, Any] = {
-            "questions": len(rows),
+            "questions": len(self.answerable),
             "answerable": int(self.answerable.sum()),
             "recall": {str(depth): self.found.recall(depth) for depth in DEPTHS},
-            "passage_weight": self.weight,
-            "open_threshold": self.threshold,
-            "shown": int(rows.sum()),
-            "given": means(self.given[rows]),
-            "span_score_alone": self._scores(0.0, rows),
-            "weighted": self._scores(self.weight, rows),
+            "passage_weight": self.fitted.weight,
+            "open_threshold": self.fitted.threshold,
+            "given": means(self.given[self.answerable]),
+            "span_score_alone": self._scores(0.0),
+            "weighted": self._scores(self.fitted.weights),
             "surest": [self._surest(share) for share in SHARES],
         }
-        if self.threshold is not None:
-            content["under_threshold"] = self._under(self.threshold)
+        if self.fitted.threshold is not None:
+            content["under_threshold"] = self._under()
         return content
 
-    def _scores(self, weight: float, rows: np.ndarray) -> dict[str, float]:
-        """Return the scores of these questions under a weight."""
+    def _scores(self, weight: float | np.ndarray) -> dict[str, float]:
+        """Return the scores of the answerable questions under a weight, or each one's own."""
         chosen = self.found.choose(weight)
-        from_right = percent(chosen.is_from_right[rows])
-        return {**means(chosen.values[rows]), "from_right_passage": from_right}
+        from_right = percent(chosen.is_from_right[self.answerable])
+        return {**means(chosen.values[self.answerable]), "from_right_passage": from_right}
 
     def _surest(self, share: int) -> dict[str, float]:
-        """Return what comes of answering this share of the shown questions, the surest ones.
+        """Return what comes of answering this share of the questions, the surest ones.
 
         An answer to a question that the collection cannot answer is wrong.
         """
         chosen = self.chosen
-        right = np.where(self.answerable, chosen.values[:, 0], 0.0)[self.shown]
-        order = np.argsort(chosen.odds[self.shown], kind="stable")
+        right = np.where(self.answerable, chosen.values[:, 0], 0.0)
+        order = np.argsort(chosen.odds, kind="stable")
         count = max(1, round(share * len(order) / 100))
         return {"answered": share, "exact_match": percent(right[order[:count]])}
 
-    def _under(self, threshold: float) -> dict[str, float]:
-        """Return what the threshold does to the shown questions."""
+    def _under(self) -> dict[str, float]:
+        """Return what the thresholds do to the questions."""
         chosen = self.chosen
-        answers = chosen.odds <= threshold
-        held, other = self.shown & self.answerable, self.shown & ~self.answerable
+        answers = chosen.odds <= self.fitted.thresholds
+        held, other = self.answerable, ~self.answerable
         values = np.where(answers[:, None], chosen.values, 0.0)
         return {
             "answered": percent(answers[held]),
@@ -116,7 +110,7 @@ def lines(content: dict[str, Any], k: int, is_fitted: bool) -> Iterator[str]:
     Args:
         content: The figures.
         k: Passages that were read for each question.
-        is_fitted: Whether weight and threshold were fitted, on the questions that are not shown.
+        is_fitted: Whether weight and threshold were fitted.
     """
     total, answerable = content["questions"], content["answerable"]
     yield f"{total} questions to the collection, {k} passages read for each"
@@ -125,18 +119,21 @@ def lines(content: dict[str, Any], k: int, is_fitted: bool) -> Iterator[str]:
     recall = "   ".join(f"{depth}: {share:.2f}" for depth, share in content["recall"].items())
     yield f"right passage among the first   {recall} %"
     weight = content["passage_weight"]
-    origin = "fitted on the other half" if is_fitted else "the reader's own"
-    yield f"{content['shown']} questions{' of one half' * is_fitted} that it can answer:"
-    for name, key in (
+    name = "fitted weight" if is_fitted else f"weight {weight:g}"
+    yield f"{answerable} questions that it can answer:"
+    for label, key in (
         ("paragraph given", "given"),
         ("collection, span score alone", "span_score_alone"),
-        (f"collection, weight {weight:g}", "weighted"),
+        (f"collection, {name}", "weighted"),
     ):
         row = content[key]
         right = row.get("from_right_passage")
         rest = "" if right is None else f"   from the right passage {right:.2f} %"
-        yield f"  {name:<30}EM {row['exact_match']:6.2f}   F1 {row['f1']:6.2f}{rest}"
-    yield f"  the weight is {origin}"
+        yield f"  {label:<30}EM {row['exact_match']:6.2f}   F1 {row['f1']:6.2f}{rest}"
+    if is_fitted:
+        yield f"  either half under the weight that the other fits; all together fit {weight:g}"
+    else:
+        yield "  the weight is the reader's own"
     surest = "   ".join(f"{e['answered']} %: {e['exact_match']:.2f}" for e in content["surest"])
     yield f"EM if only the surest are answered   {surest}"
     if "under_threshold" in content:
@@ -145,7 +142,7 @@ def lines(content: dict[str, Any], k: int, is_fitted: bool) -> Iterator[str]:
 
 def threshold_lines(threshold: float, under: dict[str, float]) -> Iterator[str]:
     """Yield what the threshold does."""
-    yield f"threshold on null odds, fitted on the other half: {threshold:.3f}"
+    yield f"threshold on null odds, fitted likewise: {threshold:.3f} by all together"
     yield (
         f"  that it can answer: {under['answered']:.2f} % answered, EM"
         f" {under['exact_match']:.2f}, of the answered {under['exact_match_of_answered']:.2f}"

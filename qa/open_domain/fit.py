@@ -1,4 +1,6 @@
-"""Fitting how passages are weighed and which questions are left unanswered, on half the questions.
+"""Fitting how passages are weighed and which questions are left unanswered.
+
+Either half of the questions is judged by what the other half fits, and all fit what is kept.
 
 Q: questions.
 """
@@ -6,6 +8,7 @@ Q: questions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,10 +23,42 @@ WEIGHTS = (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 8, 12, 2
 FEWEST = 50  # questions in a half that have an answer; with fewer what is fitted is noise
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted."""
+
+    weights: np.ndarray  # (Q,) that of passages, for each question without it and its half
+    thresholds: np.ndarray  # (Q,) on null odds, likewise; inf: the question is answered
+    weight: float  # fitted on all questions
+    threshold: float | None  # likewise; None: every question is answered
+
+
+def fit(found: Measured, examples: Sequence[Example], answerable: np.ndarray) -> Fitted | None:
+    """Fit the weight of passages and the threshold; None if there are too few questions.
+
+    Args:
+        found: What was read.
+        examples: The questions.
+        answerable: (Q,) bool, whether the collection can answer the question.
+    """
+    parts = halves(examples, answerable)
+    if parts is None:
+        return None
+    weights, thresholds = np.zeros(len(examples)), np.full(len(examples), np.inf)
+    for fits, judged in (parts, parts[::-1]):
+        weight = fit_weight(found, fits & answerable)
+        threshold = fit_threshold(found, weight, answerable, fits)
+        weights[judged] = weight
+        thresholds[judged] = np.inf if threshold is None else threshold
+    weight = fit_weight(found, answerable)
+    every = np.ones(len(examples), dtype=bool)
+    return Fitted(weights, thresholds, weight, fit_threshold(found, weight, answerable, every))
+
+
 def halves(
     examples: Sequence[Example], answerable: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return (Q,) bool, the half to fit on and the other, by contexts; None: one is too small.
+    """Return (Q,) bool, two halves that share no context; None if one is too small.
 
     What counts are the questions that the collection can answer, `answerable` (Q,) bool: from the
     others alone one learns to answer nothing.

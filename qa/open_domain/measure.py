@@ -50,9 +50,9 @@ class Measured:
         found = self.ranks[self.is_held] <= depth
         return 100.0 * float(found.mean()) if len(found) else float("nan")
 
-    def choose(self, weight: float) -> Chosen:
-        """Return what is answered under a weight."""
-        combined = self.scores + weight * self.gaps
+    def choose(self, weight: float | np.ndarray) -> Chosen:
+        """Return what is answered under a weight, or under that of each question, (Q,)."""
+        combined = self.scores + np.asarray(weight)[..., None] * self.gaps
         best = combined.argmax(axis=1)
         rows = np.arange(len(best))
         return Chosen(
@@ -65,7 +65,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The answers under one weight."""
+    """The answers under one weight, or each question's own."""
 
     texts: list[str]
     values: np.ndarray  # (Q, 2) exact match and F1, 0 to 1

@@ -24,6 +24,7 @@ import qa.cli.evaluate_collection  # before a test changes what it imports
 from qa.answering.reader import Reader
 from qa.open_domain import fit
 from qa.open_domain.answers import OpenAnswer
+from qa.open_domain.measure import measure
 from qa.open_domain.reader import OpenReader
 from qa.retrieval.index import Index
 
@@ -158,7 +159,7 @@ def evaluate(
 def test_a_collection_is_evaluated_beside_the_paragraphs(
     evaluate: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collection: WordSearch
 ) -> None:
-    """Half the questions decide, and what they decide is kept if that is asked for."""
+    """Each half is judged by what the other fits; what all fit is kept if that is asked for."""
     monkeypatch.setattr(fit, "FEWEST", 3)
     every = collection.passages
     collection.passages = [p for p in every if p.title != "강나루"]
@@ -168,8 +169,8 @@ def test_a_collection_is_evaluated_beside_the_paragraphs(
     assert "passage_weight" not in settings
     metrics = read_json(tmp_path / "out" / "metrics.json")
     content = metrics["collection"]
-    assert (content["questions"], content["answerable"], content["shown"]) == (12, 10, 6)
-    assert f"weight {content['passage_weight']:g}" in out
+    assert (content["questions"], content["answerable"]) == (12, 10)
+    assert f"all together fit {content['passage_weight']:g}" in out
     predictions = read_json(tmp_path / "out" / "open_predictions.json")
     assert list(predictions) == [e.id for e in article_examples()]
     assert evaluate("--index", "my.index", "--passages", "3", "--keep")[0] == 0
@@ -178,9 +179,22 @@ def test_a_collection_is_evaluated_beside_the_paragraphs(
         "passage_weight": content["passage_weight"],
         "open_threshold": content["open_threshold"],
     }
-    reader = OpenReader(Reader.from_pretrained(tmp_path / "model", "cpu", "fp32"), collection, k=3)
-    found = reader.answer_many([e.question for e in article_examples()])
-    assert [each[0].text if each else "" for each in found] == list(predictions.values())
+    loaded = Reader.from_pretrained(tmp_path / "model", "cpu", "fp32")
+    reader = OpenReader(loaded, collection, k=3)
+    answers = reader.answer_many([e.question for e in article_examples()])
+    found = measure(loaded, collection, article_examples(), 3, "korquad1", loaded.coverage(), False)
+    by_halves = fit.fit(found, article_examples(), found.is_held)
+    assert by_halves is not None
+    chosen = found.choose(by_halves.weight)
+    is_answered = chosen.odds <= by_halves.threshold
+    assert [each[0].text if each else "" for each in answers] == [
+        text if each else "" for text, each in zip(chosen.texts, is_answered, strict=True)
+    ]
+    chosen = found.choose(by_halves.weights)
+    is_answered = chosen.odds <= by_halves.thresholds
+    assert list(predictions.values()) == [
+        text if each else "" for text, each in zip(chosen.texts, is_answered, strict=True)
+    ]
     collection.passages = every  # calls for no threshold, and the one that is kept would not fit
     assert evaluate("--index", "my.index", "--passages", "3", "--keep")[0] == 0
     assert "open_threshold" not in read_json(tmp_path / "model" / "reader.json")
@@ -192,11 +206,7 @@ def test_few_questions_fit_nothing(evaluate: Run, tmp_path: Path) -> None:
     assert "can answer fewer than 50 questions of a half, by contexts: nothing is fitted" in err
     assert "the weight is the reader's own" in out
     content: dict[str, Any] = read_json(tmp_path / "out" / "metrics.json")["collection"]
-    assert (content["passage_weight"], content["open_threshold"], content["shown"]) == (
-        0.5,
-        None,
-        12,
-    )
+    assert (content["passage_weight"], content["open_threshold"]) == (0.5, None)
     assert read_json(tmp_path / "model" / "reader.json") == read_json(BEST / "reader.json")
 
 

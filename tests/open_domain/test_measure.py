@@ -18,8 +18,9 @@ from qa.answering.reader import Reader
 from qa.data.examples import Example
 from qa.data.holdout import every_other_context
 from qa.metrics import score_question
+from qa.open_domain import fit
 from qa.open_domain.figures import Figures, lines
-from qa.open_domain.fit import FEWEST, WEIGHTS, fit_threshold, fit_weight, halves
+from qa.open_domain.fit import FEWEST, WEIGHTS, Fitted, fit_threshold, fit_weight, halves
 from qa.open_domain.measure import Measured, is_right_passage, measure
 from qa.open_domain.reader import OpenReader
 from qa.retrieval.passage import Passage
@@ -163,43 +164,76 @@ def test_no_weight_is_better(found: Measured, data: st.DataObject) -> None:
 @fuzz
 @given(measured(), st.data())
 def test_the_figures_are_those_counted_one_by_one(found: Measured, data: st.DataObject) -> None:
+    """Each question under its own weight and threshold."""
     num = len(found.ranks)
-    booleans = st.lists(st.booleans(), min_size=num, max_size=num)
-    answerable, shown = (np.array(data.draw(booleans)) for _ in range(2))
-    if not shown.any():
-        shown[:] = True
-    threshold = fit_threshold(found, 0.5, answerable, shown)
-    given_values = np.zeros((num, 2))
-    figures = Figures(found, given_values, answerable, shown, 0.5, threshold)
+    answerable = np.array(data.draw(st.lists(st.booleans(), min_size=num, max_size=num)))
+    weights = data.draw(st.lists(st.sampled_from(WEIGHTS), min_size=num, max_size=num))
+    limits = data.draw(
+        st.lists(st.sampled_from([-5.0, 0.0, 5.0, np.inf]), min_size=num, max_size=num)
+    )
+    fitted = Fitted(np.array(weights), np.array(limits), 0.5, 0.0)
+    figures = Figures(found, np.zeros((num, 2)), answerable, fitted)
     content = figures.content()
-    picked = [one_by_one(found, 0.5, row) for row in range(num)]
-    rows = [row for row in range(num) if shown[row] and answerable[row]]
+    picked = [one_by_one(found, weight, row) for row, weight in enumerate(weights)]
+    rows = [row for row in range(num) if answerable[row]]
     if rows:
         exact = [found.values[row, picked[row], 0] for row in rows]
         assert content["weighted"]["exact_match"] == pytest.approx(100 * np.mean(exact))
         right = [found.is_right[row, picked[row]] for row in rows]
         assert content["weighted"]["from_right_passage"] == pytest.approx(100 * np.mean(right))
-    assert (threshold is None) == bool(answerable[shown].all())
-    odds = [-(found.scores[row, i] + 0.5 * found.gaps[row, i]) for row, i in enumerate(picked)]
-    limit = np.inf if threshold is None else threshold
+    odds = [
+        -(found.scores[row, i] + weights[row] * found.gaps[row, i]) for row, i in enumerate(picked)
+    ]
     assert figures.predictions == [
-        f"{row}{i}" if odds[row] <= limit else "" for row, i in enumerate(picked)
+        f"{row}{i}" if odds[row] <= limits[row] else "" for row, i in enumerate(picked)
     ]
-    if threshold is not None:
-        others = [odds[row] <= limit for row in range(num) if shown[row] and not answerable[row]]
-        under = content["under_threshold"]
-        assert under["unanswerable"] == len(others)
+    others = [odds[row] <= limits[row] for row in range(num) if not answerable[row]]
+    under = content["under_threshold"]
+    assert under["unanswerable"] == len(others)
+    if others:
         assert under["unanswerable_answered"] == pytest.approx(100 * np.mean(others))
-    whole = [
-        found.values[row, picked[row], 0] if answerable[row] else 0.0
-        for row in range(num)
-        if shown[row]
-    ]
+    whole = [found.values[row, i, 0] * answerable[row] for row, i in enumerate(picked)]
     assert content["surest"][-1] == {
         "answered": 100,
         "exact_match": pytest.approx(100 * np.mean(whole)),
     }
     assert all(isinstance(line, str) for line in lines(content, 3, is_fitted=True))
+
+
+def test_each_half_is_judged_by_what_the_other_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one half the search is always right, in the other never."""
+    monkeypatch.setattr(fit, "FEWEST", 2)
+    examples = [Example(f"{i}", "?", f"글 {i}", ("가",), (0,)) for i in range(8)]
+    first = np.arange(8) % 2 == 0
+    assert first.tolist() == every_other_context(examples)
+    values = np.zeros((8, 2, 2))
+    values[first, 0] = values[~first, 1] = 1.0  # the search puts passage 0 first
+    found = Measured(
+        ranks=np.ones(8),
+        is_held=np.ones(8, dtype=bool),
+        scores=np.array([[1.0, 2.0]] * 8),
+        gaps=np.array([[0.0, -4.0]] * 8),
+        is_right=values[:, :, 0] == 1.0,
+        values=values,
+        texts=[["가", "나"]] * 8,
+    )
+    answerable = np.ones(8, dtype=bool)
+    fitted = fit.fit(found, examples, answerable)
+    assert fitted is not None
+    weights = {half: fit_weight(found, part) for half, part in ((True, first), (False, ~first))}
+    assert weights[False] < weights[True]
+    assert fitted.weights.tolist() == [weights[not each] for each in first]
+    assert fitted.weight == fit_weight(found, answerable)
+    assert fitted.threshold is None
+    assert np.isinf(fitted.thresholds).all()
+    content = Figures(found, np.ones((8, 2)), answerable, fitted).content()
+    assert content["weighted"]["exact_match"] == 0.0  # what one half fits is wrong for the other
+    answerable[:2] = False  # one in each half
+    fitted = fit.fit(found, examples, answerable)
+    assert fitted is not None
+    for half in (first, ~first):
+        expected = fit_threshold(found, float(fitted.weights[half][0]), answerable, ~half)
+        assert fitted.thresholds[half].tolist() == [expected] * 4
 
 
 def test_nothing_found_is_no_answer() -> None:
@@ -216,7 +250,8 @@ def test_nothing_found_is_no_answer() -> None:
     answerable = np.array([False, True])
     threshold = fit_threshold(found, 0.5, answerable, np.ones(2, dtype=bool))
     assert threshold == -1.0
-    figures = Figures(found, np.ones((2, 2)), answerable, np.ones(2, dtype=bool), 0.5, threshold)
+    fitted = Fitted(np.full(2, 0.5), np.full(2, threshold), 0.5, threshold)
+    figures = Figures(found, np.ones((2, 2)), answerable, fitted)
     assert figures.predictions == ["", "가"]
 
 
