@@ -51,6 +51,8 @@ ALLOWED: dict[str, set[str]] = {
     "qa.serving": {"qa", "qa.answering", "qa.open_domain"} | DATA,
     "qa.retrieval": {"qa.models"} | DATA,
     "qa.training": SCORING | {"qa", "qa.config", "qa.report"},
+    # A search confuses contexts with the right one: what to learn from.
+    "qa.training.hard_negatives": {"qa.retrieval"} | DATA,
     "qa.cli": SCORING
     | {"qa.config", "qa.export", "qa.open_domain", "qa.recipes", "qa.report", "qa.retrieval"},
     "qa.cli.train": {"qa.cli", "qa.training", "qa.engine", "qa.outputs", "qa.recipes"},  # train.py

@@ -44,6 +44,12 @@ class DataConfig:
     negative_window_ratio: float = option(
         1.0, "share of the windows without the answer that an epoch trains on", resume="same"
     )
+    hard_negatives: bool = option(
+        False,
+        "also train on each question beside the wrong context of the training data that a search"
+        " finds first; for questions to a collection",
+        resume="same",
+    )
     max_train_examples: int | None = option(
         None, "train only on the first N questions", resume="free"
     )

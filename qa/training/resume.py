@@ -15,7 +15,7 @@ from qa.training.build import Job
 ADDED_SETTINGS = (
     *("warmup_steps", "adam_beta1", "adam_beta2", "adam_epsilon"),
     *("freeze", "compile", "deterministic"),
-    *("reader", "decoder_layers", "span_loss_weight", "decoding"),
+    *("reader", "decoder_layers", "span_loss_weight", "decoding", "hard_negatives"),
 )
 
 

@@ -34,7 +34,7 @@ COMMANDS = [
 SETTINGS = [
     "train-data", "eval-data", "holdout", "nfc", "max-seq-length", "window-overlap",
     "max-question-length",
-    "negative-window-ratio", "max-train-examples", "max-eval-examples",
+    "negative-window-ratio", "hard-negatives", "max-train-examples", "max-eval-examples",
     "model", "attention-dropout", "hidden-dropout", "character-boundaries", "head-learning-rate",
     "trust-remote-code", "r-drop", "gradient-checkpointing", "compile", "freeze",
     "reader", "decoder-layers", "span-loss-weight", "decoding",

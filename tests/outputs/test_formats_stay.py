@@ -69,6 +69,7 @@ ADDED_SETTINGS: dict[str, Any] = {
     "reader": "span",
     "decoder_layers": 2,
     "span_loss_weight": 0.0,
+    "hard_negatives": False,
     "decoding": None,
 }
 # Those of them that a resumed run must share with its checkpoint.

@@ -16,6 +16,7 @@ DEFAULTS: dict[str, object] = {
 }
 DEFAULTS |= {"freeze": None, "compile": False, "deterministic": False}
 DEFAULTS |= {"reader": "span", "decoder_layers": 2, "span_loss_weight": 0.0, "decoding": None}
+DEFAULTS |= {"hard_negatives": False}
 
 
 def test_the_same_run_goes_on() -> None:

@@ -1,0 +1,177 @@
+"""Hard negatives: which wrong context a question gets, and that a run learns from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.articles import article_examples
+from support.bm25 import bm25
+from support.files import as_flags, read_json
+from support.runs import Launcher
+
+from qa.config import config_from_flat
+from qa.data.examples import Example
+from qa.data.quickstart.passages import make_quickstart
+from qa.engine.run_differences import run_differences
+from qa.retrieval.bigrams import bigrams
+from qa.training.build import Job, build_job
+from qa.training.hard_negatives import LOOKED_AT, hard_negatives
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# Each asks in words of all articles, so that a search finds others, too.
+EXAMPLES = [
+    replace(each, question=f"화가, 다리, 시인, 산, 연주자, 축제: {each.question}")
+    for each in article_examples()
+]
+WORDS = st.sampled_from(["강나루는", "한여울로", "시집을", "1921년에", "첼로를", "산이다"])
+TEXTS = st.lists(WORDS, min_size=1, max_size=6).map(" ".join)
+
+
+@pytest.fixture
+def data_file(tmp_path: Path) -> Path:
+    """`EXAMPLES` as JSON lines."""
+    path = tmp_path / "data.jsonl"
+    rows = (
+        {
+            "id": each.id,
+            "question": each.question,
+            "context": each.context,
+            "answers": {"text": each.answers, "answer_start": each.answer_starts},
+        }
+        for each in EXAMPLES
+    )
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def best_wrong(example: Example, examples: Sequence[Example]) -> str | None:
+    """The context without an answer that is best by BM25's formula, if one is among the first."""
+    titles = {each.context: each.title for each in examples}
+    tokens = {
+        number: [*bigrams(title), *bigrams(context)]
+        for number, (context, title) in enumerate(titles.items())
+    }
+    scores = bm25(tokens, bigrams(example.question))
+    contexts = list(titles)
+    for number in sorted(scores, key=lambda number: (-scores[number], number))[:LOOKED_AT]:
+        context = contexts[number]
+        if context != example.context and not any(a in context for a in example.answers):
+            return context
+    return None
+
+
+def test_each_question_gets_the_wrong_context_that_bm25_puts_first() -> None:
+    """The quickstart's questions: all ask in the same words about contexts in the same words."""
+    examples = make_quickstart()[0][:60]
+    found = {each.id: each for each in hard_negatives(examples)}
+    assert len(found) > 50
+    titles = {each.context: each.title for each in examples}
+    for example in examples:
+        negative = found.get(f"{example.id}#hard-negative")
+        assert (negative and negative.context) == best_wrong(example, examples)
+        if negative is not None:
+            assert negative.title == titles[negative.context]
+            assert negative.question == example.question
+            assert negative.answers == negative.answer_starts == negative.gold_answers == ()
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=6), form=st.sampled_from(["NFC", "NFD"]))
+def test_a_hard_negative_is_another_context_without_the_answer(texts: list[str], form: str) -> None:
+    """In either form of Unicode; each question's answer is the first word of its context."""
+    examples = [
+        Example(str(number), f"{text}?", text, (text.split()[0],), (0,))
+        for number, text in enumerate(normalize(form, text) for text in texts)
+    ]
+    found = hard_negatives(examples)
+    known = {each.context for each in examples}
+    by_id = {each.id: each for each in examples}
+    assert len({each.id for each in found} | by_id.keys()) == len(found) + len(examples)
+    for negative in found:
+        origin = by_id[negative.id.removesuffix("#hard-negative")]
+        assert negative.context in known - {origin.context}
+        composed = (normalize("NFC", each) for each in (origin.answers[0], negative.context))
+        assert next(composed) not in next(composed)
+
+
+def test_a_question_without_an_answer_gets_none_and_one_that_is_repeated_gets_two() -> None:
+    unanswerable = Example("u", EXAMPLES[0].question, EXAMPLES[0].context)
+    found = hard_negatives([*EXAMPLES, unanswerable, EXAMPLES[0]])
+    ids = [each.id for each in found]
+    assert "u#hard-negative" not in ids
+    assert ids.count(f"{EXAMPLES[0].id}#hard-negative") == 2
+    assert hard_negatives(EXAMPLES[:1]) == []  # there is no other context
+
+
+def test_the_order_of_a_run_has_them_as_windows_without_an_answer(
+    encoder_dir: Path, data_file: Path
+) -> None:
+    """As many as `negative_window_ratio` says, others every epoch."""
+    flat = {
+        "model": str(encoder_dir),
+        "train_data": str(data_file),
+        "max_seq_length": 150,
+        "window_overlap": 10,
+        "precision": "fp32",
+        "device": "cpu",
+        "hard_negatives": True,
+        "negative_window_ratio": 0.5,
+    }
+    lines: list[str] = []
+    job = build_job(config_from_flat(flat), lines.append)
+    plain = build_job(config_from_flat({**flat, "hard_negatives": False}), lambda line: None)
+    negatives = len(hard_negatives(EXAMPLES))
+    (with_them, again), (without, _) = ([shown(each, n) for n in (0, 1)] for each in (job, plain))
+    assert len(with_them) == len(without) + round(negatives / 2)
+    assert with_them > without  # all that have the answer
+    assert with_them != again
+    told = f"{len(EXAMPLES):,} questions, and {negatives:,} of them again beside the wrong context"
+    assert any(told in line for line in lines)
+    assert job.data["training data"].questions == len(EXAMPLES)
+
+
+def shown(job: Job, epoch: int) -> set[int]:
+    """The windows of an epoch."""
+    order = job.run.micro_batches.order
+    assert order is not None
+    return {index for batch in order(epoch) for index in batch}
+
+
+@pytest.mark.e2e
+def test_a_run_with_hard_negatives_resumes_bit_for_bit(
+    launcher: Launcher, encoder_dir: Path, data_file: Path, tmp_path: Path
+) -> None:
+    """It finds the same ones again; without them the data is other data, which is refused."""
+    values = {
+        "model": encoder_dir,
+        "train-data": data_file,
+        "max-seq-length": 100,
+        "window-overlap": 10,
+        "per-device-train-batch-size": 4,
+        "max-steps": 6,
+        "save-steps": 3,
+        "precision": "fp32",
+        "device": "cpu",
+        "output-dir": tmp_path / "whole",
+    }
+    flags = [*as_flags(values), "--hard-negatives"]
+    assert launcher.run(flags).code == 0
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    steps = sorted((tmp_path / "cut" / "checkpoints").iterdir())
+    shutil.rmtree(steps[-1])
+    resume = ["--resume", "--output-dir", str(tmp_path / "cut")]
+    other = launcher.run([*resume, "--no-hard-negatives"])
+    assert other.code == 2
+    assert "hard_negatives" in other.stderr
+    assert launcher.run(resume).code == 0
+    assert list(run_differences(tmp_path / "whole", tmp_path / "cut")) == []
+    assert read_json(tmp_path / "cut" / "config.json")["hard_negatives"] is True
