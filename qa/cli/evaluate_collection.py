@@ -1,4 +1,4 @@
-"""The half of `qa evaluate` that asks a collection."""
+"""The part of `qa evaluate` that asks a collection."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def unfitted(reader: Reader, examples: Sequence[Example]) -> Fitted:
     """Return the reader's own weight for all questions, each of which is answered."""
     stored = reader.collection.passage_weight
     weight = PASSAGE_WEIGHT if stored is None else stored
-    every = np.ones(len(examples))
-    return Fitted(weight * every, np.inf * every, weight, None)
+    num = len(examples)
+    return Fitted(np.full(num, weight), np.full(num, np.inf), weight, None)

@@ -47,7 +47,8 @@ class DataConfig:
     hard_negatives: bool = option(
         False,
         "also train on each question beside the wrong context of the training data that a search"
-        " finds first; for questions to a collection",
+        " finds first, without an answer (negative_window_ratio of them); for readers of what a"
+        " search finds",
         resume="same",
     )
     max_train_examples: int | None = option(

@@ -54,11 +54,13 @@ class Figures:
             "passage_weight": self.fitted.weight,
             "open_threshold": self.fitted.threshold,
             "given": means(self.given[self.answerable]),
+            "weights_of_halves": sorted(set(self.fitted.weights.tolist())),
             "span_score_alone": self._scores(0.0),
             "weighted": self._scores(self.fitted.weights),
             "surest": [self._surest(share) for share in SHARES],
         }
-        if self.fitted.threshold is not None:
+        # Without such questions in both halves one of them has fitted no threshold.
+        if np.isfinite(self.fitted.thresholds).all():
             content["under_threshold"] = self._under()
         return content
 
@@ -142,7 +144,7 @@ def lines(content: dict[str, Any], k: int, is_fitted: bool) -> Iterator[str]:
 
 def threshold_lines(threshold: float, under: dict[str, float]) -> Iterator[str]:
     """Yield what the threshold does."""
-    yield f"threshold on null odds, fitted likewise: {threshold:.3f} by all together"
+    yield f"threshold on null odds: {threshold:.3f}, fitted on all; here, on the other half"
     yield (
         f"  that it can answer: {under['answered']:.2f} % answered, EM"
         f" {under['exact_match']:.2f}, of the answered {under['exact_match_of_answered']:.2f}"

@@ -33,7 +33,7 @@ from qa.models.readers import AnyReader, loss_of
 from qa.models.trained_part import freeze
 from qa.outputs.card_facts import DataFacts
 from qa.training.data_facts import data_facts, is_korean
-from qa.training.hard_negatives import with_hard_negatives
+from qa.training.hard_negatives import hard_negatives
 from qa.training.load import describe_data, describe_parameters, load_model, read_data
 from qa.training.text_answers import texts_fingerprint, with_text_targets
 
@@ -77,10 +77,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     if config.model.gradient_checkpointing:
         model.checkpoint_layers()
     require_fits(tokenizer, model.max_length, config.windows)
-    asked = {TRAINING: train_examples, HELD_OUT: eval_examples}
-    data = dict(asked)
-    if config.data.hard_negatives:
-        data[TRAINING] = with_hard_negatives(train_examples, report)
+    negatives = hard_negatives(train_examples, world) if config.data.hard_negatives else []
+    data = {TRAINING: train_examples + negatives, HELD_OUT: eval_examples}
     fingerprints = {
         name: windows_fingerprint(each, tokenizer, config.windows) for name, each in data.items()
     }
@@ -98,10 +96,12 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         title = name.removesuffix(" data").replace("-", " ")
         for line in describe_data(title, data[name], each, coverage, ratios[name]):
             report(line)
+        if name == TRAINING and negatives:
+            report(f"{title}: {len(negatives):,} of the questions are hard negatives")
         if config.model.reader == GENERATIVE:  # others do not learn from texts
             fingerprints[name] += texts_fingerprint(data[name])
         source = str(sources[name] or config.data.train_data)
-        counted = source, asked[name], len(each), fingerprints[name], coverage
+        counted = source, data[name], len(each), fingerprints[name], coverage
         facts[name] = data_facts(*counted)
         if coverage.cut:  # older checkpoints were trained on the front of long questions
             fingerprints[name] += ", long questions by their end"
