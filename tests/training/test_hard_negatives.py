@@ -22,6 +22,7 @@ from qa.config import config_from_flat
 from qa.data.examples import Example
 from qa.data.quickstart.passages import make_quickstart
 from qa.engine.distributed import World
+from qa.engine.errors import Notice
 from qa.engine.run_differences import run_differences
 from qa.retrieval.bigrams import bigrams
 from qa.training.build import Job, build_job
@@ -83,7 +84,8 @@ def test_each_question_gets_the_wrong_context_that_bm25_puts_first() -> None:
         if negative is not None:
             assert negative.title == titles[negative.context]
             assert negative.question == example.question
-            assert negative.answers == negative.answer_starts == negative.gold_answers == ()
+            gold = negative.answers, negative.answer_starts, negative.gold_answers
+            assert gold == ((), (), ())
 
 
 @settings(max_examples=25, deadline=None)
@@ -92,8 +94,7 @@ def test_a_hard_negative_is_a_context_that_does_not_answer(
     texts: list[str], data: st.DataObject
 ) -> None:
     """Each question's answer is the first word of its context; forms of Unicode are mixed."""
-    forms = st.sampled_from(["NFC", "NFD"])
-    texts = [normalize(data.draw(forms), text) for text in texts]
+    texts = [normalize("NFD", text) if data.draw(st.booleans()) else text for text in texts]
     examples = [
         Example(str(number), f"{text}?", text, (text.split()[0],), (0,))
         for number, text in enumerate(texts)
@@ -222,10 +223,11 @@ def test_a_generative_reader_has_them_beside_answers_by_text(
         "hard_negatives": True,
     }
     lines: list[str] = []
-    job = build_job(config_from_flat(flat), lines.append)
+    with pytest.warns(Notice, match="1 answers stand nowhere in their context"):
+        job = build_job(config_from_flat(flat), lines.append)
     assert any("1 answers that stand nowhere are taught by their text" in line for line in lines)
-    order, windows = job.run.micro_batches.order, job.run.micro_batches.dataset
-    has_answer = [bool(windows[row]["has_answer"]) for batch in order(0) for row in batch]
+    windows = job.run.micro_batches.dataset
+    has_answer = [bool(windows[row]["has_answer"]) for row in shown(job, 0)]
     assert has_answer.count(True) == len(EXAMPLES)
     assert has_answer.count(False) == len(hard_negatives(EXAMPLES)) > 0
 
