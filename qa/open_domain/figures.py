@@ -140,6 +140,11 @@ def lines(content: dict[str, Any], k: int, is_fitted: bool) -> Iterator[str]:
     yield f"EM if only the surest are answered   {surest}"
     if "under_threshold" in content:
         yield from threshold_lines(content["open_threshold"], content["under_threshold"])
+    elif content["open_threshold"] is not None:
+        yield (
+            f"threshold on null odds: {content['open_threshold']:.3f}, fitted on all; not judged,"
+            " since one half has no question that the collection cannot answer"
+        )
 
 
 def threshold_lines(threshold: float, under: dict[str, float]) -> Iterator[str]:
