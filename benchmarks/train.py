@@ -26,14 +26,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks import alternate, material, random_model
+from benchmarks.train_contestants import qa_loop, trainer
 from qa.data.windows.cache import cached_windows
 from qa.engine.matrix_rate import matrix_rate
 from qa.engine.precision import Precision
@@ -43,8 +42,6 @@ from qa.models.span_reader import SpanReader
 
 CONTESTANTS = ("notebook", "best", "qa")
 ON_DEMAND = ("whole", "fours", "compiled", "tuned", "layers", "graphs", "both")
-TRAINERS = ("notebook", "best", "compiled", "tuned")
-LEARNING_RATE = 5e-5
 
 
 def main() -> None:
@@ -107,7 +104,7 @@ def run(options: argparse.Namespace) -> alternate.Run:
         len(windows), min(len(windows), options.steps * options.batch_size), replace=False
     )
     sample = windows.select(np.sort(chosen))
-    train = train_with_trainer if options.contestant in TRAINERS else train_with_qa
+    train = trainer.train if options.contestant in trainer.NAMES else qa_loop.train
     seconds, num_positions, precision = train(options, sample)
     lengths = np.asarray(sample["length"][:]).astype(np.int64)
     flops = count_flops(SpanReader.from_pretrained(options.model))
@@ -123,177 +120,6 @@ def run(options: argparse.Namespace) -> alternate.Run:
         "utilisation": operations / seconds / rate,
         "padding_share": 1 - lengths.sum() / num_positions,
     }
-
-
-def train_with_qa(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
-    """A few epochs of TrainingRun; (seconds of the last, token positions computed, format)."""
-    from qa.data.batches.collate import Collator
-    from qa.data.batches.training_order import TrainingOrder
-    from qa.engine.config import TrainConfig
-    from qa.engine.loop import TrainingRun
-    from qa.engine.rng import seed_everything
-    from qa.models.loss import reader_loss
-
-    seed_everything(42)
-    reader = SpanReader.from_pretrained(
-        options.model,
-        options.attention_dropout,
-        options.hidden_dropout,
-        boundaries=options.contestant != "whole",
-    )
-    accumulation = 4 if options.contestant == "fours" else 1
-    order = TrainingOrder(
-        np.asarray(sample["length"][:]),
-        np.ones(len(sample), dtype=bool),
-        1.0,
-        options.batch_size // accumulation,
-        42,
-        groups_lengths=not reader.is_packed,
-    )
-    device, longest = torch.device(options.device), options.max_seq_length
-    name = options.contestant
-    reader.to(device).prepare(Precision(options.precision, device), name in ("layers", "both"))
-    collator = Collator(longest, *reader.batch_form(device, longest, trains=True))
-    epochs = 3 if name in ("graphs", "both") else 2  # a graph is recorded when a shape comes again
-    config = TrainConfig(
-        learning_rate=LEARNING_RATE,
-        num_train_epochs=epochs,
-        gradient_accumulation_steps=accumulation,
-        precision=options.precision,
-        device=options.device,
-        cuda_graphs="auto" if name in ("graphs", "both") else "off",
-    )
-    trained = TrainingRun(reader, reader_loss, sample, order, collator, config)
-    num_positions, started, ended = 0, 0.0, 0.0
-    for out in trained.steps():
-        if out.end_of_epoch:
-            wait_for(options.device)
-        ended = time.perf_counter()
-        if out.epoch > epochs - 1:
-            num_positions += out.counts["num_positions"]
-        elif out.end_of_epoch:
-            started = ended
-    return ended - started, num_positions, trained.precision.name
-
-
-def train_with_trainer(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
-    """Two epochs with transformers' Trainer; likewise."""
-    from transformers import (
-        AutoConfig,
-        AutoModelForQuestionAnswering,
-        DataCollatorWithPadding,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-        set_seed,
-    )
-
-    class Clock(TrainerCallback):
-        """Notes when the epochs begin and end."""
-
-        def __init__(self) -> None:
-            self.times: list[float] = []
-
-        def on_epoch_end(self, *_: Any, **__: Any) -> None:
-            wait_for(options.device)
-            self.times.append(time.perf_counter())
-
-    set_seed(42)
-    tokenizer = load_tokenizer(options.model)
-    config = AutoConfig.from_pretrained(options.model)
-    config.attention_probs_dropout_prob = options.attention_dropout
-    config.hidden_dropout_prob = options.hidden_dropout
-    model = AutoModelForQuestionAnswering.from_pretrained(
-        options.model, config=config, dtype=torch.float32
-    )
-    is_best = options.contestant != "notebook"
-    best = {
-        "bf16": options.precision == "bf16",
-        "train_sampling_strategy": "group_by_length",
-        "length_column_name": "length",
-        "optim": "adamw_torch_fused",
-        "torch_compile": options.contestant in ("compiled", "tuned"),
-        "logging_nan_inf_filter": options.contestant != "tuned",
-    }
-    # A list in memory, so that reading is the same for all.
-    names = [n for n in ("input_ids", "token_type_ids") if n in sample.column_names]
-    rows = [
-        {
-            **{name: row[name].tolist() for name in names},
-            "start_positions": int(row["start_position"]),
-            "end_positions": int(row["end_position"]),
-            "length": int(row["length"]),
-        }
-        for row in sample
-    ]
-    collator = CountingCollator(
-        DataCollatorWithPadding(
-            tokenizer,
-            padding="longest" if is_best else "max_length",
-            max_length=options.max_seq_length,
-            pad_to_multiple_of=8 if is_best else None,
-        )
-    )
-    clock = Clock()
-    with material.temporary_folder() as folder:
-        trainer = Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=folder,
-                per_device_train_batch_size=options.batch_size,
-                num_train_epochs=2,
-                learning_rate=LEARNING_RATE,
-                use_cpu=options.device == "cpu",
-                report_to=[],
-                save_strategy="no",
-                logging_steps=500,
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                **(best if is_best else {}),
-            ),
-            train_dataset=Rows(rows),
-            data_collator=collator,
-            callbacks=[clock],
-        )
-        trainer.train()
-    first, second = clock.times
-    precision = options.precision if is_best else "fp32"
-    return second - first, collator.num_positions // 2, precision
-
-
-def wait_for(device: str) -> None:
-    """Let a CUDA device finish what it was given, before the clock is read."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-class Rows(torch.utils.data.Dataset[dict[str, Any]]):
-    """A list as a data set, with the column that grouping by length asks for."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.rows = rows
-        self.column_names = list(rows[0])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int | str) -> Any:
-        if isinstance(index, str):
-            return [row[index] for row in self.rows]
-        return self.rows[index]
-
-
-class CountingCollator:
-    """Counts the positions of the batches that another collator makes."""
-
-    def __init__(self, collate: Any) -> None:
-        self.collate = collate
-        self.num_positions = 0
-
-    def __call__(self, rows: list[dict[str, Any]]) -> Any:
-        batch = self.collate([{k: v for k, v in row.items() if k != "length"} for row in rows])
-        self.num_positions += batch["input_ids"].numel()
-        return batch
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The contestants of `benchmarks.train`, and what they share."""
