@@ -8,8 +8,8 @@ sample of windows warms up; the next is timed.
 
 notebook  Trainer as the usual notebook calls it: fp32, every window padded to max_seq_length
 best      Trainer at its best: bf16, padded per batch, grouped by length, SDPA, fused AdamW
-qa        this project's loop with its defaults, in bf16, boundary head included
-whole     the same without the boundary head, with --only whole,qa
+qa        this project's loop with its defaults, in bf16, both heads of its own included
+whole     the same without these heads, with --only whole,qa
 fours     qa with each batch in micro-batches of 4 windows: the same gradient in less memory
 compiled  best with torch_compile
 tuned     compiled, without the filter of losses that are not finite, which waits for the device

@@ -35,7 +35,7 @@ from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
-from qa.models.part_files import BOUNDARY_FILE
+from qa.models.part_files import BOUNDARY_FILE, HEADS
 from qa.models.pretrained import load_tokenizer
 from qa.training.load import describe_data
 
@@ -134,7 +134,8 @@ def held_out_golds(path: Path) -> dict[str, tuple[str, ...]]:
 
 def assert_same_run(directory: Path, other: Path) -> None:
     """Two runs ended with the same bits: models, evaluations, answers, curves."""
-    names = ["best/model.safetensors", f"best/{BOUNDARY_FILE}", "null_odds.json"]
+    names = [f"best/{name}" for name in ("model.safetensors", *HEADS.values())]
+    names.append("null_odds.json")
     for name in (*names, "predictions.json", "nbest_predictions.json"):
         assert sha256(directory / name) == sha256(other / name), name
     assert read_json(directory / "metrics.json") == read_json(other / "metrics.json")
@@ -285,23 +286,36 @@ def test_loss_falls(trained: Path) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_run_trains_and_saves_the_boundary_head(trained: Path) -> None:
+@pytest.mark.parametrize(
+    ("head", "shapes"),
+    [
+        ("boundary_head", {"linear.weight": (16, 64), "linear.bias": (16,)}),
+        (
+            "pair_head",
+            {
+                **{f"{part}.weight": (128, 32) for part in ("first", "last")},
+                **{f"{part}.bias": (128,) for part in ("first", "last")},
+                "lengths.weight": (8, 32),  # max_answer_length
+                "lengths.bias": (8,),
+            },
+        ),
+    ],
+)
+def test_run_trains_and_saves_heads_of_its_own(
+    head: str, shapes: dict[str, tuple[int, ...]], trained: Path
+) -> None:
     from safetensors.torch import load_file
 
     checkpoints = [load_checkpoint(p)["run"] for p in list_checkpoints(trained / "checkpoints")]
     heads = [
-        {n: w for n, w in state["model"].items() if n.startswith("boundary_head.")}
+        {n: w for n, w in state["model"].items() if n.startswith(f"{head}.")}
         for state in checkpoints
     ]
-    assert heads[0].keys() == {"boundary_head.linear.weight", "boundary_head.linear.bias"}
+    assert heads[0].keys() == {f"{head}.{name}" for name in shapes}
     for name, weight in heads[0].items():
         assert not torch.equal(weight, heads[-1][name])
-    saved = load_file(trained / "best" / BOUNDARY_FILE)
-    assert {f"boundary_head.{name}" for name in saved} == heads[0].keys()
-    assert {name: w.shape for name, w in saved.items()} == {
-        "linear.weight": (16, 64),
-        "linear.bias": (16,),
-    }
+    saved = load_file(trained / "best" / f"{head}.safetensors")
+    assert {name: tuple(w.shape) for name, w in saved.items()} == shapes
 
 
 def word_ends(tokenizer: Any, context: str) -> tuple[set[int], set[int]]:
@@ -663,8 +677,23 @@ def test_resuming_without_the_boundary_head(
     before = snapshot(trained)
     arguments = ["--output-dir", str(trained), "--no-character-boundaries"]
     assert differences(capsys, arguments) == {
-        "new heads": ("model.qa_outputs, boundary_head", "model.qa_outputs"),
+        "new heads": (
+            "model.qa_outputs, boundary_head, pair_head",
+            "model.qa_outputs, pair_head",
+        ),
         "character_boundaries": ("True", "False"),
+    }
+    assert snapshot(trained) == before
+
+
+def test_resuming_without_the_pair_head(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = snapshot(trained)
+    assert differences(capsys, ["--output-dir", str(trained), "--no-pair-head"]) == {
+        "new heads": (
+            "model.qa_outputs, boundary_head, pair_head",
+            "model.qa_outputs, boundary_head",
+        ),
+        "pair_head": ("True", "False"),
     }
     assert snapshot(trained) == before
 

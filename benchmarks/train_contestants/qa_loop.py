@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.train_contestants.shared import LEARNING_RATE, wait_for
+from qa.answering.options import DecodeOptions
 from qa.data.batches.collate import Collator
 from qa.data.batches.training_order import TrainingOrder
 from qa.engine.config import TrainConfig
@@ -28,6 +29,7 @@ def train(options: argparse.Namespace, sample: Any) -> tuple[float, int, str]:
         options.attention_dropout,
         options.hidden_dropout,
         boundaries=options.contestant != "whole",
+        pair_width=0 if options.contestant == "whole" else DecodeOptions().max_answer_length,
     )
     accumulation = 4 if options.contestant == "fours" else 1
     order = TrainingOrder(

@@ -95,6 +95,7 @@ class SpanFinder:
             n_best_size,
             self.options.max_answer_length,
             read.trims,
+            read.pairs,
         )
         null = null_scores(read.start_logits, read.end_logits)
         return spans._replace(scores=spans.scores - null), None

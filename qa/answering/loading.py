@@ -24,6 +24,7 @@ from qa.models.onnx_reader import ONNX_FILE, OnnxReader, is_export
 from qa.models.part_files import has_decoder
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.readers import load_reader
+from qa.models.span_reader import SpanReader
 from qa.models.vocabulary import configured_embeddings, num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def load(
         settings = {name: value for name, value in settings.items() if name != DECODING}
     windows, decoding, collection, batch_size = make_options({**saved, **settings})
     require_fits(tokenizer, model.max_length, windows)
+    if isinstance(model, SpanReader) and model.pair_head is not None:
+        model.pair_head.widen(min(decoding.max_answer_length, windows.max_seq_length))
     torch_device = resolve_device(device)
     number_format = Precision(precision, torch_device)
     model.to(torch_device).eval()

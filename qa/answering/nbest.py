@@ -21,8 +21,8 @@ class Answer:
     text: str
     start: int
     end: int
-    # Start logit + end logit - the null score of its window; the logarithm of the sum of exp(score)
-    # for several spans that are the same whole characters.
+    # How far decoding puts it above the null score of its window; the logarithm of the sum of
+    # exp(score) for several spans that are the same whole characters.
     score: float
     probability: float  # softmax over the candidates of this question, of score / temperature
 

@@ -6,6 +6,7 @@ Nothing heavy is imported here, so that `--help` prints at once.
 from __future__ import annotations
 
 from qa.config.flat import (
+    OLD_VALUES,
     Config,
     config_fields,
     config_from_flat,
@@ -14,6 +15,7 @@ from qa.config.flat import (
 from qa.config.sections import (
     EMBEDDED,
     GENERATIVE,
+    SPAN,
     DataConfig,
     EvalConfig,
     ModelConfig,
@@ -23,6 +25,8 @@ from qa.config.sections import (
 __all__ = [
     "EMBEDDED",
     "GENERATIVE",
+    "OLD_VALUES",
+    "SPAN",
     "Config",
     "DataConfig",
     "EvalConfig",

@@ -91,6 +91,10 @@ class Config:
         return values
 
 
+OLD_VALUES: dict[str, Any] = {"pair_head": False}
+"""What runs did before there was a setting, where the default says otherwise; for the other settings
+that came later see `qa.training.resume`"""
+
 SECTIONS: dict[str, type] = {
     "data": DataConfig,
     "windows": WindowOptions,
@@ -122,7 +126,10 @@ def config_from_flat(values: dict[str, Any]) -> Config:
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """Read the flat values of a config.json; UserError if it is none or has a wrong type."""
+    """Read the flat values of a config.json; UserError if it is none or has a wrong type.
+
+    What a run of an older qa wrote has OLD_VALUES where it names nothing else.
+    """
     values = read_json(path, "settings")
     known = config_fields()
     recipe = values.get("recipe", "custom")
@@ -137,7 +144,8 @@ def read_config_file(path: Path) -> dict[str, Any]:
                 fits_type(value, str(known[name].type)),
                 f"{path}: {name} must be {known[name].type}, not {json.dumps(value)}",
             )
-    return values
+    # A run names its recipe and every setting that there was, a person those that matter.
+    return {**OLD_VALUES, **values} if "recipe" in values else values
 
 
 def fits_type(value: Any, annotation: str) -> bool:

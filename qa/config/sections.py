@@ -115,6 +115,11 @@ class ModelConfig:
         "place both ends of an answer at characters inside their tokens, with a learned head",
         resume="same",
     )
+    pair_head: bool = option(
+        True,
+        "of a span reader: score the two ends of an answer together too, with a learned head",
+        resume="same",
+    )
     head_learning_rate: float = option(
         1.5e-3,
         "peak learning rate of heads that are new; loaded ones learn at learning_rate",

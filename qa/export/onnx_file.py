@@ -49,9 +49,10 @@ def write_onnx(reader: SpanReader, file: Path, with_types: bool) -> None:
         " smaller reader",
     )
     names, outputs = ["input_ids", "attention_mask"], ["start_logits", "end_logits"]
-    if reader.boundary_head is not None:
+    heads = {"trims": reader.boundary_head, "pairs": reader.pair_head}
+    outputs += [name for name, head in heads.items() if head is not None]
+    if len(outputs) > 2:
         names.append("num_characters")
-        outputs.append("trims")
     if with_types and getattr(reader.model.config, "type_vocab_size", 0) > 1:
         names.append("token_type_ids")
     # Two windows: the exporter would take a single one for the only number there is.

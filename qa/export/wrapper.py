@@ -1,6 +1,7 @@
 """What is exported: a span reader as a plain function of padded windows.
 
-B: windows, T: tokens of the longest window, K: choices of a boundary head.
+B: windows, T: tokens of the longest window, K: choices of a boundary head,
+W: tokens of a pair head's widest answer.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ class PaddedReader(nn.Module):
         num_characters: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Return start logits and end logits (B, T), and with a boundary head trims (B, T, 2, K).
+        """Return start logits and end logits (B, T), trims (B, T, 2, K) and pairs (B, T, W).
 
-        Logits are -inf behind a window's end; trims are those of `BoundaryHead`.
+        Logits are -inf behind a window's end; trims are those of `BoundaryHead` and pairs those of
+        `PairHead`, each only if the reader has that head.
 
         Args:
             input_ids: (B, T), the padding token behind a window's end.
             attention_mask: (B, T), 1 at tokens and 0 behind a window's end.
             num_characters: (B, T) characters of the context that each token covers; only if there
-                is a boundary head.
+                is one of these heads.
             token_type_ids: (B, T), only of a model that knows more than one type.
         """
         model = self.reader.model
@@ -52,14 +54,18 @@ class PaddedReader(nn.Module):
         for part in self.reader.head:
             logits = getattr(model, part)(logits)
         logits = logits.masked_fill(attention_mask.unsqueeze(2) == 0, float("-inf"))
-        found = (logits[..., 0], logits[..., 1])
-        if self.reader.boundary_head is None or num_characters is None:
-            return found
-        embeddings = F.embedding(input_ids, model.get_input_embeddings().weight)
-        trims = self.reader.boundary_head(
-            hidden.flatten(0, 1), embeddings.flatten(0, 1), num_characters.flatten()
-        )
-        return (*found, trims.unflatten(0, input_ids.shape))
+        found = [logits[..., 0], logits[..., 1]]
+        if num_characters is None:
+            return tuple(found)
+        if self.reader.boundary_head is not None:
+            embeddings = F.embedding(input_ids, model.get_input_embeddings().weight)
+            trims = self.reader.boundary_head(
+                hidden.flatten(0, 1), embeddings.flatten(0, 1), num_characters.flatten()
+            )
+            found.append(trims.unflatten(0, input_ids.shape))
+        if self.reader.pair_head is not None:
+            found.append(self.reader.pair_head(hidden, num_characters > 0))
+        return tuple(found)
 
 
 def require_exportable(reader: SpanReader) -> None:

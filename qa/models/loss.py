@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from qa.models.boundary_head import boundary_loss
 from qa.models.model_io import SpanScores, model_inputs
+from qa.models.pair_head import pair_loss
 
 IGNORE_POSITION = -100
 
@@ -29,9 +30,15 @@ def reader_loss(model: nn.Module, batch: Mapping[str, Any], r_drop: float = 0.0)
 
 
 def window_loss(scores: SpanScores, batch: Mapping[str, Any]) -> torch.Tensor:
-    """Sum the loss of a batch's windows: of the span and, with a boundary head, of its trims."""
+    """Sum the loss of a batch's windows: of the span and, with a boundary head, of its trims.
+
+    With a pair head the span's loss is the mean of the two ends' own and the pair's.
+    """
     positions = batch["start_positions"], batch["end_positions"]
-    loss = span_loss(scores.start_logits, scores.end_logits, *positions)
+    logits = scores.start_logits, scores.end_logits
+    loss = span_loss(*logits, *positions)
+    if scores.pairs is not None:  # halved, since one cross-entropy stands for two ends
+        loss = (loss + pair_loss(scores.pairs, *logits, *positions) / 2) / 2
     if scores.trims is None:
         return loss
     return loss + boundary_loss(scores.trims, *positions, batch["start_trims"], batch["end_trims"])
@@ -78,13 +85,15 @@ def r_drop_loss(model: nn.Module, batch: Mapping[str, Any], weight: float) -> to
 
 def halves(scores: SpanScores) -> tuple[SpanScores, SpanScores]:
     """Part scores of 2 B windows into those of the first and of the second B windows."""
-    starts, ends = scores.start_logits.chunk(2), scores.end_logits.chunk(2)
-    trims = (None, None) if scores.trims is None else scores.trims.chunk(2)
-    return SpanScores(starts[0], ends[0], trims[0]), SpanScores(starts[1], ends[1], trims[1])
+    parts = [(None, None) if part is None else part.chunk(2) for part in scores]
+    first, second = (SpanScores._make(half) for half in zip(*parts, strict=True))
+    return first, second
 
 
 def divergence(first: SpanScores, second: SpanScores) -> torch.Tensor:
     """Sum over windows the symmetric KL divergence, the mean of starts and ends; a scalar.
+
+    A pair head's scores are not asked to agree.
 
     With p and q the two distributions over a window's tokens, it is (KL(p, q) + KL(q, p)) / 2,
     and KL(p, q) + KL(q, p) is the sum of (p - q)(log p - log q).

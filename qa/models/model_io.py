@@ -1,6 +1,7 @@
 """What goes into a span reader and what comes out of it.
 
-B: windows, T: tokens of the longest window, K: choices of a boundary head.
+B: windows, T: tokens of the longest window, K: choices of a boundary head,
+W: tokens of a pair head's widest answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+NULL_TOKEN = 0  # the first token stands for "not in this window"
 INPUTS = (
     *("input_ids", "slots", "shape", "num_characters"),
     *("lengths", "bounds", "token_type_ids"),  # may be missing
@@ -22,6 +24,7 @@ class SpanScores(NamedTuple):
     start_logits: torch.Tensor  # (B, T), -inf behind a window's end
     end_logits: torch.Tensor  # (B, T), -inf behind a window's end
     trims: torch.Tensor | None  # (B, T, 2, K) see BoundaryHead; None without one
+    pairs: torch.Tensor | None = None  # (B, T, W) see PairHead; None without one
 
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class OnnxReader(nn.Module):
         self.max_length: int | None = facts[MAX_LENGTH]
         self.padding_id: int = facts[PADDING_ID]
         self.input_names = [each.name for each in self.session.get_inputs()]
+        self.output_names = [each.name for each in self.session.get_outputs()]
 
     def prepare(self, precision: Any, compiles: bool = False) -> str:
         """Return in words how windows attend; there is nothing to choose."""
@@ -106,5 +107,7 @@ class OnnxReader(nn.Module):
             require(values is not None, f"the exported model needs {name} of its tokenizer")
             assert values is not None
             feed[name] = to_rows(values, slots, shape, fill).numpy()  # (B, T)
-        starts, ends, *trims = map(torch.from_numpy, self.session.run(None, feed))
-        return SpanScores(starts, ends, trims[0] if trims else None)
+        found = map(torch.from_numpy, self.session.run(None, feed))
+        scores = dict(zip(self.output_names, found, strict=True))
+        heads = scores.get("trims"), scores.get("pairs")
+        return SpanScores(scores["start_logits"], scores["end_logits"], *heads)

@@ -15,12 +15,18 @@ from torch import nn
 from qa.engine.errors import UserError
 
 BOUNDARY_FILE = "boundary_head.safetensors"
+PAIR_FILE = "pair_head.safetensors"
 DECODER_FILE = "decoder.safetensors"
+HEADS = {"boundary_head": BOUNDARY_FILE, "pair_head": PAIR_FILE}
+"""The file of each head of a span reader, by the attribute that holds the head"""
+
 WITHOUT = {
     BOUNDARY_FILE: "to answer by whole tokens",
+    PAIR_FILE: "to score both ends of an answer apart",
     DECODER_FILE: "to go on with the encoder alone",
 }
 """What a person removes a file for"""
+PART_FILES = tuple(WITHOUT)
 
 
 def has_decoder(name: str) -> bool:

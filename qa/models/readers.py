@@ -24,19 +24,25 @@ AnyReader: TypeAlias = SpanReader | WritingReader
 
 
 def make_reader(
-    config: PretrainedConfig, boundaries: bool, is_generative: bool, **options: Any
+    config: PretrainedConfig,
+    boundaries: bool,
+    pair_width: int,
+    is_generative: bool,
+    **options: Any,
 ) -> AnyReader:
     """Make a reader with new weights, drawn from torch's global generator.
 
     Args:
         config: The encoder's.
         boundaries: With a boundary head.
+        pair_width: Tokens of the widest answer that a pair head scores; 0: without one, as any
+            reader that writes answers.
         is_generative: It writes answers, instead of finding their ends.
         options: Of a generative reader.
     """
     if is_generative:
         return GenerativeReader.from_config(config, boundaries, **options)
-    return SpanReader.from_config(config, boundaries)
+    return SpanReader.from_config(config, boundaries, pair_width)
 
 
 def load_reader(
@@ -50,6 +56,8 @@ def load_reader(
         decoder: Options of a generative reader only.
         options: Of `SpanReader.from_pretrained`.
     """
+    if is_generative:
+        options.pop("pair_width", None)  # it has no pair head
     if is_generative and is_encoder_decoder(name, options):
         require(
             not decoder.get("trains_span_head")

@@ -4,7 +4,8 @@ A tokenizer may cut a character into several tokens. A span of characters still 
 of tokens only, the pair that it would have as a label, so that the n best spans are n different
 ones.
 
-B: windows, T: tokens, W: widest answer in tokens, N: n-best, K: choices of characters to drop.
+B: windows, T: tokens, W: widest answer in tokens, P: that of a pair head, N: n-best,
+K: choices of characters to drop.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
+
+from qa.models.pair_head import following
 
 BEHIND = 2**31  # behind all characters; exact even as a float, which F.pad takes
 
@@ -33,7 +36,7 @@ class Offsets(NamedTuple):
 class Spans(NamedTuple):
     """The best spans of each window, best first; score -inf where a window has fewer than N."""
 
-    scores: torch.Tensor  # (B, N) start logit + end logit + log-probability of both trims
+    scores: torch.Tensor  # (B, N) logits of both ends + log-probability of both trims + the pair's
     starts: torch.Tensor  # (B, N) first token
     ends: torch.Tensor  # (B, N) last token
     start_trims: torch.Tensor  # (B, N) characters of the first token before the answer
@@ -47,6 +50,7 @@ def best_spans(
     n_best_size: int,
     max_answer_length: int,
     trims: torch.Tensor | None = None,
+    pairs: torch.Tensor | None = None,
 ) -> Spans:
     """Find the best spans of characters in each window.
 
@@ -60,6 +64,8 @@ def best_spans(
         max_answer_length: Tokens of the longest answer.
         trims: (B, T, 2, K) log-probability of dropping 0 to K - 1 characters at the front of a
             first token and at the end of a last token; answers are whole tokens if None.
+        pairs: (B, T, P) scores of tokens i and i + w as one answer's ends, of `PairHead`; if None
+            answers are scored by their ends alone, as those wider than P, which an export may have.
     """
     if trims is None:
         trims = start_logits.new_zeros(*start_logits.shape, 2, 1)
@@ -77,13 +83,16 @@ def best_spans(
         for distance in range(min(offsets.reach + 1, width))
     ]
     pair_scores, first, last = best_pairs(
-        starts + front.amax(2), ends + back.amax(2), near, n_best_size, width
+        starts + front.amax(2), ends + back.amax(2), near, n_best_size, width, pairs
     )
     # Then the best spans among all trims of these pairs.
     rows = torch.arange(len(starts), device=starts.device).unsqueeze(1)  # (B, 1)
     num_characters = offsets.ends[rows, last] - offsets.starts[rows, first]  # (B, N)
     both = both_trims(front[rows, first], back[rows, last], num_characters)  # (B, N, K, K)
-    spans = (starts[rows, first] + ends[rows, last])[..., None, None] + both
+    tokens = starts[rows, first] + ends[rows, last]  # (B, N)
+    if pairs is not None:
+        tokens = tokens + score_pairs(pairs, first, last)
+    spans = tokens[..., None, None] + both
     spans = spans.masked_fill((pair_scores == float("-inf"))[..., None, None], float("-inf"))
     return best_of_pairs(spans, first, last, n_best_size)
 
@@ -154,6 +163,7 @@ def best_pairs(
     near: Sequence[torch.Tensor],
     n_best_size: int,
     width: int,
+    own_scores: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Find the best pairs of a first and a last token.
 
@@ -164,21 +174,31 @@ def best_pairs(
             not sums of the scores of both tokens.
         n_best_size: Pairs to find in each window.
         width: Tokens of the longest answer.
+        own_scores: (B, T, P) what is added for each pair.
 
     Returns:
         Scores, first tokens, last tokens, (B, N) each.
     """
     num_tokens = starts.shape[1]
-    # band[b, i, w] is the end score of token i + w
-    band = F.pad(ends, (0, width - 1), value=float("-inf")).unfold(1, width, 1)  # (B, T, W)
-    pairs = starts.unsqueeze(2) + band
+    pairs = starts.unsqueeze(2) + following(ends, width, float("-inf"))  # (B, T, W)
     for distance, scores in enumerate(near):
         pairs[:, : num_tokens - distance, distance] = scores
+    if own_scores is not None:
+        own_width = min(width, own_scores.shape[2])
+        pairs[:, :, :own_width] += own_scores[:, :, :own_width]
     n_best = min(n_best_size, num_tokens * width)
     scores, flat = without_nan(pairs).flatten(1).topk(n_best, dim=1)  # (B, N)
     first = flat // width
     # An impossible pair may point behind the last token.
     return scores, first, (first + flat % width).clamp(max=num_tokens - 1)
+
+
+def score_pairs(pairs: torch.Tensor, first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """Return (B, N) the scores of chosen pairs, 0 of a wider one; see `best_spans`."""
+    rows = torch.arange(len(pairs), device=pairs.device).unsqueeze(1)  # (B, 1)
+    behind, widest = last - first, pairs.shape[2] - 1
+    scores = pairs[rows, first, behind.clamp(max=widest)]
+    return scores.masked_fill(behind > widest, 0.0)
 
 
 def best_of_pairs(

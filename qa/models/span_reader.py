@@ -31,8 +31,9 @@ from qa.models.packing.gpu_attention import attend_padded
 from qa.models.packing.padded import encode_padded
 from qa.models.packing.probe import exchange_attention, require_standard_forward, sees_padding
 from qa.models.packing.segments import Attend, Scratch, Segments
-from qa.models.part_files import BOUNDARY_FILE, load_part
-from qa.models.pretrained import revision_of, saved_file
+from qa.models.pair_head import PairHead
+from qa.models.pretrained import revision_of
+from qa.models.saved_heads import find_heads, load_heads
 from qa.models.trained_part import checkpoint_layers
 from qa.models.weights import load_model, save_weights
 
@@ -53,12 +54,17 @@ class SpanReader(nn.Module):
         model: transformers' question-answering model.
         boundaries: Adds a new head, drawn from torch's global generator, that places both ends of
             an answer inside their tokens.
+        pair_width: Adds a new head, drawn likewise, that scores the two ends of answers of up to
+            this many tokens together; 0: none.
     """
 
-    def __init__(self, model: PreTrainedModel, boundaries: bool = False) -> None:
+    def __init__(
+        self, model: PreTrainedModel, boundaries: bool = False, pair_width: int = 0
+    ) -> None:
         super().__init__()
         self.model = model
         self.boundary_head: BoundaryHead | None = None
+        self.pair_head: PairHead | None = None
         # Prefixes of the names of weights that `from_pretrained` drew anew.
         self.new_weights: list[str] = []
         self.notes: list[str] = []  # lines for people on how the checkpoint was loaded
@@ -77,6 +83,8 @@ class SpanReader(nn.Module):
         if boundaries:
             embedding_size = model.get_input_embeddings().weight.shape[1]
             self.boundary_head = BoundaryHead(hidden_size(model), embedding_size)
+        if pair_width:
+            self.pair_head = PairHead(hidden_size(model), pair_width)
 
     @property
     def padding_id(self) -> int:
@@ -163,7 +171,11 @@ class SpanReader(nn.Module):
             table = self.model.get_input_embeddings().weight.detach()
             packed = self.boundary_head(hidden, F.embedding(input_ids, table), num_characters)
             trims = segments.to_rows(packed, 0.0)  # (B, T, 2, K)
-        return SpanScores(start_logits.clone(), end_logits.clone(), trims)
+        pairs = None
+        if self.pair_head is not None:
+            may_end = segments.to_rows(num_characters > 0, False)  # (B, T)
+            pairs = self.pair_head(segments.to_rows(hidden, 0.0), may_end)
+        return SpanScores(start_logits.clone(), end_logits.clone(), trims, pairs)
 
     def encode(
         self, input_ids: torch.Tensor, segments: Segments, token_type_ids: torch.Tensor | None
@@ -227,13 +239,16 @@ class SpanReader(nn.Module):
         save_weights(self.model, self.state_dict() if weights is None else weights, directory)
 
     @classmethod
-    def from_config(cls, config: PretrainedConfig, boundaries: bool = False) -> SpanReader:
+    def from_config(
+        cls, config: PretrainedConfig, boundaries: bool = False, pair_width: int = 0
+    ) -> SpanReader:
         """Make a model with new weights, drawn from torch's global generator."""
         from transformers import AutoModelForQuestionAnswering
 
         if needs_own_head(config, False):
-            return cls(own_head_class(config, "", None, False)(config), boundaries)
-        return cls(AutoModelForQuestionAnswering.from_config(config), boundaries)
+            own_model = own_head_class(config, "", None, False)(config)
+            return cls(own_model, boundaries, pair_width)
+        return cls(AutoModelForQuestionAnswering.from_config(config), boundaries, pair_width)
 
     @classmethod
     def from_pretrained(
@@ -243,6 +258,7 @@ class SpanReader(nn.Module):
         hidden_dropout: float | None = None,
         require_head: bool = False,
         boundaries: bool | None = None,
+        pair_width: int | None = None,
         revision: str | None = None,
         trust_remote_code: bool = False,
     ) -> SpanReader:
@@ -256,6 +272,8 @@ class SpanReader(nn.Module):
                 drawn from torch's global generator.
             boundaries: True: with a boundary head, the saved one or a new one. False: without.
                 None: with the saved one, if there is one.
+            pair_width: Above 0: with a pair head for answers of at least this many tokens, the
+                saved one or a new one. 0: without. None: with the saved one, if there is one.
             revision: Commit of a hub id, from `revision_of`, which is asked if None.
             trust_remote_code: Run the code that comes with the model, if there is any.
 
@@ -266,13 +284,12 @@ class SpanReader(nn.Module):
         load = partial(
             load_model, name, revision, attention_dropout, hidden_dropout, trust_remote_code
         )
-        saved = None if boundaries is False else saved_file(name, BOUNDARY_FILE, revision)
-        make = partial(cls, boundaries=saved is not None if boundaries is None else boundaries)
+        heads, files = find_heads(name, revision, boundaries, pair_width)
+        make = partial(cls, **heads)
         loading, model, notes = load_fitting(name, load, make, require_head)
         model.notes = notes
-        if model.boundary_head is not None and saved is not None:
-            load_part(model.boundary_head, saved)
         model.new_weights = [f"model.{part}." for part in loading.new_parts]
-        if model.boundary_head is not None and saved is None:
-            model.new_weights.append("boundary_head.")
+        model.new_weights += load_heads(model, files)
+        if model.pair_head is not None and pair_width:
+            model.pair_head.widen(pair_width)
         return model

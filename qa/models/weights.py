@@ -13,7 +13,7 @@ from qa.engine.errors import require
 from qa.models.loading import base_renaming, check_loaded
 from qa.models.other_task import set_two_labels
 from qa.models.own_head import needs_own_head, own_head_class, was_saved_with_own_head
-from qa.models.part_files import BOUNDARY_FILE, DECODER_FILE, without_prefix, written_weights
+from qa.models.part_files import HEADS, PART_FILES, without_prefix, written_weights
 from qa.models.pretrained import user_errors
 from qa.models.weights_report import Loading
 
@@ -87,23 +87,25 @@ def save_weights(
 ) -> None:
     """Write weights and configuration as transformers does; OSError if that fails.
 
-    The boundary head goes into a file of its own, which transformers leaves alone.
+    Heads of qa's own go into files of their own, which transformers leaves alone.
 
     Args:
         model: transformers' question-answering model; only its configuration is read.
-        weights: State of a `SpanReader`: names begin with "model." or "boundary_head.".
+        weights: State of a `SpanReader`: names begin with "model.", "boundary_head." or
+            "pair_head.".
         directory: Gets the files.
     """
     from safetensors.torch import save_file
 
-    boundary_weights = without_prefix(weights, "boundary_head.")
+    heads = {file: without_prefix(weights, f"{head}.") for head, file in HEADS.items()}
     with written_weights(directory):
         with quiet_transformers():
             model.save_pretrained(directory, state_dict=without_prefix(weights, "model."))
-        for name in (BOUNDARY_FILE, DECODER_FILE):  # of another model that was saved there
+        for name in PART_FILES:  # of another model that was saved there
             (Path(directory) / name).unlink(missing_ok=True)
-        if boundary_weights:
-            save_file(boundary_weights, Path(directory) / BOUNDARY_FILE)
+        for name, head in heads.items():
+            if head:
+                save_file(head, Path(directory) / name)
 
 
 def set_dropout(

@@ -54,6 +54,7 @@ class CardFacts:
         base_is_on_hub: Whether that is a hub id.
         is_korean: Whether most questions it was trained on have Hangul.
         has_boundary_head: Whether it places ends of answers inside tokens.
+        has_pair_head: Whether it scores both ends of an answer together.
         threshold: Null odds above which it leaves a question unanswered; None: never.
         training: The data it was trained on.
         held_out: The data it was scored on; None: it was not scored.
@@ -74,6 +75,7 @@ class CardFacts:
     base_is_on_hub: bool
     is_korean: bool
     has_boundary_head: bool
+    has_pair_head: bool
     threshold: float | None
     training: DataFacts
     held_out: DataFacts | None

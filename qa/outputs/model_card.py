@@ -83,6 +83,8 @@ def _use(facts: CardFacts) -> list[str]:
         left_out.insert(0, "that answers are pieces of the text, with their places")
     if facts.has_boundary_head:
         left_out.insert(0, "the head that lets answers end inside tokens (they then end at tokens)")
+    if facts.has_pair_head:
+        left_out.insert(0, "the head that scores both ends of an answer together")
     if facts.writes and facts.auto_class == SPAN_CLASS:
         left_out.insert(
             0,

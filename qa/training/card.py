@@ -15,7 +15,7 @@ import transformers
 
 import qa
 from qa.answering.reader_settings import SETTINGS_FILE, THRESHOLD
-from qa.config import EMBEDDED, GENERATIVE, Config, config_fields
+from qa.config import EMBEDDED, GENERATIVE, SPAN, Config, config_fields
 from qa.config.sections import OutputConfig
 from qa.engine.atomic_files import replace_file
 from qa.engine.best_tracker import BestTracker
@@ -62,6 +62,7 @@ def card_facts(job: Job, directory: Path, tracker: BestTracker) -> CardFacts:
         base_is_on_hub=is_on_hub,
         is_korean=job.is_korean,
         has_boundary_head=config.model.character_boundaries and not is_seq2seq,
+        has_pair_head=config.model.pair_head and config.model.reader == SPAN,
         # From there, since it may have been tuned by the process that this one goes on for.
         threshold=read_json(directory / BEST / SETTINGS_FILE, "settings").get(THRESHOLD),
         training=job.data[TRAINING],

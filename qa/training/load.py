@@ -71,11 +71,15 @@ def load_model(
         "decoder_layers": settings.decoder_layers,
         "trains_span_head": settings.span_loss_weight > 0,
     }
+    # No answer is wider than its window.
+    widest = min(config.decoding.max_answer_length, config.windows.max_seq_length)
+    pair_width = widest if settings.pair_head else 0
     if settings.model == EMBEDDED:
         texts = (text for e in train_examples for text in (e.question, e.context))
         tokenizer = train_tokenizer(texts)
         encoder, boundaries = small_bert_config(tokenizer), settings.character_boundaries
-        return tokenizer, make_reader(encoder, boundaries, is_generative, **decoder)
+        model = make_reader(encoder, boundaries, pair_width, is_generative, **decoder)
+        return tokenizer, model
     revision = revision_of(settings.model)
     trusts = {"trust_remote_code": True} if settings.trust_remote_code else {}
     tokenizer = load_tokenizer(settings.model, revision, **trusts)
@@ -86,6 +90,7 @@ def load_model(
         attention_dropout=settings.attention_dropout,
         hidden_dropout=settings.hidden_dropout,
         boundaries=settings.character_boundaries,
+        pair_width=pair_width,
         revision=revision,
         **trusts,
     )

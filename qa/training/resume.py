@@ -6,12 +6,13 @@ import hashlib
 import json
 from typing import Any
 
-from qa.config import config_fields
+from qa.config import OLD_VALUES, config_fields
 from qa.engine.errors import UserError, require
 from qa.engine.loop import TrainingRun
 from qa.training.build import Job
 
-# What older checkpoints do not name: they were trained as the defaults of these settings say.
+# What older checkpoints do not name: they were trained as the defaults of these settings say, or
+# as OLD_VALUES do.
 ADDED_SETTINGS = (
     *("warmup_steps", "adam_beta1", "adam_beta2", "adam_epsilon"),
     *("freeze", "compile", "deterministic"),
@@ -43,7 +44,7 @@ def run_identity(job: Job) -> dict[str, Any]:
 def require_same_run(saved: dict[str, Any], current: dict[str, Any]) -> None:
     """Raise UserError, with a table of the differences, unless both identities are the same."""
     fields = config_fields()
-    saved = {**{name: fields[name].default for name in ADDED_SETTINGS}, **saved}
+    saved = {**{name: fields[name].default for name in ADDED_SETTINGS}, **OLD_VALUES, **saved}
     require(
         current.keys() <= saved.keys(),
         "the checkpoint was made by an older qa, whose runs this one does not continue exactly:"

@@ -179,8 +179,8 @@ def test_damaged_file_ends_predict_with_one_line(
 # Any reader
 
 
-def make_reader(tokenizer: Any, boundaries: bool = True) -> SpanReader:
-    """A tiny reader with strong preferences for tokens and for characters."""
+def make_reader(tokenizer: Any, boundaries: bool = True, pair_width: int = 0) -> SpanReader:
+    """A tiny reader with strong preferences for tokens, for characters and for pairs."""
     from transformers import BertConfig, BertForQuestionAnswering
 
     torch.manual_seed(5)
@@ -194,7 +194,10 @@ def make_reader(tokenizer: Any, boundaries: bool = True) -> SpanReader:
         initializer_range=0.5,
         pad_token_id=tokenizer.pad_token_id,
     )
-    reader = SpanReader(BertForQuestionAnswering(config), boundaries).eval()
+    reader = SpanReader(BertForQuestionAnswering(config), boundaries, pair_width).eval()
+    if reader.pair_head is not None:
+        torch.nn.init.normal_(reader.pair_head.last.weight, std=2.0)
+        torch.nn.init.normal_(reader.pair_head.lengths.weight, std=0.5)
     if reader.boundary_head is not None:
         torch.nn.init.normal_(reader.boundary_head.linear.weight, std=0.5)
     return reader
@@ -212,7 +215,7 @@ def answers_one_by_one(
     best: dict[tuple[int, int], float] = {}
     for window in windows:
         starts, ends = window["offset_starts"].tolist(), window["offset_ends"].tolist()
-        begin, end, front, back = scores_of(reader, window)
+        begin, end, front, back, pairs = scores_of(reader, window)
         covering: dict[int, list[int]] = {}
         for token, (a, b) in enumerate(zip(starts, ends, strict=True)):
             for place in range(a, b):
@@ -222,12 +225,13 @@ def answers_one_by_one(
             dropped, cut = a - starts[i], ends[j] - b - 1
             if j - i < longest and dropped < len(front[i]) and cut < len(back[j]):
                 score = begin[i] + end[j] + front[i][dropped] + back[j][cut] - begin[0] - end[0]
+                score += pairs[i][j - i] if j - i < len(pairs[i]) else 0.0
                 best[a, b + 1] = max(score, best.get((a, b + 1), -math.inf))
     return best
 
 
 def scores_of(reader: SpanReader, window: Any) -> tuple[list[Any], ...]:
-    """The logits of starts and of ends, and the trims at the front and at the back."""
+    """The logits of starts and of ends, the trims at the front and at the back, and the pairs."""
     length = window["length"]
     characters = window["offset_ends"] - window["offset_starts"]
     batch = {
@@ -241,13 +245,18 @@ def scores_of(reader: SpanReader, window: Any) -> tuple[list[Any], ...]:
         batch["token_type_ids"] = torch.tensor(window["token_type_ids"].tolist())
     scores = reader(**batch)
     trims = torch.zeros(length, 2, 1) if scores.trims is None else scores.trims[0]
-    parts = (scores.start_logits[0], scores.end_logits[0], trims[:, 0], trims[:, 1])
+    pairs = torch.zeros(1, length, 0) if scores.pairs is None else scores.pairs
+    parts = (scores.start_logits[0], scores.end_logits[0], trims[:, 0], trims[:, 1], pairs[0])
     return tuple(part.tolist() for part in parts)
 
 
-@pytest.mark.parametrize("boundaries", [True, False])
-def test_answers_equal_those_found_one_by_one(boundaries: bool, any_tokenizer: Any) -> None:
-    reader = make_reader(any_tokenizer, boundaries)
+@pytest.mark.parametrize(
+    ("boundaries", "pair_width"), [(True, 0), (False, 0), (True, 4), (True, 2)]
+)
+def test_answers_equal_those_found_one_by_one(
+    boundaries: bool, pair_width: int, any_tokenizer: Any
+) -> None:
+    reader = make_reader(any_tokenizer, boundaries, pair_width)
     options = WindowOptions(max_seq_length=24, window_overlap=6, max_question_length=12)
     examples = [Example(title, pairs[0][0], context) for title, context, pairs in ARTICLES]
     windows = list(iterate_windows(examples, any_tokenizer, options))

@@ -13,6 +13,7 @@ from qa.export.onnx_file import PACKAGES, write_onnx
 from qa.export.wrapper import TESTED_TYPES
 from qa.models.model_io import SpanScores
 from qa.models.onnx_reader import OnnxReader
+from qa.models.pair_head import PairHead
 from qa.models.span_reader import SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,6 +40,14 @@ def assert_same_scores(reader: SpanReader, exported: OnnxReader, with_types: boo
         assert torch.equal(actual.end_logits.isinf(), ~is_token)
 
 
+def make_pair_head(reader: SpanReader) -> PairHead:
+    """A head whose scores are far from 0."""
+    head = PairHead(reader.model.config.hidden_size, width=7)
+    for part in (head.last, head.lengths):
+        torch.nn.init.normal_(part.weight, std=0.5)
+    return head
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", TESTED_TYPES)
 def test_an_exported_model_scores_as_torch(kind: str, tmp_path: Path) -> None:
@@ -46,12 +55,14 @@ def test_an_exported_model_scores_as_torch(kind: str, tmp_path: Path) -> None:
         pytest.importorskip(package, reason="needs qa[export]")
     torch.manual_seed(0)
     reader = SpanReader(make_model(kind), boundaries=kind != "electra").eval()
+    if kind in ("bert", "electra"):  # beside the boundary head, and alone
+        reader.pair_head = make_pair_head(reader)
     with_types = reader.model.config.model_type in ("bert", "roberta", "electra")
     write_onnx(reader, tmp_path / "model.onnx", with_types)
     exported = OnnxReader(tmp_path / "model.onnx")
     assert exported.max_length == reader.max_length
     assert exported.padding_id == reader.padding_id
-    assert ("num_characters" in exported.input_names) is (kind != "electra")
+    assert "num_characters" in exported.input_names
     assert_same_scores(reader, exported, with_types)
 
 

@@ -31,10 +31,12 @@ Form = Callable[[Path, Path], None]
 
 @pytest.fixture(scope="module")
 def best(encoder_dir: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved reader with a boundary head; untrained, but sure of what it answers."""
+    """A saved reader with both heads of its own; untrained, but sure of what it answers."""
     directory = tmp_path_factory.mktemp("best")
     torch.manual_seed(2)
-    model = SpanReader.from_pretrained(str(encoder_dir), boundaries=True)
+    model = SpanReader.from_pretrained(str(encoder_dir), boundaries=True, pair_width=5)
+    assert model.pair_head is not None
+    torch.nn.init.normal_(model.pair_head.last.weight, std=0.5)
     torch.nn.init.normal_(model.model.qa_outputs.weight, std=1.0)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)

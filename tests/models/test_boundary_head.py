@@ -350,7 +350,9 @@ def test_steps_on_the_head_learn_the_trims() -> None:
 
 def logits_and_trims(reader: SpanReader) -> list[torch.Tensor]:
     with torch.no_grad():
-        return list(reader(**make_batch()))
+        scores: SpanScores = reader(**make_batch())
+    assert scores.trims is not None
+    return [scores.start_logits, scores.end_logits, scores.trims]
 
 
 @pytest.fixture

@@ -55,6 +55,14 @@ def test_boundary_head_is_counted() -> None:
     assert with_head.per_pair == without.per_pair
 
 
+def test_pair_head_is_counted() -> None:
+    """Two layers for each token, one for each window, a product for each pair of tokens."""
+    with_head = count_flops(SpanReader(make_model("bert"), pair_width=5))
+    without = count_flops(SpanReader(make_model("bert")))
+    assert with_head.per_token > without.per_token
+    assert with_head.per_pair > without.per_pair
+
+
 def test_counting_leaves_the_reader_as_it_was() -> None:
     reader = SpanReader(make_model("bert")).train()
     before = {name: weight.clone() for name, weight in reader.state_dict().items()}

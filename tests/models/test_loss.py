@@ -154,7 +154,9 @@ def test_divergence_is_the_mean_of_both_kl_divergences() -> None:
 
 def test_without_dropout_it_is_the_ordinary_loss(encoder_dir: Path, once: Any, twice: Any) -> None:
     torch.manual_seed(0)
-    reader = SpanReader.from_pretrained(str(encoder_dir), 0.0, 0.0, boundaries=True).train()
+    reader = SpanReader.from_pretrained(
+        str(encoder_dir), 0.0, 0.0, boundaries=True, pair_width=5
+    ).train()
     expected = window_loss(reader(**model_inputs(once)), once)
     found = r_drop_loss(reader, twice, 3.0)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -163,7 +165,9 @@ def test_without_dropout_it_is_the_ordinary_loss(encoder_dir: Path, once: Any, t
 def test_two_passes_differ_by_their_dropout_alone(encoder_dir: Path, twice: Any) -> None:
     """The doubled batch's halves are two passes: the loss of each and their distance add up."""
     torch.manual_seed(0)
-    reader = SpanReader.from_pretrained(str(encoder_dir), 0.0, 0.3, boundaries=True).train()
+    reader = SpanReader.from_pretrained(
+        str(encoder_dir), 0.0, 0.3, boundaries=True, pair_width=5
+    ).train()
     torch.manual_seed(1)
     loss = r_drop_loss(reader, twice, 2.0)
     torch.manual_seed(1)
@@ -177,7 +181,7 @@ def test_two_passes_differ_by_their_dropout_alone(encoder_dir: Path, twice: Any)
 
 
 def test_every_window_is_scored_twice(encoder_dir: Path, once: Any, twice: Any) -> None:
-    reader = SpanReader.from_pretrained(str(encoder_dir), boundaries=True).eval()
+    reader = SpanReader.from_pretrained(str(encoder_dir), boundaries=True, pair_width=5).eval()
     scored_once, scored_twice = (reader(**model_inputs(batch)) for batch in (once, twice))
     for part, doubled in zip(scored_once, scored_twice, strict=True):
         torch.testing.assert_close(doubled, torch.cat((part, part)), rtol=1e-5, atol=1e-5)

@@ -20,7 +20,7 @@ fuzz = settings(max_examples=500, deadline=None, derandomize=True)
 
 @dataclass
 class Case:
-    """What `best_spans` takes; (B, T) each, trims (B, T, 2, K) or None."""
+    """What `best_spans` takes; (B, T) each, trims (B, T, 2, K) and pairs (B, T, P) or None."""
 
     start: torch.Tensor
     end: torch.Tensor
@@ -29,9 +29,11 @@ class Case:
     longest: int
     trims: torch.Tensor | None = None
     tolerance: float = 0.0  # of scores; 0 if all their sums are exact in fp32
+    pairs: torch.Tensor | None = None
 
     def decode(self) -> Spans:
-        return best_spans(self.start, self.end, self.offsets, self.n_best, self.longest, self.trims)
+        heads = self.trims, self.pairs
+        return best_spans(self.start, self.end, self.offsets, self.n_best, self.longest, *heads)
 
 
 def side_by_side(num_characters: torch.Tensor) -> Offsets:
@@ -60,7 +62,7 @@ def overlapping(generator: torch.Generator, num_characters: torch.Tensor, step: 
 
 
 @st.composite
-def cases(draw: st.DrawFn, with_trims: bool) -> Case:
+def cases(draw: st.DrawFn, with_trims: bool, with_pairs: bool = False) -> Case:
     """Random logits; those in eighths add up exactly and tie often. Some are -inf or nan."""
     shape = (draw(st.integers(1, 3)), draw(st.integers(1, 7)))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
@@ -91,6 +93,10 @@ def cases(draw: st.DrawFn, with_trims: bool) -> Case:
         choice = torch.arange(choices)
         is_left = choice < (offsets.ends - offsets.starts).clamp(min=1).unsqueeze(2)
         trims = trims.masked_fill(~is_left.unsqueeze(2), -math.inf)
+    pairs = None
+    if with_pairs:  # up to more tokens than the window has
+        pairs = rounded(torch.randn(*shape, draw(st.integers(1, 9)), generator=generator) * 3)
+        pairs[chance(draw(st.sampled_from([0.0, 0.3])), *pairs.shape)] = -math.inf
     damage = draw(st.sampled_from([0.0, 0.0, 0.2]))
     for value in (-math.inf, math.nan):
         for logits in (start, end):
@@ -102,7 +108,7 @@ def cases(draw: st.DrawFn, with_trims: bool) -> Case:
                 trims[chance(damage, *trims.shape)] = value
     n_best = draw(st.one_of(st.integers(1, 12), st.sampled_from([40, 2000])))
     longest = draw(st.integers(1, 9))
-    return Case(start, end, offsets, n_best, longest, trims, 0.0 if is_exact else 1e-5)
+    return Case(start, end, offsets, n_best, longest, trims, 0.0 if is_exact else 1e-5, pairs)
 
 
 def all_spans(case: Case, window: int) -> Iterator[tuple[Span, float]]:
@@ -125,6 +131,8 @@ def all_spans(case: Case, window: int) -> Iterator[tuple[Span, float]]:
         dropped, cut = begin - starts[first], ends[last] - stop
         if last - first < case.longest and max(dropped, cut) < trims.shape[2]:
             score = start[first] + end[last] + front[first][dropped] + back[last][cut]
+            if case.pairs is not None and last - first < case.pairs.shape[2]:
+                score += float(case.pairs[window, first, last - first])
             if score > -math.inf:  # false for nan
                 yield (first, last, dropped, cut), score
 
@@ -159,6 +167,18 @@ def test_best_spans_are_the_best_of_all(case: Case) -> None:
 @given(case=cases(with_trims=True))
 @fuzz
 def test_best_spans_with_trims_are_the_best_of_all(case: Case) -> None:
+    assert_best_of_all(case, case.decode())
+
+
+@given(case=cases(with_trims=False, with_pairs=True))
+@fuzz
+def test_best_spans_with_pairs_are_the_best_of_all(case: Case) -> None:
+    assert_best_of_all(case, case.decode())
+
+
+@given(case=cases(with_trims=True, with_pairs=True))
+@fuzz
+def test_best_spans_with_trims_and_pairs_are_the_best_of_all(case: Case) -> None:
     assert_best_of_all(case, case.decode())
 
 

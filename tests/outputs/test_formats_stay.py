@@ -50,10 +50,10 @@ FLAGS = (
     " --per-device-train-batch-size 4 --gradient-accumulation-steps 2 --max-steps 12"
     " --num-train-epochs 99 --learning-rate 0.02 --head-learning-rate 0.02 --logging-steps 2"
     " --eval-steps 4 --save-steps 5 --save-total-limit none --precision fp32 --device cpu"
-    " --output-dir run"
+    " --output-dir run --no-pair-head"
 ).split()
 
-# Settings that came after the golden files; their defaults leave a run as it was.
+# Settings that came after the golden files; these values leave a run as it was.
 ADDED_SETTINGS: dict[str, Any] = {
     "warmup_steps": None,
     "adam_beta1": 0.9,
@@ -71,6 +71,7 @@ ADDED_SETTINGS: dict[str, Any] = {
     "span_loss_weight": 0.0,
     "hard_negatives": False,
     "decoding": None,
+    "pair_head": False,
 }
 # Those of them that a resumed run must share with its checkpoint.
 FREE = ("trust_remote_code", "gradient_checkpointing", "cuda_graphs", "temperature")

@@ -17,8 +17,9 @@ from qa.training.resume import run_identity
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# A constant on all scores of a softmax: its gradient is rounding, or 0.
-IDLE = ("key.bias", "qa_outputs.bias")
+# A constant on all scores of a softmax: its gradient is rounding, or 0. A new pair head multiplies
+# its first tokens by 0.
+IDLE = ("key.bias", "qa_outputs.bias", "pair_head.first.bias")
 
 
 def make_job(encoder: Path, squad_file: Path, **values: Any) -> Job:
@@ -41,7 +42,7 @@ def moved_by(job: Job) -> dict[str, float]:
     """The farthest that a weight of each part moved in the first step."""
     before = {name: value.clone() for name, value in job.run.model.state_dict().items()}
     next(iter(job.run.steps()))
-    moved = {"qa_outputs": 0.0, "boundary_head": 0.0, "encoder": 0.0}
+    moved = {"qa_outputs": 0.0, "boundary_head": 0.0, "pair_head": 0.0, "encoder": 0.0}
     for name, value in job.run.model.state_dict().items():
         part = next((part for part in moved if part in name), "encoder")
         moved[part] = max(moved[part], float((value - before[name]).abs().max()))
@@ -55,6 +56,7 @@ def test_new_heads_learn_at_their_own_rate(encoder_dir: Path, squad_file: Path) 
     assert moved["encoder"] == pytest.approx(1e-4, rel=0.01)
     assert moved["qa_outputs"] == pytest.approx(1e-2, rel=0.01)
     assert moved["boundary_head"] == pytest.approx(1e-2, rel=0.01)
+    assert moved["pair_head"] == pytest.approx(1e-2, rel=0.01)
 
 
 def test_loaded_heads_learn_at_the_rate_of_all(

@@ -152,6 +152,7 @@ def test_ids_of_the_hub_are_named_to_the_hub() -> None:
         base_is_on_hub=True,
         is_korean=False,
         has_boundary_head=False,
+        has_pair_head=False,
         threshold=None,
         training=data,
         held_out=data,

@@ -23,6 +23,7 @@ from support.files import Curves, as_flags, read_curve_lines, read_curves, read_
 from support.runs import ROOT, Launcher, Run, as_rank, environment, free_port, wait_until
 
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
+from qa.models.part_files import HEADS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
@@ -107,8 +108,8 @@ def assert_same(value: Any, other: Any, where: str) -> None:
 
 def assert_same_run(directory: Path, other: Path) -> None:
     """Assert that models, evaluations, answers, curves and the last state are the same bits."""
-    names = ["best/model.safetensors", "best/boundary_head.safetensors", "null_odds.json"]
-    for name in (*names, "predictions.json", "nbest_predictions.json"):
+    names = [f"best/{name}" for name in ("model.safetensors", *HEADS.values())]
+    for name in (*names, "null_odds.json", "predictions.json", "nbest_predictions.json"):
         assert (directory / name).read_bytes() == (other / name).read_bytes(), name
     assert read_json(directory / "metrics.json") == read_json(other / "metrics.json")
     assert curves(directory) == curves(other)

@@ -15,6 +15,7 @@ from support.runs import Launcher, Run
 from qa import Reader
 from qa.__main__ import main
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
+from qa.models.part_files import HEADS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
@@ -186,7 +187,7 @@ def test_resuming_from_a_chosen_checkpoint_gives_the_same_run(
     assert (run.code, run.error_lines) == (0, []), run.stderr
     assert f"resuming from {chosen}" in run.stdout
     assert read_json(copied / "metrics.json") == read_json(whole / "metrics.json")
-    for name in ("model.safetensors", "boundary_head.safetensors", "reader.json"):
+    for name in ("model.safetensors", *HEADS.values(), "reader.json"):
         assert (copied / "best" / name).read_bytes() == (whole / "best" / name).read_bytes()
 
 

@@ -35,6 +35,12 @@ def test_a_checkpoint_without_a_newer_setting_has_its_default() -> None:
             require_same_run(IDENTITY, {**IDENTITY, name: 7})
 
 
+def test_a_checkpoint_of_before_there_was_a_pair_head_has_none() -> None:
+    require_same_run(IDENTITY, {**IDENTITY, "pair_head": False})
+    with pytest.raises(UserError, match="pair_head +False +True"):
+        require_same_run(IDENTITY, {**IDENTITY, "pair_head": True})
+
+
 def test_a_checkpoint_of_an_older_qa_is_refused_in_one_line() -> None:
     saved = {k: v for k, v in IDENTITY.items() if k != "character_boundaries"}
     with pytest.raises(UserError, match="older qa") as caught:

@@ -54,7 +54,14 @@ def test_two_sharded_processes_train_as_one(
     one += ["--output-dir", str(tmp_path / "one")]
     assert train.main(one) == 0
     states = [final_state(tmp_path / name)["run"]["model"] for name in ("one", "two")]
-    assert states[0].keys() == states[1].keys() > {"boundary_head.linear.weight"}
+    assert (
+        states[0].keys()
+        == states[1].keys()
+        > {
+            "boundary_head.linear.weight",
+            "pair_head.first.weight",
+        }
+    )
     # These add a constant to all logits or to all of a query's scores, which changes no softmax:
     # their gradient is rounding alone, which Adam blows up to whole updates.
     idle = ("qa_outputs.bias", "key.bias", "layer.1.output.LayerNorm.bias")

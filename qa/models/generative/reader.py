@@ -215,7 +215,7 @@ class GenerativeReader(nn.Module):
             trains_span_head: See the class.
             require_head: Refuse a checkpoint without a trained decoder.
             revision: Commit of a hub id, from `revision_of`, which is asked if None.
-            options: Of `SpanReader.from_pretrained`.
+            options: Of `SpanReader.from_pretrained`, without `pair_width`: it has no pair head.
 
         Raises:
             UserError: The model cannot be loaded, or other weights than a head's are missing.
@@ -228,7 +228,7 @@ class GenerativeReader(nn.Module):
             " --reader generative --model",
         )
         reader = SpanReader.from_pretrained(
-            name, require_head=require_head, revision=revision, **options
+            name, require_head=require_head, revision=revision, pair_width=0, **options
         )
         layers = decoder_layers if saved is None else saved_layers(saved)
         require(
