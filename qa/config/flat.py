@@ -92,8 +92,8 @@ class Config:
 
 
 OLD_VALUES: dict[str, Any] = {"pair_head": False}
-"""What runs did before there was a setting, where the default says otherwise; for the other settings
-that came later see `qa.training.resume`"""
+"""What runs did before there was a setting, where the default says otherwise; for the others that
+came later see `qa.training.resume`"""
 
 SECTIONS: dict[str, type] = {
     "data": DataConfig,

@@ -273,6 +273,25 @@ def test_config_json_gives_the_configuration_of_its_recipe_again(
     assert again == config
 
 
+@pytest.mark.parametrize("is_resume", [False, True])
+def test_the_config_of_a_run_of_before_there_was_a_pair_head_trains_without_it(
+    tmp_path: Path, is_resume: bool
+) -> None:
+    """Runs name all settings; a file that a person wrote has the defaults of today."""
+    flags = ["--resume", "--output-dir", str(tmp_path)] if is_resume else ["--config"]
+    flags += [] if is_resume else [str(tmp_path / "config.json")]
+    whole = parse(*OWN_DATA).flat()
+    old = {name: value for name, value in whole.items() if name != "pair_head"}
+    for values, expected in (
+        (whole, True),
+        (old, False),
+        ({**old, "pair_head": True}, True),
+        ({"model": "m", "train_data": "t.json", "seed": 3}, True),
+    ):
+        config_file(tmp_path / "config.json", values)
+        assert parse(*flags).model.pair_head is expected
+
+
 @pytest.mark.parametrize("name", ["training.md", "training.ko.md"])
 def test_the_page_on_training_lists_the_recipes(name: str) -> None:
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
