@@ -335,20 +335,22 @@ def share_of_whole_tokens(directory: Path, tokenizer: Any, data_file: Path) -> f
     return sum(are_whole) / len(are_whole)
 
 
-def test_run_without_character_boundaries(
-    trained: Path, flags: list[str], tokenizer: Any, data_file: Path, tmp_path: Path
+def test_run_without_heads_of_its_own(
+    flags: list[str], tokenizer: Any, data_file: Path, tmp_path: Path
 ) -> None:
     """Then all is as in transformers: weights, loss, and answers of whole tokens."""
-    directory = tmp_path / "run"
-    extra = ["--no-character-boundaries", "--output-dir", str(directory)]
-    assert train.main([*flags, *extra, "--max-steps", "3", "--eval-steps", "3"]) == 0
+    directory, with_heads = tmp_path / "run", tmp_path / "with"
+    short = [*flags, "--max-steps", "3", "--eval-steps", "3"]
+    extra = ["--no-character-boundaries", "--no-pair-head", "--output-dir", str(directory)]
+    assert train.main([*short, *extra]) == 0
+    assert train.main([*short, "--output-dir", str(with_heads)]) == 0
     assert not (directory / "best" / BOUNDARY_FILE).exists()
     assert read_json(directory / "config.json")["character_boundaries"] is False
     (checkpoint,) = list_checkpoints(directory / "checkpoints")
     weights = load_checkpoint(checkpoint)["run"]["model"]
     assert all(name.startswith("model.") for name in weights)
     assert share_of_whole_tokens(directory, tokenizer, data_file) == 1
-    assert share_of_whole_tokens(trained, tokenizer, data_file) < 1
+    assert share_of_whole_tokens(with_heads, tokenizer, data_file) < 1
     assert mean_loss_of_transformers(directory / "best", data_file) == pytest.approx(
         read_json(directory / "metrics.json")["best"]["eval_loss"], rel=1e-5
     )

@@ -18,7 +18,7 @@ from qa.answering.reader import Reader
 from qa.cli.predict import main
 from qa.config import config_from_flat
 from qa.engine.errors import Notice
-from qa.models.part_files import BOUNDARY_FILE
+from qa.models.part_files import BOUNDARY_FILE, HEADS
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
 
@@ -33,12 +33,14 @@ PAIRS = [(question, context) for _, context, pairs in ARTICLES for question, _ i
 
 @pytest.fixture
 def reader_dir(encoder_dir: Path, tokenizer: Any, tmp_path: Path) -> Path:
-    """A saved reader with boundaries, settings and a threshold, all of them drawn or chosen."""
+    """A saved reader with both heads, settings and a threshold, all of them drawn or chosen."""
     directory = tmp_path / "reader"
     torch.manual_seed(2)
-    reader = SpanReader.from_pretrained(str(encoder_dir), boundaries=True)
+    reader = SpanReader.from_pretrained(str(encoder_dir), boundaries=True, pair_width=30)
     torch.nn.init.normal_(reader.model.qa_outputs.weight, std=1.0)
     assert reader.boundary_head is not None
+    assert reader.pair_head is not None
+    torch.nn.init.normal_(reader.pair_head.last.weight, std=0.2)
     for weight in reader.boundary_head.parameters():
         torch.nn.init.normal_(weight, std=1.0)
     reader.save_pretrained(directory)
@@ -81,7 +83,7 @@ def test_a_reader_of_the_hub_answers_as_its_directory_does(
     assert reader.windows.max_seq_length == 40
     assert reader.answerer.options.n_best_size == 7
     # Each of the two files matters to these answers.
-    for name in (BOUNDARY_FILE, "reader.json"):
+    for name in (*HEADS.values(), "reader.json"):
         lost = (reader_dir / name).rename(reader_dir.parent / name)
         assert answers_of(NAME) != answers_of(reader_dir)
         lost.rename(reader_dir / name)
@@ -156,7 +158,7 @@ def test_a_damaged_head_of_the_hub_is_named(
 
 def forget(snapshot: Path) -> None:
     """Leave in the cache what transformers alone would have fetched."""
-    for name in (BOUNDARY_FILE, "reader.json"):
+    for name in (*HEADS.values(), "reader.json"):
         (snapshot / name).unlink()
 
 
@@ -169,8 +171,8 @@ def test_a_file_that_may_be_missing_from_the_cache_alone_is_named(
     assert main([NAME, *flags]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["answers"]
-    assert [line.startswith(f"note: {NAME}: ") for line in err.splitlines()] == [True, True]
-    for name in (BOUNDARY_FILE, "reader.json"):
+    assert [line.startswith(f"note: {NAME}: ") for line in err.splitlines()] == [True] * 3
+    for name in (*HEADS.values(), "reader.json"):
         assert f"whether there is a {name}: going on without; `hf download {NAME}`" in err
 
 
@@ -181,7 +183,7 @@ def test_a_file_that_the_hub_is_known_not_to_have_is_not_named(
     forget(snapshot)
     absent = snapshot.parents[1] / ".no_exist" / NEW  # where huggingface_hub keeps that
     absent.mkdir(parents=True)
-    for name in (BOUNDARY_FILE, "reader.json"):
+    for name in (*HEADS.values(), "reader.json"):
         (absent / name).touch()
     assert Reader.from_pretrained(NAME, device="cpu").null_score_diff_threshold is None
     assert capsys.readouterr().err == ""

@@ -33,7 +33,7 @@ def gradients(reader: SpanReader, passes: int = 1) -> tuple[float, dict[str, Any
     reader.zero_grad()
     total = torch.zeros(())
     for _ in range(passes):
-        start, end, trims = reader(**batch)
+        start, end, trims, _ = reader(**batch)
         assert trims is not None
         finite = start.isfinite()
         total = total + (start[finite].tanh().sum() + (end[finite] ** 2).sum() + trims.sum())

@@ -109,7 +109,9 @@ def test_kernel_exists_in_this_torch_with_these_arguments() -> None:
 
 def make_reader(kind: str, attend: Attend) -> SpanReader:
     """A reader without dropout whose windows attend in this way."""
-    reader = SpanReader(make_model(kind), boundaries=True)
+    reader = SpanReader(make_model(kind), boundaries=True, pair_width=5)
+    assert reader.pair_head is not None
+    torch.nn.init.normal_(reader.pair_head.last.weight, std=0.3)
     for module in reader.modules():
         if isinstance(module, ByteDropout):
             module.p = 0.0
@@ -297,7 +299,7 @@ def test_compiled_layers_are_few_programs_for_any_number_of_tokens(kind: str) ->
         compile_layers(reader.model.base_model, attend_flash, programs)
         assert list(reader.state_dict()) == names
         counts = []
-        for batch, (starts, ends, _) in zip(batches, expected, strict=True):
+        for batch, (starts, ends, *_) in zip(batches, expected, strict=True):
             actual = reader(**batch)
             torch.testing.assert_close(actual.start_logits, starts, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(actual.end_logits, ends, rtol=1e-5, atol=1e-5)
