@@ -6,6 +6,7 @@ python -m qa extract runs/korquad/checkpoints/step-00000400 --output-dir reader-
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,8 @@ def extract(options: argparse.Namespace) -> None:
 def empty_reader(config: Config, run: Path) -> Reader:
     """Return a reader with a run's model, tokenizer and settings; its weights are any.
 
-    It is best/ if there is one, else what the run started from. Thresholds that were tuned for
-    best/ do not hold for other weights: the configured one is taken, if any.
+    It is best/ if there is one, else what the run started from. Thresholds and a temperature that
+    were tuned for best/ do not hold for other weights: the configured ones are taken, if any.
     """
     import torch
 
@@ -82,6 +83,9 @@ def empty_reader(config: Config, run: Path) -> Reader:
         reader = Reader.from_pretrained(run / BEST, device="cpu", precision="fp32")
         reader.null_score_diff_threshold = config.decoding.null_score_diff_threshold
         reader.collection = CollectionOptions()
+        reader.answerer.options = replace(
+            reader.answerer.options, temperature=config.decoding.temperature
+        )
         return reader
     examples = read_data(config)[0] if config.model.model == EMBEDDED else []
     tokenizer, model = load_model(config, examples)

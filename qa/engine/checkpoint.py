@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from qa.engine.atomic_files import remove, replace_directory, restore_directory
-from qa.engine.errors import UserError
+from qa.engine.errors import UserError, out_of_memory
 from qa.engine.json_files import write_json
 from qa.engine.loadable import require_loadable
 
@@ -70,6 +70,8 @@ def load_checkpoint(path: Path | str, map_location: torch.device | str = "cpu") 
         raise UserError(f"checkpoint {path} cannot be read ({describe_error(error)})") from error
     # torch raises these for a file that it did not write, and for one that holds code.
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError) as error:
+        if out_of_memory(error):  # which says nothing against the checkpoint
+            raise
         raise UserError(
             f"checkpoint {path} holds something else than tensors and plain values, so it was not"
             " loaded"

@@ -18,6 +18,8 @@ MakeOptimizer: TypeAlias = Callable[[nn.Module], "Optimizer | Sequence[Optimizer
 
 # How a step is computed, not what it computes; the machine that resumes decides.
 COMPUTING = ("fused", "foreach", "capturable", "differentiable")
+# What a run decides besides the peak rate, if its optimizer has it.
+DECIDED = ("weight_decay", "betas", "eps", "momentum")
 
 
 def adamw(
@@ -126,10 +128,13 @@ def clear_gradients(parameters: Iterable[torch.Tensor]) -> None:
 
 
 def note_peaks(optimizers: Sequence[Optimizer]) -> None:
-    """Note the `lr` of each group as its peak, and its decay, as torch's schedulers name them."""
+    """Note the `lr` of each group as its peak, as torch's schedulers name it, and `DECIDED`."""
     for group in groups_of(optimizers):
         for name in ("lr", "weight_decay"):
             group.setdefault(f"initial_{name}", group.get(name))
+        for name in DECIDED:
+            if name in group:
+                group.setdefault(f"initial_{name}", group[name])
 
 
 def set_rates(optimizers: Sequence[Optimizer], factor: float) -> None:
@@ -145,8 +150,8 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
     """Return a saved state as this run goes on from it.
 
     Groups are restored whole, since some optimizers keep counters there. What this run decides are
-    the peak rate, the decay if it was changed between the runs, and how a step is computed. Raise
-    UserError if the state is not of as many groups of as many parameters.
+    the peak rate, those of `DECIDED` that were changed between the runs, and how a step is
+    computed. Raise UserError if the state is not of as many groups of as many parameters.
     """
     note_peaks([optimizer])
     groups = []
@@ -159,8 +164,12 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
     )
     for now, then in zip(*pair, strict=True):
         own = {name: now[name] for name in ("initial_lr", *COMPUTING) if name in now}
-        if now["initial_weight_decay"] != then.get("initial_weight_decay"):
-            own |= {n: now[n] for n in ("weight_decay", "initial_weight_decay") if n in now}
+        for name in DECIDED:
+            initial = f"initial_{name}"
+            # Older checkpoints do not tell the others.
+            told = then.get(initial, None if name == "weight_decay" else now.get(initial))
+            if now.get(initial) != told:
+                own |= {n: now[n] for n in (name, initial) if n in now}
         groups.append({**then, **own})
         groups[-1].pop("lr_scale", None)  # which older checkpoints have, instead of the peak
     return {**saved, "param_groups": groups}

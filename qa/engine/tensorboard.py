@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -58,8 +59,16 @@ def has_point(directory: Path, tag: str, step: int) -> bool:
     """Return whether the curve `tag` of an event directory has a point at `step` already."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    if not directory.is_dir():
+        return False
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
-    events.Reload()
+    logger = logging.getLogger("tensorboard")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns of a run that went back, taking it for an accident
+    try:
+        events.Reload()
+    finally:
+        logger.setLevel(level)
     known = tag in events.Tags()["scalars"]
     return known and any(event.step == step for event in events.Scalars(tag))
 

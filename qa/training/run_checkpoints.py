@@ -143,8 +143,9 @@ class RunCheckpoints:
         """Return the weights to make best/ of again; None if best/ is there or is not needed.
 
         best/ is lost if it was removed, or is of another step, since the run goes back to a
-        checkpoint or went back to one before. Otherwise one of a step that is still to come is not
-        lost: a kill came before the next checkpoint, and the same evaluation follows again.
+        checkpoint or went back to one before, or a kill came between an evaluation and the next
+        checkpoint. The same evaluation may follow again, so that a best/ of a step that is still to
+        come is left where there is no checkpoint to make the earlier one of.
         """
         best = self.tracker.best
         if best is None:
@@ -155,7 +156,7 @@ class RunCheckpoints:
         is_there = all((self.directory / name).exists() for name in (BEST, PREDICTIONS_FILE))
         on_disk = self._best_step_on_disk()
         is_ahead = on_disk is not None and self.run.global_step < on_disk <= self.run.total_steps
-        if is_there and (on_disk in (None, step) or (is_ahead and not goes_back)):
+        if is_there and on_disk in (None, step):
             return None
         path = checkpoint_path(self.directory / CHECKPOINTS, step)
         if self.job.config.train.sharding == "none" and path.is_dir():
@@ -164,8 +165,11 @@ class RunCheckpoints:
             except UserError as error:
                 print_main(f"not used: {error}")
             else:
-                print_main(f"{place}: is lost; making it again from {path}")
+                what = f"not of step {step}" if is_there else "lost"
+                print_main(f"{place}: is {what}; making it again from {path}")
                 return weights
+        if is_there and is_ahead and not goes_back:
+            return None
         require(
             is_there,
             f"{place}: is missing, though step {step} was the best, and cannot be made again"

@@ -142,7 +142,7 @@ class Session:
             self.world.leave()
             raise run_stopped(self.signals.agreed, self.run, self.directory)
         if not self.validation.is_wanted:
-            self.validation.save_best(self.job.config.decoding.null_score_diff_threshold)
+            self.validation.save_last()
         self.world.leave()
         if self.world.is_main:
             self.validation.write_metrics()

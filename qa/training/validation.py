@@ -11,7 +11,7 @@ from qa.data.examples import Example
 from qa.data.windows.cache import read_rows
 from qa.engine.atomic_files import replace_directory
 from qa.engine.best_tracker import BestTracker
-from qa.engine.json_files import write_json
+from qa.engine.json_files import read_json, write_json
 from qa.engine.tensorboard import TensorBoard
 from qa.evaluation.evaluate import Evaluation, evaluate
 from qa.evaluation.null_threshold import has_unanswerable
@@ -106,8 +106,9 @@ class Validation:
                     self._best_weights = None
         finally:
             model.load_state_dict(current)
-        if self.job.run.world.is_main:
-            self.write_metrics()  # they tell of which step best/ is
+        # They tell of which step best/ is: of another one, still, if a signal came.
+        if self._best_weights is None and self.job.run.world.is_main:
+            self.write_metrics()
 
     def save_best(self, threshold: float | None) -> None:
         """Write best/; all processes must call this, since each may hold a part of the weights.
@@ -124,6 +125,17 @@ class Validation:
             self.job.reader.null_score_diff_threshold = threshold
             with replace_directory(self.directory / BEST) as directory:
                 self.job.reader.save_pretrained(directory, weights)
+
+    def save_last(self) -> None:
+        """Write best/ of the last model, which was not scored; not again, if it is there.
+
+        What a person wrote into its card, or `qa evaluate --keep` into its settings, would be lost.
+        """
+        path = self.directory / METRICS_FILE
+        told = read_json(path, "scores").get("step") if path.exists() else None
+        is_there = told == self.job.run.global_step and (self.directory / BEST).is_dir()
+        if not self.job.run.world.from_main(is_there):
+            self.save_best(self.job.config.decoding.null_score_diff_threshold)
 
     def samples(self) -> list[tuple[Example, str]]:
         """Return some questions with the best model's answers; [] without a held-out part."""
@@ -144,6 +156,8 @@ class Validation:
             "best": self.tracker.best,
             "history": self.tracker.history,
         }
+        if not self.is_wanted:
+            content["step"] = self.job.run.global_step  # whose model is in best/
         write_json(self.directory / METRICS_FILE, content)
 
     def _answer(self, files: PredictionFiles) -> Evaluation | None:

@@ -202,6 +202,31 @@ def test_a_file_that_is_none_of_torch_s_is_refused_even_if_it_is_whole(tmp_path:
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_short_memory_is_no_fault_of_the_checkpoint(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is an older one taken instead, behind which the whole one would be removed."""
+
+    def fail(*_: Any, **options: Any) -> None:
+        raise error
+
+    for step in (1, 2):
+        save_checkpoint(tmp_path, step, STATE, {})
+    monkeypatch.setattr(torch, "load", fail)
+    lines: list[str] = []
+    with pytest.raises(type(error)) as caught:
+        load_newest_checkpoint(tmp_path, lines.append)
+    assert caught.value is error
+    assert lines == []
+
+
 def write_state_with_matching_fingerprint(path: Path, content: bytes) -> None:
     (path / "state.pt").write_bytes(content)
     fingerprint = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable
@@ -168,6 +169,31 @@ def test_peak_and_changed_decay_are_those_of_this_run() -> None:
         (group,) = run.optimizers[0].param_groups
         assert (group["weight_decay"], group["momentum"]) == (expected, 0.7)
         assert run.learning_rate(5) == 0.8 * min_rate(5, run.total_steps)
+
+
+def test_changed_moments_are_those_of_this_run() -> None:
+    """Those that did not change are as the loop's body left them; so are an older checkpoint's."""
+
+    def adam(betas: tuple[float, float], eps: float) -> Any:
+        return lambda model: AdamW(model.parameters(), betas=betas, eps=eps)
+
+    saved = make_run(adam((0.9, 0.999), 1e-8))
+    next(saved.steps())
+    saved.optimizers[0].param_groups[0]["betas"] = (0.8, 0.999)
+    state = saved.state_dict()
+    for betas, eps, expected in (
+        ((0.9, 0.999), 1e-8, ((0.8, 0.999), 1e-8)),
+        ((0.9, 0.95), 1e-6, ((0.9, 0.95), 1e-6)),
+    ):
+        run = make_run(adam(betas, eps))
+        run.load_state_dict(copy.deepcopy(state))
+        (group,) = run.optimizers[0].param_groups
+        assert (group["betas"], group["eps"]) == expected
+    for group in state["optimizer"]["param_groups"]:
+        del group["initial_betas"], group["initial_eps"]
+    run = make_run(adam((0.9, 0.95), 1e-8))
+    run.load_state_dict(state)
+    assert run.optimizers[0].param_groups[0]["betas"] == (0.8, 0.999)
 
 
 def test_one_optimizer_keeps_the_format_and_an_older_one_is_read() -> None:

@@ -171,6 +171,8 @@ STATE = {
                 {
                     "weight_decay": "float",
                     "initial_weight_decay": "float",
+                    "initial_betas": ("float", "float"),
+                    "initial_eps": "float",
                     "lr": "float",
                     "initial_lr": "float",
                     "params": numbers,
@@ -406,6 +408,7 @@ def test_state_of_a_checkpoint(written_by: str, request: pytest.FixtureRequest) 
         if written_by == "old":  # which has the peak rate as a share of the configured one
             assert group.pop("lr_scale") == 1.0
             group |= {"initial_lr": 0.02, "initial_weight_decay": group["weight_decay"]}
+            group |= {"initial_betas": (0.9, 0.999), "initial_eps": 1e-8}
     for name in ADDED_IDENTITY.keys() & state["identity"].keys():
         assert written_by != "old"
         del state["identity"][name]

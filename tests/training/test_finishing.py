@@ -15,6 +15,7 @@ from support.runs import Launcher, Run
 from qa import Reader
 from qa.__main__ import main
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
+from qa.engine.json_files import write_json
 from qa.models.part_files import HEADS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
@@ -176,6 +177,61 @@ def test_a_best_that_cannot_be_made_again_is_one_line(
     ]
 
 
+def test_a_best_that_was_not_the_best_after_all_is_made_again(
+    launcher: Launcher, flags: list[str], tmp_path: Path
+) -> None:
+    """A kill came behind an evaluation that does not follow again, since --eval-steps changed."""
+    directory = stopped_after(5, launcher, flags, tmp_path / "run")
+    metrics = read_json(directory / "metrics.json")
+    assert metrics["best"]["step"] == 3
+    write_json(directory / "metrics.json", {**metrics, "best": {**metrics["best"], "step": 6}})
+    for file in (directory / "best" / "model.safetensors", directory / "predictions.json"):
+        file.write_bytes(b"of step 6")
+    run = resume(launcher, directory, "--eval-steps", "8", "--learning-rate", "0.003")
+    assert f"{directory}/best: is not of step 3; making it again from" in run.stdout
+    assert_best_is_that_of_the_history(directory)
+
+
+def test_a_signal_while_best_is_made_again_does_not_make_it_the_best(
+    copied: Path, launcher: Launcher
+) -> None:
+    """The run goes back from step 8, and is stopped before best/ is that of step 3."""
+    chosen = copied / "checkpoints" / "step-00000004"
+    prelude = """
+import os, signal
+from qa.training.validation import Validation
+answer = Validation._answer
+def answer_with_signal(validation, files):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return answer(validation, files)
+Validation._answer = answer_with_signal
+"""
+    flags = ["--resume", str(chosen), "--max-steps", "5"]
+    assert launcher.run(flags, prelude).code == 128 + signal.SIGTERM
+    resume(launcher, copied, "--max-steps", "5")
+    assert_best_is_that_of_the_history(copied)
+
+
+def assert_best_is_that_of_the_history(directory: Path) -> None:
+    """Its weights are those of the checkpoint of the best step, and no earlier evaluation's."""
+    step = read_json(directory / "metrics.json")["best"]["step"]
+    path = directory / "checkpoints" / f"step-{step:08d}"
+    weights = load_checkpoint(path)["run"]["model"]
+    best = load_file(directory / "best" / "model.safetensors")
+    assert all(torch.equal(weights[f"model.{name}"], value) for name, value in best.items())
+    read_json(directory / "predictions.json")
+
+
+def test_an_evaluation_that_is_owed_needs_no_curves(
+    launcher: Launcher, flags: list[str], whole: Path, tmp_path: Path
+) -> None:
+    """checkpoints/ is all that --resume needs."""
+    directory = stopped_after(3, launcher, flags, tmp_path / "run")
+    shutil.rmtree(directory / "tensorboard")
+    resume(launcher, directory)
+    assert read_json(directory / "metrics.json") == read_json(whole / "metrics.json")
+
+
 # A chosen checkpoint
 
 
@@ -220,9 +276,20 @@ def test_a_finished_run_without_held_out_data_owes_nothing(
     assert launcher.run(own).code == 0
     path = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
     before = (path / "state.pt").stat().st_mtime_ns
+    best = tmp_path / "run" / "best"
+    for name in ("README.md", "reader.json"):  # what a person wrote, and what was fitted
+        text = (best / name).read_text(encoding="utf-8")
+        (best / name).write_text(text + "\n", encoding="utf-8")
+    kept = {file.name: file.read_bytes() for file in best.iterdir()}
     resume(launcher, tmp_path / "run")
     assert (path / "state.pt").stat().st_mtime_ns == before  # nothing was evaluated or saved
     assert not load_checkpoint(path)["pending_evaluation"]
+    assert {file.name: file.read_bytes() for file in best.iterdir()} == kept
+    shutil.rmtree(best)
+    resume(launcher, tmp_path / "run")
+    assert (best / "model.safetensors").read_bytes() == kept["model.safetensors"]
+    resume(launcher, tmp_path / "run", "--max-steps", "9")  # then it is another model
+    assert (best / "model.safetensors").read_bytes() != kept["model.safetensors"]
 
 
 @pytest.mark.parametrize("kind", ["absent", "elsewhere", "other run", "directory"])
@@ -251,6 +318,8 @@ def test_every_checkpoint_gives_a_reader(
     has_best: bool, copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = Reader.from_pretrained(copied / "best", device="cpu")
+    fitted = {**read_json(copied / "best" / "reader.json"), "temperature": 0.5}
+    write_json(copied / "best" / "reader.json", fitted)  # which is that of its weights
     if not has_best:
         shutil.rmtree(copied / "best")
     question, context = "강나루가 태어난 해는?", "강나루는 1921년 푸른골에서 난 화가이다."
