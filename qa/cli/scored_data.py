@@ -53,7 +53,9 @@ def read_questions(options: argparse.Namespace, by_text: bool = False) -> list[E
     from qa.data.formats import read_examples, require_answers
     from qa.data.holdout import split_holdout
 
-    examples = read_examples(options.data, split="validation", nfc=options.nfc, by_text=by_text)
+    # What train.py holds out is held out of the training data.
+    split = "validation" if options.holdout is None else "train"
+    examples = read_examples(options.data, split=split, nfc=options.nfc, by_text=by_text)
     if options.holdout is not None:
         _, examples = split_holdout(examples, options.holdout)
     require_answers(examples, options.data, by_text)

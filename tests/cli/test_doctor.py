@@ -251,6 +251,18 @@ def test_two_parts_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert [part["questions"] for part in found["parts"].values()] == [8, 4]
 
 
+def test_several_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As train.py takes them, also where one of them is to be mended."""
+    data = squad_json()["data"]
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_text(json.dumps({"data": data[:4]}))
+    second.write_text(json.dumps({"data": data[4:]}))
+    found = report(capsys, f"{first},{second}@2")
+    assert [part["questions"] for part in found["parts"].values()] == [12]
+    broken = broken_file(tmp_path / "broken.json")
+    assert report(capsys, f"{first},{broken}")["questions_left_out"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.articles import ARTICLES
+from support.articles import ARTICLES, squad_json
 from support.files import read_json
 
 import qa.cli.score
@@ -131,6 +131,18 @@ def test_holdout_scores_only_the_held_out_articles(run: Run, write: Callable[...
     assert (code, err) == (0, "")
     assert "4 questions" in out
     assert "exact_match 100.00" in out
+
+
+def test_holdout_is_of_the_training_part(run: Run, write: Callable[..., str]) -> None:
+    """As train.py holds it out, where the data has several parts."""
+    articles = squad_json()["data"]
+    write("train.json", {"data": articles[:5]})
+    folder = Path(write("dev.json", {"data": articles[5:]})).parent
+    held_out = {key: text for key, text in GOLDS.items() if key.startswith("0-")}
+    code, out, _ = run(write("p.json", held_out), "--holdout", "0.2", data=f"{folder}:train")
+    assert (code, "2 questions" in out) == (0, True)
+    Path(folder, "p.json").rename(folder.parent / "p.json")
+    assert run(str(folder.parent / "p.json"), "--holdout", "0.2", data=str(folder))[:2] == (0, out)
 
 
 def test_missing_predictions_are_noted(run: Run, write: Callable[..., str]) -> None:

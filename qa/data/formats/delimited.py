@@ -151,15 +151,15 @@ def _swallows(
 ) -> bool:
     """Return whether a row of several lines could be rows that a stray `"` made one of.
 
-    Prose has a blank after its commas and no number at its end, so that the first and the last line
-    of a quoted paragraph hardly ever look like rows. Nor do cells with both tabs and line ends.
+    Prose has a blank after its commas and no number at its end, so that the lines of a quoted
+    paragraph hardly ever all look like rows. Nor do cells with both tabs and line ends.
     """
     if delimiter == "\t":
         return any("\t" in cell and ("\n" in cell or "\r" in cell) for cell in cells)
     end = re.escape(delimiter)
     cell_alone = re.compile(rf"(?:^|{end})({QUOTED.pattern}(?={end}|$)|[^{end}]*)")
     starts = [columns.index(key) for key in known_keys(columns, "answer_start")]
-    for line in (lines[0], lines[-1]):
+    for line in filter(str.strip, lines):
         line = line.replace(f"{delimiter} ", delimiter) if has_blanks else line
         alone = cell_alone.findall(line.rstrip("\r\n"))
         if len(alone) != len(columns) or any(cell[:1].isspace() for cell in alone):

@@ -27,7 +27,7 @@ from qa.data.formats.columnar import columnar_rows
 from qa.data.formats.files import DataFile
 from qa.data.formats.findings import JOINED, MADE_ID, NUMBERED, CountedFindings, Findings
 from qa.data.formats.json_rows import LINE_SUFFIXES, Row, line_rows
-from qa.data.formats.kinds import told_suffix
+from qa.data.formats.kinds import READ, told_suffix
 from qa.data.formats.row_to_example import to_example
 from qa.data.formats.sources import read_examples
 from qa.engine.errors import UserError, require
@@ -123,11 +123,17 @@ def open_questions(source: str) -> Questions:
     """Return the questions of a source, read row by row if its format and its name allow it."""
     path = Path(source)
     suffix = suffix_of(path.name)
-    if path.is_file() and suffix == ".parquet" and path.stat().st_size:
+    if path.is_file() and suffix == ".parquet" and is_parquet(path):
         return Questions(source, lambda: parquet_rows(path))
     if path.is_file() and suffix in LINE_SUFFIXES and has_lines(path):
         return Questions(source, lambda: _rows_of_lines(path))
     return Questions(source, None)
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file is Parquet by its first bytes, whatever its name says."""
+    with path.open("rb") as file:
+        return READ.get(file.read(4)) == ".parquet"
 
 
 def has_lines(path: Path) -> bool:

@@ -86,7 +86,7 @@ def read_examples(
     Raises:
         UserError: Something in a file is not what it should be; names the file and the position.
     """
-    examples, times = _read_all(source, split, labelled, nfc, by_text)
+    examples, times = _read_all(source, split, labelled, nfc, by_text, check=True)
     require(not times, f"{source}: @ repeats training data; leave it out here")
     return examples
 
@@ -98,32 +98,32 @@ def read_training(
 
     The second value maps the ids of the questions of `FILE@N` to N, if that is 2 or more.
     """
-    return _read_all(source, split, True, nfc, by_text)
+    return _read_all(source, split, True, nfc, by_text, check=True)
 
 
 def read_unchecked(
     source: str, split: str = "train", labelled: bool = True, nfc: bool = False
 ) -> list[Example]:
-    """Return the examples of one source unchecked: ids may repeat, answers may be misplaced.
+    """Return the examples unchecked: ids may repeat, answers may be misplaced.
 
     The arguments are those of `read_examples`.
     """
-    return _read_source(source, split, labelled, nfc, by_text=False, check=False)
+    return _read_all(source, split, labelled, nfc, by_text=False, check=False)[0]
 
 
 def _read_all(
-    text: str, split: str, labelled: bool, nfc: bool, by_text: bool
+    text: str, split: str, labelled: bool, nfc: bool, by_text: bool, check: bool
 ) -> tuple[list[Example], dict[str, int]]:
-    """Return the checked examples of all sources, and id -> times of the repeated ones.
+    """Return the examples of all sources, and id -> times of the repeated ones.
 
-    For the arguments see `read_examples`.
+    For the arguments see `_read_source`.
     """
     examples: list[Example] = []
     times: dict[str, int] = {}
     seen: set[str] = set()
     sources = split_sources(text)
     for number, source in enumerate(sources, 1):
-        read = _read_source(source.name, split, labelled, nfc, by_text, check=True)
+        read = _read_source(source.name, split, labelled, nfc, by_text, check)
         again = find_overlap(examples, read).questions
         if again:
             notice(
@@ -136,7 +136,7 @@ def _read_all(
         if source.times > 1:
             times.update((example.id, source.times) for example in read)
         examples += read
-    if len(sources) > 1:
+    if check and len(sources) > 1:
         check_examples(examples, text)  # a prefixed id may be another question's id
     return examples, times
 

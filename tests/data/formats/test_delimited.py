@@ -261,3 +261,12 @@ def test_a_blank_behind_each_delimiter(tmp_path: Path) -> None:
 
 def test_the_line_with_sep_as_excel_pads_it(tmp_path: Path) -> None:
     assert unlabelled(tmp_path / "a.csv", "sep=;;;\n" + quoted(ROWS, ";")) == ROWS
+
+
+def test_paragraphs_that_begin_and_end_like_rows(tmp_path: Path) -> None:
+    """A line between them that is none tells that nothing was swallowed."""
+    context = "인구는 1,234,567명이다.\n둘째 문단은 다른 이야기를 한다.\n\n강나루는 1921년에 났다."
+    text = io.StringIO(newline="")
+    rows = [("context", "question", "id"), (context, "언제 났나?", "7")]
+    csv.writer(text).writerows(rows)
+    assert unlabelled(tmp_path / "a.csv", text.getvalue()) == [("7", context, "언제 났나?")]

@@ -73,6 +73,24 @@ def test_lines_compressed_lines_and_parquet(tmp_path: Path) -> None:
     assert streamed(table) == whole(table) == expected
 
 
+def test_what_is_named_parquet_is_what_its_bytes_say(tmp_path: Path) -> None:
+    table = pyarrow.Table.from_pylist(ROWS)
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(table, path)
+    expected, content = whole(path), path.read_bytes()
+    assert len(expected[0]) == 9
+    path.write_bytes(gzip.compress(content))
+    assert streamed(path, rows=False) == expected
+    packed = tmp_path / "a.parquet.gz"
+    packed.write_bytes(gzip.compress(content))
+    assert streamed(packed, rows=False) == expected
+    with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as out:
+        out.write_table(table)
+    assert streamed(path, rows=False) == expected
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    assert "git lfs pull" in str(outcome(lambda: list(open_questions(str(path)))))
+
+
 def test_articles_a_line_and_the_header_of_mrqa(tmp_path: Path) -> None:
     article = {"context": "글", "qas": [{"id": str(i), "question": f"질문 {i}"} for i in range(3)]}
     other = {"title": "x", "paragraphs": [{**article, "qas": [{"id": "z", "question": "?"}]}]}
