@@ -20,6 +20,7 @@ from qa.data.windows.cache import windows_fingerprint
 from qa.engine.distributed import World, join_world
 from qa.engine.errors import RunStopped, UserError
 from qa.engine.progress import progress_bar
+from qa.models.onnx_reader import OnnxReader
 from qa.outputs.answers_file import answer_line, write_answers
 from qa.outputs.partial_lines import PartialLines
 
@@ -98,7 +99,7 @@ def _identity(reader: Reader, questions: Questions, options: argparse.Namespace)
         del decoding["decoding"]
     return {
         "data": questions.fingerprint,
-        "model": _digest(reader.model),
+        "model": _digest(reader.answerer.model),
         "tokenizer or window options": windows_fingerprint([], reader.tokenizer, reader.windows),
         "decoding option": decoding,
         "batch size": reader.answerer.batch_size,
@@ -112,6 +113,8 @@ def _identity(reader: Reader, questions: Questions, options: argparse.Namespace)
 def _digest(model: torch.nn.Module) -> str:
     """Return a fingerprint of the weights."""
     digest = hashlib.blake2b(digest_size=16)
+    if isinstance(model, OnnxReader):  # torch knows of no weights in it
+        digest.update(model.file.read_bytes())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

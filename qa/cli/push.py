@@ -32,11 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def push(options: argparse.Namespace) -> None:
     """Check the reader and the id, and upload."""
+    from qa.models.pretrained import check_directory, holds_model
     from qa.outputs.hub import check_upload, upload
 
     directory = Path(options.model)
+    check_directory(options.model)
+    # Nothing else is uploaded: the whole directory goes, and by default for everybody to see.
     require(
-        (directory / "config.json").is_file(),
+        holds_model(options.model),
         f"{directory}: is not the directory of a reader, such as RUN/best",
     )
     check_upload(options.id)

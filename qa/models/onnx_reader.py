@@ -55,6 +55,7 @@ class OnnxReader(nn.Module):
 
     def __init__(self, file: Path) -> None:
         super().__init__()
+        self.file = file
         runtime = import_extra("onnxruntime")
         options = runtime.SessionOptions()
         # onnxruntime does not read OMP_NUM_THREADS; torch does.

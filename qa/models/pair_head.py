@@ -21,6 +21,7 @@ from qa.models.model_io import NULL_TOKEN
 from qa.models.part_files import damaged
 
 RANK = 128
+BLOCK = 512  # first tokens at a time, so that memory does not grow with T squared
 
 
 class PairHead(nn.Module):
@@ -58,9 +59,9 @@ class PairHead(nn.Module):
         with torch.autocast(states.device.type, enabled=False):
             states = states.float()
             first, last = self.first(states), self.last(states)
-            products = first @ last.transpose(1, 2) / math.sqrt(first.shape[2])  # (B, T, T)
+            products = band_of_product(first / math.sqrt(first.shape[2]), last, self.width)
             lengths = self.lengths(states[:, NULL_TOKEN])  # (B, W)
-        scores = band(products, self.width) + lengths.unsqueeze(1)  # (B, T, W)
+        scores = products + lengths.unsqueeze(1)  # (B, T, W)
         scores = scores - scores[:, NULL_TOKEN, 0, None, None]
         is_answer = may_end.unsqueeze(2) & following(may_end, self.width, False)
         return scores.masked_fill(~is_answer, float("-inf"))
@@ -91,15 +92,29 @@ def following(values: torch.Tensor, width: int, fill: float) -> torch.Tensor:
     return F.pad(values, (0, width - 1), value=fill).unfold(1, width, 1)
 
 
+def band_of_product(first: torch.Tensor, last: torch.Tensor, width: int) -> torch.Tensor:
+    """Return (B, T, W), the products of rows i of `first` and i + w of `last`, both (B, T, R).
+
+    Where i + w lies behind the last row, that of the last row is repeated.
+    """
+    num_tokens = first.shape[1]
+    if torch.compiler.is_exporting() or num_tokens <= BLOCK:  # a graph has no loop over tokens
+        return band(first @ last.transpose(1, 2), width)
+    blocks = [
+        band(first[:, i : i + BLOCK] @ last[:, i : i + BLOCK + width - 1].transpose(1, 2), width)
+        for i in range(0, num_tokens, BLOCK)
+    ]
+    return torch.cat(blocks, 1)
+
+
 def band(matrix: torch.Tensor, width: int) -> torch.Tensor:
-    """Return (B, T, W), [b, i, w] = matrix[b, i, i + w], of a matrix (B, T, T).
+    """Return (B, S, W), [b, i, w] = matrix[b, i, i + w], of a matrix (B, S, S or more).
 
     Where i + w lies behind the last column, the last column is repeated.
     """
-    num_tokens = matrix.shape[2]
-    tokens = torch.arange(num_tokens, device=matrix.device)
+    rows = torch.arange(matrix.shape[1], device=matrix.device)
     behind = torch.arange(width, device=matrix.device)
-    columns = (tokens.unsqueeze(1) + behind).clamp(max=num_tokens - 1)  # (T, W)
+    columns = (rows.unsqueeze(1) + behind).clamp(max=matrix.shape[2] - 1)  # (S, W)
     return matrix.gather(2, columns.expand(matrix.shape[0], -1, -1))
 
 

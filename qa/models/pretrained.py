@@ -130,7 +130,7 @@ def check_directory(name: str) -> None:
     if os.path.isdir(name):
         present = set(os.listdir(name))
         # train.py's output, whose config.json is that of the run.
-        is_run = "checkpoints" in present and "model_type" not in _config_keys(name)
+        is_run = "checkpoints" in present and not holds_model(name)
         best = os.path.join(name, "best")
         require(
             not is_run,
@@ -149,12 +149,12 @@ def _is_pointer(path: Path) -> bool:
     return path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(POINTER)
 
 
-def _config_keys(name: str) -> set[str]:
-    """Return the names in a directory's config.json; none if it cannot be read."""
+def holds_model(name: str) -> bool:
+    """Return whether a directory's config.json is a model's; False if it cannot be read."""
     try:
-        return set(json.loads(Path(name, "config.json").read_text(encoding="utf-8")))
+        return "model_type" in json.loads(Path(name, "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
-        return set()
+        return False
 
 
 @contextmanager

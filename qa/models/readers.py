@@ -11,8 +11,8 @@ from qa.models.generative.loss import generative_loss
 from qa.models.generative.reader import DECODER_LAYERS, GenerativeReader
 from qa.models.generative.seq2seq import Seq2SeqReader
 from qa.models.loss import reader_loss
-from qa.models.part_files import DECODER_FILE, has_decoder
-from qa.models.pretrained import revision_of, user_errors
+from qa.models.part_files import DECODER_FILE
+from qa.models.pretrained import revision_of, saved_file, user_errors
 from qa.models.span_reader import SpanReader
 
 if TYPE_CHECKING:
@@ -70,10 +70,12 @@ def load_reader(
         return Seq2SeqReader.from_pretrained(name, **options)
     if is_generative:
         return GenerativeReader.from_pretrained(name, **decoder, **options)
+    is_start = not options.get("require_head")  # of a training; a trained reader is told before
+    revision = options.get("revision") or revision_of(name)
     require(
-        not has_decoder(name),
+        not is_start or saved_file(name, DECODER_FILE, revision) is None,
         f"{name}: is a generative reader, whose span head is not trained; pass --reader generative,"
-        f" or remove {DECODER_FILE} to start from its encoder",
+        f" or remove {DECODER_FILE} (of a copy) to start from its encoder",
     )
     return SpanReader.from_pretrained(name, **options)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from qa.engine.errors import UserError, require, short_reason
 
+# A head of another model would be taken for this one's; other files are the person's.
+OF_READERS = ["*.safetensors", "*.safetensors.index.json", "*.onnx", "export.json"]
 LOG_IN = "`hf auth login` stores one, or set HF_TOKEN"
 
 
@@ -31,6 +33,8 @@ def check_upload(repo_id: str) -> None:
 def upload(directory: Path, repo_id: str, private: bool) -> str:
     """Upload the files of a reader and return its address; the repository is made if need be.
 
+    What an earlier reader left there and this one has not is removed in the same commit.
+
     Args:
         directory: The reader's; what is there stays as it is.
         repo_id: OWNER/NAME.
@@ -45,7 +49,12 @@ def upload(directory: Path, repo_id: str, private: bool) -> str:
         api = HfApi()
         address = api.create_repo(repo_id, private=private or None, exist_ok=True)
         message = "Upload a reader of qa"
-        api.upload_folder(repo_id=repo_id, folder_path=directory, commit_message=message)
+        api.upload_folder(
+            repo_id=repo_id,
+            folder_path=directory,
+            commit_message=message,
+            delete_patterns=OF_READERS,
+        )
     # Whatever it is, it comes from the network or the hub; which library tells it differs from one
     # version of huggingface_hub to the next.
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from support.runs import ROOT, Launcher, free_port
 
 from qa.cli.train_flags import parse_arguments
 from qa.engine.errors import UserError
+from qa.models.part_files import PART_FILES
 
 pytestmark = pytest.mark.e2e
 
@@ -83,12 +85,30 @@ def test_no_network_is_a_line(hub: FakeHub) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_nothing_of_an_earlier_reader_stays(hub: FakeHub, tmp_path: Path) -> None:
+    """A head of another model would be taken for this one's. What a person put there stays."""
+    older = Path(shutil.copytree(BEST, tmp_path / "older"))
+    for name in (*PART_FILES, "model.onnx", "export.json", "LICENSE"):
+        (older / name).write_text("of another model")
+    assert push(older, "me/reader", **hub.environment).returncode == 0
+    assert "decoder.safetensors" in hub.files
+    done = push(BEST, "me/reader", **hub.environment)
+    assert done.returncode == 0, done.stderr
+    expected = {path.name: path.read_bytes() for path in BEST.iterdir()}
+    assert hub.files == {**expected, "LICENSE": b"of another model"}
+
+
 def test_what_cannot_work_is_refused_at_once(hub: FakeHub, tmp_path: Path) -> None:
+    scores = tmp_path / "scores"
+    scores.mkdir()
+    (scores / "config.json").write_text("{}")
     refused: list[tuple[list[str | Path], str]] = [
         ([BEST, "reader"], "'reader': is no id of the hub; pass OWNER/NAME"),
         ([BEST, "me/re ader"], "'me/re ader': is no id of the hub"),
         ([BEST, "a/b/c"], "'a/b/c': is no id of the hub"),
-        ([tmp_path, "me/reader"], f"{tmp_path}: is not the directory of a reader"),
+        ([tmp_path, "me/reader"], f"{tmp_path}: no config.json in this model directory"),
+        ([BEST.parent, "me/reader"], f"{BEST.parent}: is the directory of a run; its model is in"),
+        ([scores, "me/reader"], f"{scores}: is not the directory of a reader"),
     ]
     for arguments, expected in refused:
         done = push(*arguments, **hub.environment)

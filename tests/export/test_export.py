@@ -15,12 +15,14 @@ from support.articles import article_examples
 from qa.answering.reader import Reader
 from qa.cli.evaluate import main as evaluate
 from qa.cli.export import main
+from qa.cli.predict import main as predict
 from qa.data.formats import read_examples
 from qa.engine.errors import Notice, UserError
 from qa.export import search
 from qa.export.directory import export_reader
 from qa.export.onnx_file import PACKAGES
 from qa.models.span_reader import SpanReader
+from qa.outputs.partial_lines import PartialLines
 
 for package in PACKAGES:
     pytest.importorskip(package, reason="needs qa[export]")
@@ -100,6 +102,34 @@ def test_the_export_answers_as_the_reader(
     assert found["exact_match"] == pytest.approx(report["forms"][1]["exact_match"])
     assert found["f1"] == pytest.approx(report["forms"][1]["f1"])
     assert 0 < found["exact_match"] < 100
+
+
+def test_an_export_answers_into_a_file_that_another_export_does_not_go_on_with(
+    exported: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(lines: PartialLines) -> None:
+        raise UserError("stopped before the end")
+
+    output = tmp_path / "answers.jsonl"
+    arguments = ["--data", str(data), "--output", str(output)]
+    with monkeypatch.context() as patched:
+        patched.setattr(PartialLines, "finish", stop)
+        assert predict([str(exported), *arguments]) == 2
+    other = Path(shutil.copytree(exported, tmp_path / "other"))
+    import onnx
+
+    model = onnx.load(other / "model.onnx")
+    model.doc_string = "another"
+    onnx.save(model, other / "model.onnx")
+    capsys.readouterr()
+    assert predict([str(other), *arguments, "--resume"]) == 2
+    assert "another model" in capsys.readouterr().err
+    assert predict([str(exported), *arguments, "--resume"]) == 0
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 12
 
 
 def test_what_an_export_cannot_do_is_said(exported: Path, tmp_path: Path) -> None:

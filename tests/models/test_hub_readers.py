@@ -17,7 +17,8 @@ from qa.answering.nbest import Answer
 from qa.answering.reader import Reader
 from qa.cli.predict import main
 from qa.config import config_from_flat
-from qa.engine.errors import Notice
+from qa.engine.errors import Notice, UserError
+from qa.models.generative.reader import GenerativeReader
 from qa.models.part_files import BOUNDARY_FILE, HEADS
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.span_reader import SpanReader
@@ -248,3 +249,15 @@ def test_training_takes_all_files_of_one_commit(
     _, reader = qa.training.load.load_model(config, [])
     assert reader.new_weights == []
     assert all(torch.equal(value, expected[key]) for key, value in reader.state_dict().items())
+
+
+def test_a_generative_reader_of_the_hub_is_no_start_of_a_span_reader(
+    reader_dir: Path, publish: Callable[[Path, str], Path]
+) -> None:
+    """Its span head was never trained, but is there."""
+    torch.manual_seed(3)
+    GenerativeReader.from_pretrained(str(reader_dir)).save_pretrained(reader_dir)
+    publish(reader_dir, NEW)
+    config = config_from_flat({"model": NAME, "train_data": "a.json"})
+    with pytest.raises(UserError, match=f"{NAME}: is a generative reader"):
+        qa.training.load.load_model(config, [])

@@ -16,6 +16,7 @@ from support.tiny_models import PACKED_KINDS, PADDED_KINDS, make_model, make_win
 
 from qa.data.windows.cut import NO_ANSWER_POSITION
 from qa.engine.errors import UserError
+from qa.models import pair_head
 from qa.models.generative.reader import GenerativeReader
 from qa.models.loss import IGNORE_POSITION, span_loss, window_loss
 from qa.models.model_io import NULL_TOKEN, SpanScores
@@ -99,6 +100,23 @@ def test_scores_are_the_products_and_lengths_above_those_of_no_answer(
                     assert float(found[window, i, behind]) == pytest.approx(expected, abs=1e-4)
                 else:
                     assert float(found[window, i, behind]) == -math.inf
+
+
+@pytest.mark.parametrize("num_tokens", [8, 9, 11, 12])
+def test_scores_are_the_same_in_blocks(num_tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of windows that are longer than a block; so are the gradients."""
+    torch.manual_seed(0)
+    head = strong(PairHead(6, WIDTH, rank=3))
+    states = torch.randn(2, num_tokens, 6)
+    found = []
+    for block in (pair_head.BLOCK, 4):
+        monkeypatch.setattr(pair_head, "BLOCK", block)
+        head.zero_grad()
+        scores = head(states, torch.ones(2, num_tokens, dtype=torch.bool))
+        scores[scores.isfinite()].square().sum().backward()
+        found.append((scores.detach(), head.first.weight.grad, head.last.weight.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_the_first_token_stands_for_no_answer() -> None:

@@ -63,13 +63,20 @@ class Handler(BaseHTTPRequestHandler):
                 if line["key"] == "file":
                     content = base64.b64decode(line["value"]["content"])
                     hub.files[line["value"]["path"]] = content
+                elif line["key"] == "deletedFile":
+                    del hub.files[line["value"]["path"]]
             where = f"{hub.url}{self.path.removeprefix('/api/models')}"
             self.answer(200, {"commitUrl": where, "commitOid": "0" * 40, "success": True})
         else:
             self.answer(404, {"error": self.path})
 
     def do_GET(self) -> None:
-        self.answer(404 if self.server.status == 200 else self.server.status, {"error": self.path})
+        hub = self.server
+        if hub.status == 200 and "/tree/main" in self.path:
+            files = [{"type": "file", "path": path, "size": 0, "oid": "0"} for path in hub.files]
+            self.answer(200, files)
+        else:
+            self.answer(404 if hub.status == 200 else hub.status, {"error": self.path})
 
     def read_chunks(self) -> bytes:
         content = b""
