@@ -123,10 +123,10 @@ def answer(
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    warm_up(reader)
     url = address(server)
     collection = None if index is None else Collection(len(index), options.passages)
     asked = None if index is None else OpenReader(reader, index, options.passages)
+    warm_up(reader, asked)
     with StopSignals() as signals:
         work = make_work(reader, options.nfc, asked)
         questions = Batcher(work, limits.max_queue, limits.max_batch, BATCH_CHARACTERS)

@@ -40,8 +40,8 @@ def page_text(html: str) -> tuple[str, str]:
     page.feed(html)
     page.close()
     text = re.sub(r"[^\S\n]*\n[^\S\n]*", "\n", "".join(page.parts))
-    title = page.titles.get("title") or page.titles.get("heading") or ""
-    return title.strip(), re.sub(r"\n{3,}", "\n\n", text).strip()
+    titles = [" ".join("".join(page.titles[kind]).split()) for kind in ("title", "heading")]
+    return titles[0] or titles[1], re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 class _Page(HTMLParser):
@@ -50,41 +50,46 @@ class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
-        self.titles: dict[str, str] = {}  # of <title> and of the first heading
-        self.open: dict[str, int] = {}  # silent elements, <pre> and those that are titles
+        self.titles: dict[str, list[str]] = {"title": [], "heading": []}
+        self.ended: set[str] = set()  # titles to which nothing is added any more
+        # Silent elements, <pre>, <title>, and headings: of all levels, since the end of any level
+        # ends the one that is open.
+        self.open: dict[str, int] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in SILENT or tag in HEADINGS or tag in ("pre", "title"):
-            self.open[tag] = self.open.get(tag, 0) + 1
+        if tag in PARAGRAPHS:  # so that a heading that is not closed is no title of a whole page
+            self._end("heading")
+        name = "heading" if tag in HEADINGS else tag
+        if name in SILENT or name in self.titles or name == "pre":
+            self.open[name] = 1 if name == "heading" else self.open.get(name, 0) + 1
         self._cut(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        if self.open.get(tag):
-            self.open[tag] -= 1
-            kind = "title" if tag == "title" else "heading" if tag in HEADINGS else ""
-            if kind and self.titles.get(kind):
-                self.titles[kind] += "\n"  # closed: nothing is added any more
+        name = "heading" if tag in HEADINGS else tag
+        if self.open.get(name):
+            self.open[name] -= 1
+            if name in self.titles:
+                self._end(name)
         self._cut(tag)
 
     def handle_data(self, data: str) -> None:
         if any(self.open.get(tag) for tag in SILENT):
             return
+        for kind, parts in self.titles.items():
+            if self.open.get(kind) and kind not in self.ended:
+                parts.append(data)
         if self.open.get("title"):
-            self._add_to("title", data)
             return
-        if any(self.open.get(tag) for tag in HEADINGS):
-            self._add_to("heading", data)
         text = data if self.open.get("pre") else re.sub(r"\s+", " ", data)
         if text.startswith(" ") and self.parts and self.parts[-1][-1:].isspace():
             text = text[1:]
         if text:
             self.parts.append(text)
 
-    def _add_to(self, kind: str, data: str) -> None:
-        """Add to a title that is still open."""
-        so_far = self.titles.get(kind, "")
-        if not so_far.endswith("\n"):
-            self.titles[kind] = re.sub(r"\s+", " ", so_far + data).lstrip()
+    def _end(self, kind: str) -> None:
+        """End a title, unless it has no letter yet."""
+        if "".join(self.titles[kind]).strip():
+            self.ended.add(kind)
 
     def _cut(self, tag: str) -> None:
         """End a line at a block, a paragraph with a blank line; a cell with a blank."""

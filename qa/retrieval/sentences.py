@@ -17,6 +17,7 @@ _END = re.compile(
 )
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘]*$")
 _NEXT = re.compile(r"\s+(\S)")
+NEAR = 40  # characters before a number in which a date's earlier number or a line's start lies
 
 
 def sentence_ends(text: str) -> list[int]:
@@ -39,6 +40,8 @@ def _is_end(text: str, found: re.Match[str]) -> bool:
     if last.lower() in ABBREVIATIONS or re.fullmatch(r"(?:[A-Za-z]\.)*[A-Za-z]", last):
         return False
     if last.isdigit() and len(last) <= 4:  # "2020. 3. 15.", "1. Introduction"
-        before = text[text.rfind("\n", 0, found.start()) + 1 : found.start() - len(last)].rstrip()
+        stop = found.start() - len(last)
+        near = text[max(0, stop - NEAR) : stop]  # not the whole line, which may be a book
+        before = near.rpartition("\n")[2].rstrip()
         return not (next_one.isdigit() or before == "" or re.search(r"\d\.$", before))
     return not next_one.islower()

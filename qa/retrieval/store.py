@@ -82,13 +82,15 @@ class Store:
                 self._add(document, size, counts)
 
     def _add(self, document: Document, size: int, counts: Counts) -> None:
-        if not document.text.strip():
-            counts.empty += 1
-            return
-        digest = document.digest(size)
         old = self.database.execute(
             "SELECT number, digest FROM documents WHERE id = ?", (document.id,)
         ).fetchone()
+        if not document.text.strip():
+            counts.empty += 1
+            if old is not None:
+                self._remove(old[0])
+            return
+        digest = document.digest(size)
         if old is not None and old[1] == digest:
             counts.unchanged += 1
             return

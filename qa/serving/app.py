@@ -75,15 +75,10 @@ class Service:
             raise HTTPException(415, "send the body with the header Content-Type: application/json")
         try:
             body = await read_body(request, self.options.max_body, deadline)
-            has_collection = self.collection is not None
-            asked, is_list = parse(body, self.options, self.max_top_k, has_collection)
+            asked, is_list = self._parse(body)
             weight = sum(map(self._weight, asked))
             future = self.questions.submit(asked, weight, deadline)
             found = [asdict(each) for each in await self._wait(future, request, deadline)]
-        except TooLarge as error:
-            raise HTTPException(413, str(error)) from error
-        except UserError as error:
-            raise HTTPException(422, str(error)) from error
         except QueueFull as full:
             raise HTTPException(
                 503,
@@ -100,6 +95,15 @@ class Service:
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
         return in_json(found if is_list else found[0])
+
+    def _parse(self, body: bytes) -> tuple[list[Asked], bool]:
+        """Return what is asked, and whether as a list; HTTPException if it is nothing to answer."""
+        try:
+            return parse(body, self.options, self.max_top_k, self.collection is not None)
+        except TooLarge as error:
+            raise HTTPException(413, str(error)) from error
+        except UserError as error:
+            raise HTTPException(422, str(error)) from error
 
     def _weight(self, asked: Asked) -> int:
         """Return how many characters are read for a question, about."""

@@ -90,7 +90,13 @@ def as_wanted(
     ]
 
 
-def warm_up(reader: Reader) -> None:
-    """Answer a question alone and several together, so that nobody waits for the first use."""
+def warm_up(reader: Reader, collection: OpenReader | None = None) -> None:
+    """Answer a question alone and several together, so that nobody waits for the first use.
+
+    And ask the collection, if there is one, which loads its encoder and its analyser: UserError if
+    one of them is not there.
+    """
     for count in (1, 8):
         reader.answer_many([WARM_UP] * count)
+    if collection is not None:
+        collection.answer("가나?")

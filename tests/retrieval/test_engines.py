@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -77,6 +79,26 @@ def test_what_a_killed_writer_left_in_tantivy_is_not_there_twice(tmp_path: Path)
     engine = TantivyEngine(tmp_path, write=True)
     engine.apply([], [(1, ["가나"]), (2, ["가나"])], State(2, 0))
     assert [key for key, _ in engine.search(["가나"], 100)] == [1, 2]
+
+
+def test_tantivy_on_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    """Which commands tell as one line; no file may grow in this process."""
+    program = f"""
+import resource, signal
+from qa.retrieval.engines.engine import State
+from qa.retrieval.engines.tantivy import TantivyEngine
+from pathlib import Path
+engine = TantivyEngine(Path({str(tmp_path)!r}), write=True)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+try:
+    engine.apply([], [(1, ["가나"])], State(1, 0))
+except OSError as error:
+    print(error.filename)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{tmp_path}\n", done.stderr
 
 
 def test_a_very_long_question(tmp_path: Path) -> None:

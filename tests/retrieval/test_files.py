@@ -66,6 +66,23 @@ def test_html_without_its_tags(tmp_path: Path) -> None:
     assert (document.title, document.text) == ("첫 제목", "첫 제목\n\n둘째\n\n글")
 
 
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("<h1>제목</h2><p>글</p>", "제목"),  # the end of any level ends a heading
+        ("<h1>제목<p>글</p><div>더</div>", "제목"),
+        ("<h1><div>제<br>목</div><div>둘째</div></h1>글", "제목"),
+        ("<h1><img></h1><h2>둘째</h2>글", "둘째"),
+        ("<title> </title><h3>제목</h3>글", "제목"),
+        ("<title>이름</title><h1>제목</h2><p>글", "이름"),
+    ],
+)
+def test_title_of_html_that_is_not_closed(page: str, title: str, tmp_path: Path) -> None:
+    (document,) = read(write(tmp_path / "a.html", page + "<p>문단</p>" * 3))
+    assert document.title == title
+    assert document.text.endswith("문단\n\n문단\n\n문단")
+
+
 def test_encodings_of_html(tmp_path: Path) -> None:
     page = '<meta charset="euc-kr">똠양꿍'
     for content in (page.encode("cp949"), b"\xef\xbb\xbf" + page.encode()):

@@ -104,6 +104,15 @@ def test_what_is_the_same_is_not_added_again(tmp_path: Path) -> None:
     assert len(index) == 6
 
 
+def test_a_document_that_is_empty_now_is_not_found_any_more(engine: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    assert DOCUMENTS[0].text in texts(Index.open(tmp_path).search(QUESTION, 100))
+    assert fill(tmp_path, [replace(DOCUMENTS[0], text=" \n")]) == Counts(empty=1)
+    index = Index.open(tmp_path)
+    assert DOCUMENTS[0].text not in texts(index.search(QUESTION, 100))
+    assert len(index) == 5
+
+
 def test_removed_by_id_and_by_pattern(engine: str, tmp_path: Path) -> None:
     odd = Document("a[1]*", "", "이상한 이름의 글")
     fill(tmp_path, [odd, Document("a1x", "", "보통 이름의 글"), Document("b/1", "", "다른 글")])

@@ -16,9 +16,10 @@ from qa.answering.reader import Reader
 from qa.engine.errors import UserError
 from qa.open_domain.reader import OpenReader
 from qa.retrieval.index import Index
+from qa.retrieval.passage import Hit
 from qa.serving.openapi import ANSWER, OPEN_ANSWER
 from qa.serving.options import Collection, ServingOptions
-from qa.serving.reading import make_work
+from qa.serving.reading import make_work, warm_up
 from qa.serving.requests import parse
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -126,3 +127,13 @@ def test_an_index_is_searched_in_the_models_thread(
     assert answer["document"] == "more.txt"
     text = more.read_text(encoding="utf-8")
     assert text[answer["start"] : answer["end"]] == answer["text"]
+
+
+def test_what_the_collection_lacks_is_told_before_anybody_asks(open_reader: OpenReader) -> None:
+    class Lacking:
+        def search(self, question: str, k: int) -> list[Hit]:
+            raise UserError("/home/me/encoder: no such model directory")
+
+    warm_up(open_reader.reader, open_reader)
+    with pytest.raises(UserError, match="no such model directory"):
+        warm_up(open_reader.reader, OpenReader(open_reader.reader, Lacking()))

@@ -11,6 +11,7 @@ import pytest
 from support.runs import wait_until
 from support.serving import PAIR, Site, SlowReader, found_all, read_all, request_bytes, serving
 
+from qa.engine.errors import UserError
 from qa.serving.reading import Asked, Found
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -123,6 +124,19 @@ def test_a_reader_that_fails_is_a_500_and_in_the_end_unhealthy(
         assert "broken pipe inside" in caplog.text
         assert site.ask(PAIR)[0] == 200
         assert site.send("GET", "/health")[0] == 200
+
+
+def test_what_the_reader_finds_wrong_is_no_mistake_of_the_client(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And nothing of this machine is told outside, such as where a model should lie."""
+
+    def misses(batch: list[Asked]) -> list[Found]:
+        raise UserError("/home/me/encoder: no such model directory")
+
+    with serving(misses) as site:
+        assert site.ask(PAIR) == (500, {"error": "the server failed; its stderr says why"})
+        assert "/home/me/encoder" in caplog.text
 
 
 def test_no_response_waits_for_the_client_to_acknowledge_its_head(tiny_site: Site) -> None:

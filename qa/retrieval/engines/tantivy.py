@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import tantivy
 
+from qa.engine.errors import cut
 from qa.engine.json_files import read_json, write_json
 from qa.retrieval.engines.engine import Found, State, Tokens
 
@@ -48,7 +50,23 @@ class TantivyEngine:
         return self._state
 
     def apply(self, removed: Iterable[Tokens], added: Iterable[Tokens], state: State) -> None:
-        """Take passages out and in, in one commit."""
+        """Take passages out and in, in one commit; OSError if that fails, as on a full disk."""
+        try:
+            self._write(removed, added)
+        except ValueError as error:
+            raise OSError(errno.EIO, cut(str(error)), str(self.folder)) from error
+        write_json(self.folder / STATE_FILE, state._asdict())
+        # tantivy lets the owner alone read its lists; whoever may read the state may search.
+        mode = (self.folder / STATE_FILE).stat().st_mode
+        for file in self.folder.glob("*.json"):
+            if file.stat().st_mode != mode:
+                file.chmod(stat.S_IMODE(mode))
+        self._state = state
+        self.index.reload()
+        self.searcher = self.index.searcher()
+
+    def _write(self, removed: Iterable[Tokens], added: Iterable[Tokens]) -> None:
+        """Take passages out and in; ValueError if it fails."""
         writer = self.index.writer(MEMORY, 1)
         # Of a writer that was killed between the commit and the state.
         unconfirmed = tantivy.Query.range_query(
@@ -69,15 +87,6 @@ class TantivyEngine:
             writer.add_document(document)
         writer.commit()
         writer.wait_merging_threads()
-        write_json(self.folder / STATE_FILE, state._asdict())
-        # tantivy lets the owner alone read its lists; whoever may read the state may search.
-        mode = (self.folder / STATE_FILE).stat().st_mode
-        for file in self.folder.glob("*.json"):
-            if file.stat().st_mode != mode:
-                file.chmod(stat.S_IMODE(mode))
-        self._state = state
-        self.index.reload()
-        self.searcher = self.index.searcher()
 
     def search(self, tokens: list[str], n: int) -> Found:
         """Return the `n` best passages; lengths above 40 count in steps of 2 to 12 %."""
