@@ -179,8 +179,10 @@ def score_reader(
 def write_scores(result: Evaluation, intervals: Intervals, directory: Path) -> None:
     """Write scores, their intervals and the loss into metrics.json."""
     from qa.engine.json_files import write_json
-    from qa.outputs.directory import METRICS_FILE
+    from qa.outputs.directory import METRICS_FILE, OPEN_PREDICTIONS_FILE
 
+    # Of an evaluation that this one replaces: its figures were in metrics.json.
+    (directory / OPEN_PREDICTIONS_FILE).unlink(missing_ok=True)
     outside = result.outside_context
     write_json(
         directory / METRICS_FILE,

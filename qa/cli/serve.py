@@ -118,6 +118,7 @@ def answer(
     from qa.open_domain.reader import OpenReader
     from qa.serving.app import Service, make_app
     from qa.serving.batcher import Batcher
+    from qa.serving.hosts import known_hosts
     from qa.serving.reading import make_work, warm_up
     from qa.serving.run import Server, address
 
@@ -132,7 +133,7 @@ def answer(
         questions = Batcher(work, limits.max_queue, limits.max_batch, BATCH_CHARACTERS)
         name = "/".join(Path(options.model).parts[-2:])  # the whole path is nobody's business
         service = Service(questions, limits, name, reader.answerer.options.n_best_size, collection)
-        app = make_app(service)
+        app = make_app(service, known_hosts(limits.allowed_hosts, server.getsockname()[0]))
         tell = partial(print, f"serving at {url}", flush=True)
         Server(app, limits.timeout, signals, tell).run([server])
         questions.close()

@@ -24,6 +24,7 @@ from qa.serving import metrics
 from qa.serving.batcher import Batcher, Closed, Expired, QueueFull
 from qa.serving.body import read_body
 from qa.serving.counted import Counted
+from qa.serving.hosts import KnownHosts
 from qa.serving.openapi import describe
 from qa.serving.options import PASSAGE_CHARACTERS, Collection, ServingOptions
 from qa.serving.reading import Asked, Found
@@ -165,8 +166,11 @@ class Service:
         return JSONResponse(describe(self.options, self.max_top_k, self.collection is not None))
 
 
-def make_app(service: Service) -> ASGIApp:
-    """Return the application of a service, as uvicorn and other ASGI servers run it."""
+def make_app(service: Service, hosts: frozenset[str] | None = None) -> ASGIApp:
+    """Return the application of a service, as uvicorn and other ASGI servers run it.
+
+    `hosts`: the names under which it may be asked, of `known_hosts`; None for any.
+    """
     routes = [
         Route("/answer", service.answer, methods=["POST"]),
         Route("/health", service.health),
@@ -176,7 +180,7 @@ def make_app(service: Service) -> ASGIApp:
     ]
     handlers = {HTTPException: refuse, Exception: fail}
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
-    return Counted(app, service.requests, {route.path for route in routes})
+    return Counted(KnownHosts(app, hosts), service.requests, {route.path for route in routes})
 
 
 def page_file(name: str, kind: str) -> ASGIApp:

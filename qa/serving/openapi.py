@@ -39,6 +39,7 @@ FAILURES = {
     "408": "The body did not arrive in time.",
     "413": "The body, the list, a question or the contexts are too large.",
     "415": "The body is not declared as application/json.",
+    "421": "The server is not known by the name in the header Host.",
     "422": "The body is not what is described here.",
     "500": "The server failed.",
     "503": "Too many questions wait already.",

@@ -39,6 +39,13 @@ class ServingOptions:
         100_000, "characters of a request's contexts together; 413 above", resume="free"
     )
 
+    allowed_hosts: str | None = option(
+        None,
+        "names under which it may be asked, between commas; * for any (default: any, or those of"
+        " this machine if it listens here only)",
+        resume="free",
+    )
+
     def __post_init__(self) -> None:
         for name in ("max_queue", "max_batch", "max_context_length"):
             require_at_least(self, name, 1)

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from qa.data.examples import Example
 from qa.data.windows.cache import read_rows
@@ -151,7 +152,7 @@ class Validation:
 
     def write_metrics(self) -> None:
         """Write metrics.json, which holds the best evaluation and all of them."""
-        content = {
+        content: dict[str, Any] = {
             "metric_for_best_model": self.tracker.metric,
             "best": self.tracker.best,
             "history": self.tracker.history,

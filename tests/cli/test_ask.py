@@ -198,6 +198,9 @@ def test_a_collection_is_evaluated_beside_the_paragraphs(
     collection.passages = every  # calls for no threshold, and the one that is kept would not fit
     assert evaluate("--index", "my.index", "--passages", "3", "--keep")[0] == 0
     assert "open_threshold" not in read_json(tmp_path / "model" / "reader.json")
+    # What is there of an earlier evaluation would be taken for that of this one.
+    assert evaluate()[0] == 0
+    assert not (tmp_path / "out" / "open_predictions.json").exists()
 
 
 def test_few_questions_fit_nothing(evaluate: Run, tmp_path: Path) -> None:

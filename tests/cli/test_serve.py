@@ -62,7 +62,7 @@ class Client:
 def counts(port: int, line: str) -> bool:
     """Whether a line is among the server's metrics."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return line in read_all(connection).decode().splitlines()
 
 

@@ -136,7 +136,7 @@ def test_what_the_reader_finds_wrong_is_no_mistake_of_the_client(
 
     with serving(misses) as site:
         assert site.ask(PAIR) == (500, {"error": "the server failed; its stderr says why"})
-        assert "/home/me/encoder" in caplog.text
+        wait_until(lambda: "/home/me/encoder" in caplog.text)
 
 
 def test_no_response_waits_for_the_client_to_acknowledge_its_head(tiny_site: Site) -> None:

@@ -59,7 +59,7 @@ def request_bytes(sent: Any, missing: int = 0) -> bytes:
     """A request to /answer as bytes; `missing`: bytes that its Content-Length counts too many."""
     body = json.dumps(sent).encode()
     head = (
-        "POST /answer HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        "POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body) + missing}\r\n\r\n"
     )
     return head.encode() + body
@@ -78,6 +78,7 @@ def serving(
     work: Callable[[list[Asked]], list[Found]],
     max_top_k: int = 5,
     collection: Collection | None = None,
+    hosts: frozenset[str] | None = None,
     **limits: Any,
 ) -> Iterator[Site]:
     """Answer with `work`, within `ServingOptions(**limits)`."""
@@ -85,7 +86,7 @@ def serving(
     questions = Batcher(work, options.max_queue, options.max_batch, BATCH_CHARACTERS)
     service = Service(questions, options, "tiny", max_top_k, collection)
     with bind("127.0.0.1", 0) as listener:
-        server = Server(make_app(service), options.timeout)
+        server = Server(make_app(service, hosts), options.timeout)
         thread = threading.Thread(target=server.run, args=([listener],))
         site = Site(listener.getsockname()[1], service, server)
         thread.start()
