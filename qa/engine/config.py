@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from numbers import Real
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from qa.engine.errors import require
@@ -137,13 +138,16 @@ class TrainConfig:
         if self.warmup_steps is not None:
             require_at_least(self, "warmup_steps", 0)
         for name in ("learning_rate", "num_train_epochs"):
-            value = getattr(self, name)
+            value = number(self, name)
             require(0 < value < float("inf"), f"{name} must be above 0, not {value}")
         for name in ("adam_beta1", "adam_beta2"):
-            value = getattr(self, name)
+            value = number(self, name)
             require(0 <= value < 1, f"{name} must be 0 to below 1, not {value}")
+        ratio = number(self, "warmup_ratio")
+        require(0 <= ratio <= 1, f"warmup_ratio must be 0 to 1, not {ratio}")
         require(
-            0 <= self.warmup_ratio <= 1, f"warmup_ratio must be 0 to 1, not {self.warmup_ratio}"
+            isinstance(self.deterministic, bool),
+            f"deterministic must be True or False, not {self.deterministic!r}",
         )
         require_choices(self)
         require(
@@ -154,9 +158,20 @@ class TrainConfig:
 
 def require_at_least(config: object, name: str, minimum: float) -> None:
     """Raise UserError unless the field is a number of at least `minimum`."""
-    value = getattr(config, name)
+    value = number(config, name)
     # Not `value < minimum`: a NaN must fail too.
     require(minimum <= value < float("inf"), f"{name} must be at least {minimum}, not {value}")
+
+
+def number(config: object, name: str) -> Any:
+    """Return the value of a field; UserError unless it is a number.
+
+    YAML has `1e-3` as a text, and many write None for none.
+    """
+    value = getattr(config, name)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    require(is_number, f"{name} must be a number, not {value!r}")
+    return value
 
 
 def require_choices(config: DataclassInstance) -> None:

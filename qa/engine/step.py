@@ -15,6 +15,7 @@ from qa.engine.forward_backward import forward_backward
 from qa.engine.graphs import StepGraphs
 from qa.engine.loss_terms import LOSS, LossFn, add_up
 from qa.engine.optim import clear_gradients, owned_parameters, parameters_of
+from qa.engine.overflow import scaled_together
 from qa.engine.phase_clock import NO_CLOCK, PhaseClock
 from qa.engine.precision import Precision
 
@@ -90,14 +91,16 @@ def train_step(
         sums = add_up(sums, losses, weight)
         del losses  # frees its graph before the next forward builds another
     clock.start("optimizer")
-    for optimizer in optimizers:
+    stepping = scaled_together(optimizers) if scaler.is_enabled() else optimizers
+    for optimizer in stepping:
         scaler.unscale_(optimizer)  # once per step, before anything looks at the gradients
     parameters = list(model.parameters())
     owned = owned_parameters(parameters, optimizers)
     grad_norm = nn.utils.clip_grad_norm_(owned, max_grad_norm or float("inf"))
-    for optimizer in optimizers:
+    for optimizer in stepping:
         scaler.step(optimizer)  # does nothing if a gradient overflowed in fp16
-    scaler.update()
+    if stepping:
+        scaler.update()
     clear_gradients([*parameters, *owned])
     means = {n: each / max(1, num_items) for n, each in world.sum_scalars(sums).items()}
     return StepResult(means.pop(LOSS), full_tensor(grad_norm), means)

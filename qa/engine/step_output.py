@@ -29,10 +29,17 @@ class StepOutput:
         Everything is due at the last step, so that nothing is left undone; None is never due.
 
         Raises:
-            UserError: "epoch" was asked for in a stream, which has none.
+            UserError: "epoch" was asked for in a stream, which has none, or N is no whole number of
+                at least 1.
         """
         if every is None:
             return False
+        is_number = str(every).isdecimal() and int(every) > 0
+        require(
+            is_number or every == "epoch",
+            f"'epoch' or a whole number of at least 1 says how often something is due, not"
+            f" {every!r}",
+        )
         is_known = every != "epoch" or self.end_of_epoch is not None
         require(is_known, "a stream has no epochs: say after how many steps something is due")
         on_time = self.end_of_epoch if every == "epoch" else self.global_step % int(every) == 0

@@ -123,6 +123,28 @@ def test_counts_are_whole_numbers(name: str, value: Any) -> None:
         make_run(**{name: value})
 
 
+@pytest.mark.parametrize("value", [None, "1e-3", True, [0.1]])
+@pytest.mark.parametrize(
+    "name",
+    ["learning_rate", "weight_decay", "max_grad_norm", "adam_beta1", "adam_epsilon"]
+    + ["warmup_ratio", "num_train_epochs"],
+)
+def test_amounts_are_numbers(name: str, value: Any) -> None:
+    """YAML reads 1e-3 as a text."""
+    with pytest.raises(UserError, match=f"{name} must be a number, not"):
+        make_run(**{name: value})
+
+
+def test_an_amount_may_be_a_number_of_numpy() -> None:
+    assert make_run(learning_rate=np.float32(0.5)).config.learning_rate == 0.5
+
+
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_a_switch_is_on_or_off(value: Any) -> None:
+    with pytest.raises(UserError, match="deterministic must be True or False"):
+        make_run(deterministic=value)
+
+
 def test_epoch_and_end_of_epoch_with_a_shorter_tail() -> None:
     steps = list(figures(make_run(gradient_accumulation_steps=3)))
     expected = [3 / 7, 6 / 7, 1, 1 + 3 / 7, 1 + 6 / 7, 2]
@@ -147,6 +169,13 @@ def test_is_due() -> None:
                 steps.append(out.global_step)
     # Everything is due at the last step.
     assert due == {1: [1, 2, 3, 4, 5, 6], 4: [4, 6], "2": [2, 4, 6], "epoch": [3, 6], None: []}
+
+
+@pytest.mark.parametrize("every", [0, -1, "0", "epochs", 2.5, True, ""])
+def test_what_says_nothing_of_how_often(every: Any) -> None:
+    out = next(make_run().steps())
+    with pytest.raises(UserError, match="says how often something is due"):
+        out.is_due(every)
 
 
 def test_each_epoch_trains_on_its_own_order() -> None:

@@ -327,3 +327,51 @@ def test_fp16_skips_a_step_that_overflows_and_halves_the_scale() -> None:
     assert norms == [float("inf")] * 4 + [pytest.approx((5 * 12**2) ** 0.5)]
     assert changes[:4] == [0.0] * 4
     assert changes[4] == pytest.approx(0.01, rel=0.1)  # Adam's first step is the learning rate
+
+
+class Pair(nn.Module):
+    """Two weights, whose gradients are what the batch says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Parameter(torch.ones(2)) for _ in range(2))
+
+
+def step_of_two(model: Pair, factors: tuple[float, ...], max_grad_norm: float) -> Precision:
+    """A step in fp16 of two optimizers, one of each weight; a factor of 0: it takes no part."""
+    precision = Precision("fp16", CPU)
+    weights = (model.first, model.second)
+
+    def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
+        parts = [f * w.sum() for f, w in zip(factors, weights, strict=True) if f]
+        return torch.stack(parts).sum()
+
+    train_step(
+        model,
+        [{"num_items": 1}],
+        loss_of,
+        [torch.optim.SGD([weight], lr=0.5) for weight in weights],
+        precision,
+        max_grad_norm=max_grad_norm,
+    )
+    return precision
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.0, 1.0])
+@pytest.mark.parametrize("factors", [(1e38, 1.0), (1.0, 1e38), (float("nan"), 1.0)])
+def test_an_overflow_in_one_optimizer_skips_all(
+    factors: tuple[float, float], max_grad_norm: float
+) -> None:
+    """Clipped to a norm that is not finite the others would become NaN, or zero."""
+    model = Pair()
+    precision = step_of_two(model, factors, max_grad_norm)
+    assert model.first.tolist() == model.second.tolist() == [1.0, 1.0]
+    assert precision.scaler.get_scale() == 2.0**15
+    step_of_two(model, (1.0, 2.0), 0.0)
+    assert (model.first.tolist(), model.second.tolist()) == ([0.5, 0.5], [0.0, 0.0])
+
+
+def test_an_optimizer_without_gradients_makes_no_step_in_fp16() -> None:
+    model = Pair()
+    step_of_two(model, (1.0, 0.0), 0.0)
+    assert (model.first.tolist(), model.second.tolist()) == ([0.5, 0.5], [1.0, 1.0])
