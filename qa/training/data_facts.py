@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from qa.data.examples import Example
-from qa.data.formats.hub import HUB_PREFIX, names_hub_data, parse_source
+from qa.data.formats.hub import HUB_PREFIX, parse_source
 from qa.data.formats.sources import split_sources
 from qa.data.nfc import hangul_form
 from qa.data.windows.coverage import Coverage
@@ -33,10 +34,23 @@ def data_facts(
 
 def source_names(text: str) -> list[str]:
     """Return the names of the sources: ids of hub data sets, files and folders without the path."""
-    return [
-        parse_source(source.name, "")[0] if names_hub_data(source.name) else Path(source.name).name
-        for source in split_sources(text)
-    ]
+    return [source_name(source.name) for source in split_sources(text)]
+
+
+def source_name(source: str) -> str:
+    """Return the name of one source: no path, of what is on this machine."""
+    if source.startswith(HUB_PREFIX):
+        name = parse_source(source, "")[0]
+        return last_name(name) if Path(name).exists() else name
+    folder, colon, split = source.rpartition(":")
+    if folder and not Path(source).exists() and Path(folder).exists():
+        return f"{last_name(folder)}{colon}{split}"
+    return last_name(source)
+
+
+def last_name(path: str) -> str:
+    """Return the name of a file or folder, also of `.` and of one with a / at its end."""
+    return os.path.basename(os.path.abspath(path))
 
 
 def hub_ids(text: str) -> list[str]:

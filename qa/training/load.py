@@ -16,7 +16,7 @@ from qa.data.quickstart.passages import make_quickstart
 from qa.data.quickstart.tokenizer import train_tokenizer
 from qa.data.windows.cache import iterate_columns
 from qa.data.windows.coverage import Coverage
-from qa.engine.errors import notice, require
+from qa.engine.errors import first_few, notice, require
 from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.readers import AnyReader, load_reader, make_reader
 from qa.models.small_bert import small_bert_config
@@ -46,6 +46,8 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
         evaluation = read_examples(
             data.eval_data, split="validation", nfc=data.nfc, by_text=by_text
         )
+    if not by_text:
+        training = with_places(training)
     training = training[: data.max_train_examples]
     evaluation = evaluation[: data.max_eval_examples]
     require(
@@ -59,6 +61,17 @@ def read_data(config: Config) -> tuple[list[Example], list[Example]]:
     # Held-out questions are not repeated: a score counts each of them once.
     training = [e for e in training for _ in range(repeats.get(e.id, 1))]
     return training, evaluation
+
+
+def with_places(examples: list[Example]) -> list[Example]:
+    """Leave out questions whose answers stand nowhere: a span head would learn to refuse them."""
+    without = [e.id for e in examples if e.gold_answers and not e.answers]
+    if without:
+        notice(
+            f"{len(without):,} questions have no answer with a place in its context"
+            f" ({first_few(without)}): they are left out; --reader generative learns from them"
+        )
+    return [e for e in examples if e.answers or not e.gold_answers]
 
 
 def load_model(

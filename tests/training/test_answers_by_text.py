@@ -12,9 +12,12 @@ from support.files import read_json
 import train
 from qa.cli.evaluate import main as evaluate
 from qa.cli.score import main as score
+from qa.config import config_from_flat
 from qa.data.formats import read_examples
 from qa.data.windows.cache import cached_windows
 from qa.data.windows.options import WindowOptions
+from qa.engine.errors import Notice
+from qa.training.load import read_data
 from qa.training.text_answers import with_text_targets
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
@@ -45,6 +48,29 @@ def flags(data: Path, encoder_dir: Path, output: Path) -> list[str]:
     line += " --per-device-train-batch-size 2 --max-steps 30 --num-train-epochs 99"
     line += " --learning-rate 0.01 --head-learning-rate 0.01 --device cpu --output-dir"
     return [*line.split(), str(output)]
+
+
+def test_a_span_reader_leaves_out_what_only_scores_know(tmp_path: Path) -> None:
+    """As MRQA has it where no answer was detected: a span head would learn to refuse it."""
+    texts = "강나루는 1921년에 태어난 화가이다."
+    rows: list[dict[str, Any]] = [
+        {"id": "a", "answers": ["1921년"], "detected_answers": [spot(texts, "1921년")]},
+        {"id": "b", "answers": ["푸른골"], "detected_answers": []},
+        {"id": "c", "answers": [], "detected_answers": []},
+    ]
+    path = tmp_path / "mrqa.jsonl"
+    lines = [{"question": "언제?", "context": texts, **row} for row in rows]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    config = config_from_flat({"model": "m", "train_data": str(path)})
+    with pytest.warns(Notice, match=r"1 questions have no answer with a place .*\(b\)"):
+        training, _ = read_data(config)
+    assert [example.id for example in training] == ["a", "c"]
+
+
+def spot(context: str, text: str) -> dict[str, Any]:
+    """A detected answer of MRQA, whose ends are inclusive."""
+    start = context.index(text)
+    return {"text": text, "char_spans": [[start, start + len(text) - 1]]}
 
 
 def test_they_are_learned_written_and_scored(

@@ -17,6 +17,7 @@ from qa.metrics import METRICS, Score
 from qa.metrics.resample import bootstrap_interval
 from qa.outputs.card_facts import CardFacts, DataFacts
 from qa.outputs.model_card import model_card
+from qa.training.data_facts import source_names
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
@@ -172,3 +173,20 @@ def test_ids_of_the_hub_are_named_to_the_hub() -> None:
     assert {each.dataset_type for each in card.data.eval_results} == {"KorQuAD/squad_kor_v1"}
     assert [each.metric_value for each in card.data.eval_results] == [70.5, 80.25]
     assert "All settings are the defaults of qa." in card.text
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("FOLDER/a.json,FOLDER/sub", ["a.json", "sub"]),
+        ("FOLDER/sub/", ["sub"]),
+        ("FOLDER/sub/:test", ["sub:test"]),
+        ("hub:FOLDER/sub", ["sub"]),
+        ("hub:owner/name:config:train", ["owner/name"]),
+    ],
+)
+def test_sources_are_named_without_their_folders(
+    source: str, expected: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    assert source_names(source.replace("FOLDER", str(tmp_path))) == expected

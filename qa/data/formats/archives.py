@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import BinaryIO, TypeAlias
 
@@ -67,8 +67,8 @@ def open_archive(path: str, file: BinaryIO) -> Iterator[Members]:
         file.seek(0)
         if kind == "zip":
             with zipfile.ZipFile(file) as archive:
-                files = [name for name in archive.namelist() if not name.endswith("/")]
-                yield list(dict.fromkeys(files)), archive.read
+                files = {name_of(each): each for each in archive.infolist() if not each.is_dir()}
+                yield list(files), lambda name: archive.read(files[name])
         else:
             with tarfile.open(fileobj=file) as tar:
                 members = {m.name.removeprefix("./"): m for m in _whole(tar) if m.isreg()}
@@ -78,6 +78,20 @@ def open_archive(path: str, file: BinaryIO) -> Iterator[Members]:
     except UNPACKING_ERRORS as error:
         reason = reason_of(error).partition(": -")[0]  # tarfile lists all that it tried
         raise UserError(f"{path}: is not a {kind} file that can be read ({reason})") from error
+
+
+def name_of(member: zipfile.ZipInfo) -> str:
+    """Return the name of a member of a .zip, which most programs write without its encoding.
+
+    Python reads such a name as CP437. It is UTF-8 of macOS and Linux, or CP949 of Korean Windows.
+    """
+    name, says_utf8 = member.filename, member.flag_bits & 0x800
+    if name.isascii() or says_utf8:
+        return name
+    for encoding in ("utf-8", "cp949"):
+        with suppress(UnicodeError):
+            return name.encode("cp437").decode(encoding)
+    return name
 
 
 def unpacked(name: str, content: bytes) -> bytes:

@@ -107,7 +107,10 @@ def _archived(
 def _advice(content: bytes) -> str:
     """Say what to do with a file that is not in UTF-8."""
     if b"\0" in content:
-        return "if it is no text at all, save its data as JSON, CSV or Parquet"
+        return (
+            "save it as UTF-8, if it is UTF-16 or UTF-32 without a byte-order mark; if it is no"
+            " text at all, save its data as JSON, CSV or Parquet"
+        )
     try:
         content.decode("cp949")
     except UnicodeDecodeError:

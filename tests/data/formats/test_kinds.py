@@ -159,6 +159,13 @@ def test_a_binary_file_of_no_known_kind(tmp_path: Path) -> None:
         read_examples(str(path))
 
 
+def test_hangul_in_utf16_without_a_mark_is_told_what_it_may_be(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("지문,질문\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match="save it as UTF-8, if it is UTF-16 or UTF-32 without"):
+        read_examples(str(path), labelled=False)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize(
     ("name", "content"),

@@ -191,6 +191,26 @@ def test_a_source_with_splits(kind: str, tmp_path: Path) -> None:
         read_examples(f"{path}:foo")
 
 
+@pytest.mark.filterwarnings("ignore::qa.engine.errors.Notice")
+@pytest.mark.parametrize(
+    ("encoding", "form"), [("utf-8", "NFC"), ("utf-8", "NFD"), ("cp949", "NFC")]
+)
+def test_korean_names_in_a_zip_that_does_not_tell_their_encoding(
+    encoding: str, form: Any, tmp_path: Path
+) -> None:
+    """As `zip` of Linux, macOS and Korean Windows write them: bytes, and no flag for UTF-8."""
+    names = [normalize(form, name).encode(encoding) for name in ("학습", "검증")]
+    ascii_names = [letter * len(name) for letter, name in zip("AB", names, strict=True)]
+    content = zip_bytes({f"{a}.json": row(i) for a, i in zip(ascii_names, "tv", strict=True)})
+    for plain, name in zip(ascii_names, names, strict=True):
+        content = content.replace(plain.encode(), name)
+    path = tmp_path / "a.zip"
+    path.write_bytes(content)
+    splits = "train", "validation"
+    found = {split: [e.id for e in read_examples(str(path), split)] for split in splits}
+    assert found == {"train": ["t"], "validation": ["v"]}
+
+
 def test_a_file_with_a_colon_in_its_name(tmp_path: Path) -> None:
     """What exists is meant by its whole name."""
     (tmp_path / "a").mkdir()
