@@ -110,6 +110,10 @@ def evaluate_model(options: argparse.Namespace) -> None:
 
         examples = read_questions(options, by_text=is_generative(options.model))
         reader = load_reader(options, options.batch_size)
+    if index is not None:
+        from qa.open_domain.reader import require_places
+
+        require_places(reader)
     scores = [Score(name) for name in dict.fromkeys(options.metric or metrics_for(examples))]
     threshold, tunes = options.null_score_diff_threshold, False
     if threshold == TUNE:
@@ -130,7 +134,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
     if index is not None:
         from qa.cli.evaluate_collection import evaluate_collection
 
-        evaluate_collection(reader, index, examples, scores[0], directory, options)
+        evaluate_collection(reader, index, examples, result, directory, options)
     print(f"output: {directory}")
 
 

@@ -26,6 +26,7 @@ class Choice(NamedTuple):
 
     flags: Mapping[str, str]  # by value; "": nothing to do
     answer: str
+    needs: str = ""  # the flag of ours without which there is something to do, and the answer says
 
 
 class Answer(NamedTuple):
@@ -131,13 +132,19 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--fsdp-config": SHARDED,
     # evaluations, checkpoints, curves
     "--eval-strategy": Choice(
-        {"epoch": "--eval-steps epoch", "steps": ""}, LAST_STEP + "use --eval-steps N or epoch"
+        {"epoch": "--eval-steps epoch", "steps": ""},
+        LAST_STEP + "use --eval-steps N or epoch",
+        needs="--eval-steps",
     ),
     "--evaluation-strategy": Choice(
-        {"epoch": "--eval-steps epoch", "steps": ""}, LAST_STEP + "use --eval-steps N or epoch"
+        {"epoch": "--eval-steps epoch", "steps": ""},
+        LAST_STEP + "use --eval-steps N or epoch",
+        needs="--eval-steps",
     ),
     "--save-strategy": Choice(
-        {"epoch": "--save-steps epoch", "steps": ""}, LAST_STEP + "use --save-steps N or epoch"
+        {"epoch": "--save-steps epoch", "steps": ""},
+        LAST_STEP + "use --save-steps N or epoch",
+        needs="--save-steps",
     ),
     "--logging-strategy": Choice({"steps": ""}, "use --logging-steps N"),
     "--logging-first-step": Answer("use --logging-steps 1"),

@@ -103,7 +103,7 @@ def check_output(options: argparse.Namespace) -> None:
     )
     require(not path.is_dir(), f"{path}: is a directory; pass the name of a file")
     inputs = (options.data or "").split(",")
-    is_input = path.exists() and any(os.path.exists(i) and path.samefile(i) for i in inputs)
+    is_input = path.exists() and any(is_within(path, each) for each in inputs)
     require(not is_input, f"{path}: is the --data; pass another --output")
     require(
         options.overwrite or not path.exists(),
@@ -113,6 +113,14 @@ def check_output(options: argparse.Namespace) -> None:
         require(suffix == ".jsonl", f"{path}: only --output FILE.jsonl can be resumed")
         require(options.data, "--resume goes on with the questions of --data")
         require(not options.overwrite, "pass --resume or --overwrite, not both")
+
+
+def is_within(path: Path, source: str) -> bool:
+    """Return whether a file is what a source names, or lies in a folder that is one."""
+    names = (source, source.removeprefix("hub:"), source.rpartition(":")[0])
+    places = [Path(name).resolve() for name in names if name and os.path.exists(name)]
+    own = path.resolve()
+    return any(own.samefile(place) or place in own.parents for place in places)
 
 
 def _questions(options: argparse.Namespace) -> Questions | list[Example]:

@@ -94,6 +94,9 @@ def check_output(options: argparse.Namespace) -> None:
     sources += [source / name for source in sources for name in (PREDICTIONS_FILE, NBEST_FILE)]
     is_read = path.exists() and any(each.exists() and path.samefile(each) for each in sources)
     require(not is_read, f"{path}: is what the report is made of; pass another --output")
+    # So that it is no file of a folder with the data, either.
+    is_page = path.suffix.lower() in (".html", ".htm")
+    require(is_page, f"{path}: the report is HTML; name it so (.html)")
 
 
 def check_files(

@@ -92,6 +92,10 @@ def serve(options: argparse.Namespace) -> None:
         index = open_collection(options)
         prepare_hub(options.model)
         with no_collection():
+            if options.threads is not None:
+                import torch
+
+                torch.set_num_threads(options.threads)  # before an export takes as many
             reader = load_reader(options)
         answer(reader, index, server, limits, options)
 
@@ -112,8 +116,6 @@ def answer(
         limits: Those of the server.
         options: The command line's.
     """
-    import torch
-
     from qa.engine.signals import StopSignals
     from qa.open_domain.reader import OpenReader
     from qa.serving.app import Service, make_app
@@ -122,8 +124,6 @@ def answer(
     from qa.serving.reading import make_work, warm_up
     from qa.serving.run import Server, address
 
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     url = address(server)
     collection = None if index is None else Collection(len(index), options.passages)
     asked = None if index is None else OpenReader(reader, index, options.passages)

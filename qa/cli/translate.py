@@ -30,10 +30,13 @@ def translate(
     translated: list[str] = []
     said_by: dict[str, str] = {}  # a flag of ours -> the one that stands on the command line
     rest = list(arguments)
+    present = {argument.partition("=")[0] for argument in arguments}
     while rest:
         argument = rest.pop(0)
         flag = argument.partition("=")[0]
-        ours = in_our_words(argument, rest, known[flag]) if flag in known else [argument]
+        ours = [argument]
+        if flag in known:
+            ours = in_our_words(argument, rest, known[flag], present)
         for name in (each.partition("=")[0] for each in ours if each.startswith("--")):
             other = said_by.setdefault(name, flag)
             # Of a flag of ours that is repeated the last one counts, as always.
@@ -51,8 +54,13 @@ def require_equals(arguments: Sequence[str], known: Mapping[str, Known]) -> None
         raise UserError("\n".join(f"{flag}: {answer[0]}" for flag, answer in answers.items()))
 
 
-def in_our_words(argument: str, rest: list[str], what: Known) -> list[str]:
-    """Return what an argument is here; its value is taken from `rest` if it stands there."""
+def in_our_words(
+    argument: str, rest: list[str], what: Known, present: Collection[str]
+) -> list[str]:
+    """Return what an argument is here; its value is taken from `rest` if it stands there.
+
+    `present`: the flags of the whole command line.
+    """
     flag, equals, value = argument.partition("=")
     if isinstance(what, Same):
         print_main(f"{flag} is {what.flag} here")
@@ -65,8 +73,9 @@ def in_our_words(argument: str, rest: list[str], what: Known) -> list[str]:
         ours = "" if value.lower() in NO else what.flags
     else:
         assert isinstance(what, Choice)  # answers were given already
-        require(value in what.flags, f"{' '.join(filter(None, (flag, value)))}: {what.answer}")
-        ours = what.flags[value]
+        ours = what.flags.get(value, "")
+        is_taken = value in what.flags and (ours or what.needs in ("", *present))
+        require(is_taken, f"{' '.join(filter(None, (flag, value)))}: {what.answer}")
     meaning = f"is {ours} here" if ours else "changes nothing here"
     print_main(" ".join(filter(None, (flag, value, meaning))))
     return ours.split()

@@ -39,6 +39,7 @@ class Evaluation:
     null_odds: np.ndarray  # (Q,) float64; see qa.evaluation.null_threshold
     spans: np.ndarray  # (Q, 2) int64, where the best answer starts and ends; 0, 0: there is none
     values: dict[str, np.ndarray]  # name of the score -> (Q, 2) `Score.values`
+    answered: np.ndarray  # (Q, 2) `Score.values` of the first score if no question were left out
     threshold: float | None  # above these odds a question was left unanswered; None: never
     # Share of the questions, in %, whose freely written answer is not in the context; None: of a
     # reader that does not write.
@@ -123,6 +124,7 @@ def evaluate(
         return None
     if tunes:
         threshold = tally.best_threshold()
+    answered = tally.scores[0].values
     if threshold is not None:
         tally.apply_threshold(threshold)
     result = Evaluation(
@@ -136,6 +138,7 @@ def evaluate(
         null_odds=tally.null_odds,
         spans=tally.spans,
         values={score.name: score.values for score in tally.scores},
+        answered=answered,
         threshold=None if threshold is None else float(threshold),  # JSON may have an integer
         outside_context=tally.outside_context,
     )

@@ -44,11 +44,7 @@ class OpenReader:
         threshold: float | None = None,
     ) -> None:
         check_passages(k, "k")
-        require(
-            reader.answerer.options.decoding != FREE,
-            "answers from a collection have a place in a document, and those written freely need"
-            " none; load the reader with decoding constrained",
-        )
+        require_places(reader)
         options = CollectionOptions(passage_weight=weight)
         self.reader = reader
         self.search = search
@@ -102,6 +98,15 @@ class OpenReader:
             yield [] if is_left else answers[:top_k]
         if given is None:
             coverage.give_notices()
+
+
+def require_places(reader: Reader) -> None:
+    """Raise UserError if a reader's answers need no place in what it reads."""
+    require(
+        reader.answerer.options.decoding != FREE,
+        "answers from a collection have a place in a document, and those written freely need none;"
+        " load the reader with decoding constrained",
+    )
 
 
 def check_questions(questions: Any) -> list[str]:

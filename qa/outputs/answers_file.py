@@ -60,10 +60,13 @@ def _write_lines(file: TextIO, answered: Answered) -> int:
 def _write_table(file: TextIO, answered: Answered) -> int:
     """Write CSV with a header; returns how many questions are left unanswered."""
     table = csv.writer(file, lineterminator="\n")
+    # Which writes a lone "\r" as it is, for others to take for the end of a line.
+    quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     table.writerow(("id", "prediction"))
     unanswered = 0
     for example, answers in answered:
-        table.writerow((example.id, _text(answers)))
+        row = example.id, _text(answers)
+        (quoting if "\r" in "".join(row) else table).writerow(row)
         unanswered += not answers
     return unanswered
 

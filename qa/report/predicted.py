@@ -41,8 +41,10 @@ def read_predicted(name: str, nfc: bool = False) -> Predicted:
     if path.is_dir() or path.name == NBEST_FILE:
         candidates = read_candidates(nbest_path(name))
         texts = {i: answers[0].text if answers else "" for i, answers in candidates.items()}
-        if (path / PREDICTIONS_FILE).is_file():  # which knows what is left unanswered
-            texts = read_prediction_file(str(path / PREDICTIONS_FILE))
+        beside = nbest_path(name).parent / PREDICTIONS_FILE  # knows what is left unanswered
+        chosen = read_prediction_file(str(beside)) if beside.is_file() else {}
+        if chosen and (path.is_dir() or is_choice(chosen, texts)):
+            texts = chosen
     else:
         texts = read_prediction_file(name)
     require(texts, f"{name}: holds no predictions")
@@ -55,6 +57,13 @@ def read_predicted(name: str, nfc: bool = False) -> Predicted:
             for i, own in candidates.items()
         }
     return Predicted(name, texts, candidates)
+
+
+def is_choice(chosen: Mapping[str, str], firsts: Mapping[str, str]) -> bool:
+    """Return whether texts are the first candidates of all questions, but for those left out."""
+    return chosen.keys() == firsts.keys() and all(
+        text in ("", firsts[example_id]) for example_id, text in chosen.items()
+    )
 
 
 def read_candidates(path: Path) -> dict[str, list[Candidate]]:

@@ -15,20 +15,24 @@ BLOCKS = set(
 PARAGRAPHS = BLOCKS - {"br", "li", "dt", "dd", "tr", "tbody", "thead", "tfoot"}
 CELLS = {"td", "th"}
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
-EUC_KR = {"euc-kr", "euckr", "ks_c_5601-1987", "ksc5601", "ks_c_5601"}
+EUC_KR = dict.fromkeys(["euc-kr", "euckr", "ks_c_5601-1987", "ksc5601", "ks_c_5601"], "cp949")
+LATIN = dict.fromkeys(["iso-8859-1", "iso8859-1", "latin1", "ascii", "us-ascii"], "cp1252")
+SUPERSETS = {**EUC_KR, **LATIN}
+WIDE = ("utf-16", "utf-32", "ucs-2", "ucs-4")  # in which no name could be read
 CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 
 
 def charset_of(content: bytes) -> str | None:
     """Return the encoding that a page names at its beginning; None if it names none.
 
-    As browsers have it, a byte-order mark counts for more, and EUC-KR means its superset CP949.
+    As browsers have it, a byte-order mark counts for more, EUC-KR and Latin 1 mean their supersets
+    of Windows, and a page that says in ASCII that it is UTF-16 is not.
     """
     found = CHARSET.search(content[:4096])
     if found is None or content.startswith(codecs.BOM_UTF8):
         return None
-    name = found[1].decode()
-    return "cp949" if name.lower() in EUC_KR else name
+    name = found[1].decode().lower()
+    return None if name.startswith(WIDE) else SUPERSETS.get(name, name)
 
 
 def page_text(html: str) -> tuple[str, str]:

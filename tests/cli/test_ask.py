@@ -22,6 +22,7 @@ import qa.cli.ask
 import qa.cli.evaluate
 import qa.cli.evaluate_collection  # before a test changes what it imports
 from qa.answering.reader import Reader
+from qa.engine.json_files import write_json
 from qa.open_domain import fit
 from qa.open_domain.answers import OpenAnswer
 from qa.open_domain.measure import measure
@@ -211,6 +212,22 @@ def test_few_questions_fit_nothing(evaluate: Run, tmp_path: Path) -> None:
     content: dict[str, Any] = read_json(tmp_path / "out" / "metrics.json")["collection"]
     assert (content["passage_weight"], content["open_threshold"]) == (0.5, None)
     assert read_json(tmp_path / "model" / "reader.json") == read_json(BEST / "reader.json")
+    assert "`qa ask` leaves out" not in out
+    # A threshold that the reader has is not applied here, but is by those who ask.
+    settings = {**read_json(BEST / "reader.json"), "null_score_diff_threshold": 1.5}
+    write_json(tmp_path / "model" / "reader.json", settings)
+    _, out, _ = evaluate("--index", "my.index", "--keep")
+    assert "`qa ask` leaves out those whose null odds exceed 1.5\n" in out
+
+
+def test_what_is_compared_answers_every_question(evaluate: Run, tmp_path: Path) -> None:
+    """With a threshold the reader leaves out all of them where the paragraphs are given."""
+    evaluate("--index", "my.index")
+    expected = read_json(tmp_path / "out" / "metrics.json")
+    evaluate("--index", "my.index", "--null-score-diff-threshold", "-1000")
+    found = read_json(tmp_path / "out" / "metrics.json")
+    assert found["korquad1"]["exact_match"] == 0 < expected["korquad1"]["exact_match"]
+    assert found["collection"]["given"] == expected["collection"]["given"]
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,8 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
         (["--output", "nowhere/p.json"], "nowhere: is not a directory that can be written to"),
         (["--output", "folder.json"], "folder.json: is a directory"),
         (["--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
+        (["--data", ".", "--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
+        (["--data", "TEST:dev", "--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
         (["--overwrite"], "--overwrite replaces the file of --output; pass one"),
         (["--resume"], "--resume goes on with the file of --output; pass one"),
         (["--output", "p.csv", "--resume"], "p.csv: only --output FILE.jsonl can be resumed"),
@@ -174,7 +176,7 @@ def test_outputs_that_are_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.json").mkdir()
     before = data.read_bytes()
-    given = [str(data) if argument == "TEST" else argument for argument in arguments]
+    given = [argument.replace("TEST", str(data)) for argument in arguments]
     code, out, err = run(*given, model=tmp_path / "no model")
     assert (code, out) == (2, "")
     assert err.startswith("error: ")

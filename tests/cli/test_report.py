@@ -6,11 +6,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.articles import article_examples
+from support.articles import article_examples, squad_json
 from support.reports import made_up, write_run
 
 import qa.cli.report
@@ -78,6 +79,30 @@ def test_an_nbest_file_and_texts_of_any_program(run: Run, tmp_path: Path) -> Non
     assert of_candidates["scores"] == of_texts["scores"]
     assert of_candidates["calibration"] is not None
     assert of_texts["calibration"] is None
+
+
+def test_an_nbest_file_knows_what_its_run_left_unanswered(run: Run, tmp_path: Path) -> None:
+    texts = {**PREDICTED.texts, "0-0": ""}
+    directory = write_run(tmp_path / "run", replace(PREDICTED, texts=texts))
+    assert run(directory)[0] == 0
+    of_run = content_of(tmp_path)
+    assert run(directory / "nbest_predictions.json", "--overwrite")[0] == 0
+    of_file = content_of(tmp_path)
+    assert of_file["scores"] == of_run["scores"]
+    write_texts(directory / "predictions.json", {**texts, "1-0": "of another reader"})
+    assert run(directory / "nbest_predictions.json", "--overwrite")[0] == 0
+    assert content_of(tmp_path)["scores"] != of_run["scores"]
+
+
+def test_the_page_is_no_file_of_the_data(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    data = write_texts(folder / "dev.json", squad_json())
+    before = data.read_bytes()
+    directory = write_run(tmp_path / "run", PREDICTED)
+    code, _, err = run(directory, "--overwrite", data=folder, output=data)
+    assert (code, err) == (2, f"error: {data}: the report is HTML; name it so (.html)\n")
+    assert data.read_bytes() == before
 
 
 def test_two_runs(run: Run, tmp_path: Path) -> None:

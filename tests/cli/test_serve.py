@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.runs import ROOT, Launcher, Run, wait_until
 from support.serving import PAIR, read_all, request_bytes
 
@@ -126,6 +127,24 @@ def test_without_the_extra_it_says_what_to_install(
     message = error_of([str(BEST), *FLAGS], capsys)
     assert message.startswith("qa serve needs starlette and uvicorn (")
     assert message.endswith(": pip install 'qa[serve]'")
+
+
+def test_threads_are_set_before_a_reader_takes_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export does so when it is loaded."""
+    found = []
+
+    def load(options: Any) -> None:
+        found.append(torch.get_num_threads())
+        raise UserError("enough")
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(qa.cli.serve, "load_reader", load)
+    try:
+        for threads in (1, 3):
+            assert qa.cli.serve.main([str(BEST), *FLAGS, "--threads", str(threads)]) == 2
+    finally:
+        torch.set_num_threads(before)
+    assert found == [1, 3]
 
 
 def test_a_port_that_is_taken_is_said_before_anything_is_loaded(

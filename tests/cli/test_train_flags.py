@@ -446,6 +446,9 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
         (["--lr-decay", "1"], ["--lr-decay; see --help"]),
         (["--eval_strategy", "no"], ["--eval-strategy no", "--eval-steps"]),
         (["--eval_strategy"], ["--eval-strategy:", "--eval-steps"]),
+        # Of transformers it means every --logging_steps, or 500; here the default is an epoch.
+        (["--eval_strategy", "steps"], ["--eval-strategy steps", "use --eval-steps N"]),
+        (["--save_strategy=steps"], ["--save-strategy steps", "use --save-steps N"]),
         (["--lr_scheduler_type", "polynomial"], ["polynomial", "cosine, linear or constant"]),
         (["stray"], ["stray"]),
         (["--async-save", "yes"], ["yes"]),  # it takes no value

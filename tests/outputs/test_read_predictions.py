@@ -15,7 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qa.answering.nbest import Answer
+from qa.data.examples import Example
 from qa.engine.errors import Notice, UserError
+from qa.outputs.answers_file import write_answers
 from qa.outputs.read_predictions import read_na_probs, read_prediction_file
 
 Texts = dict[str, str]
@@ -110,6 +113,15 @@ def test_every_form_gives_the_same_texts(form: str, texts: Texts) -> None:
     ):  # quoted or not: only a file with "" says it quotes
         texts = {key.translate(NO_QUOTES): text.translate(NO_QUOTES) for key, text in texts.items()}
     assert read(name, write(texts)) == texts
+
+
+@pytest.mark.parametrize("text", ["a\rb", "\r", 'x"y', "x\ny", "x\r\ny", "x,y", "plain"])
+def test_a_table_of_answers_reads_back(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    answers = [Answer(text, 0, len(text), 0.0, 1.0)]
+    pairs = [(Example("1", "?", text), answers), (Example("2", "?", "x"), [])]
+    assert write_answers(path, pairs) == 1
+    assert read_prediction_file(str(path)) == {"1": text, "2": ""}
 
 
 NO_QUOTES = str.maketrans('"\t\n\r', "'   ")

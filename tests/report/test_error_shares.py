@@ -36,6 +36,7 @@ def evaluation_of(
         null_odds=np.array([-each.score for each in best]),
         spans=np.array([(each.start, each.end) for each in best]),
         values={name: score.values},
+        answered=score.values,
         threshold=threshold,
     )
 

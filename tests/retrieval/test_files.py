@@ -87,6 +87,12 @@ def test_encodings_of_html(tmp_path: Path) -> None:
     page = '<meta charset="euc-kr">똠양꿍'
     for content in (page.encode("cp949"), b"\xef\xbb\xbf" + page.encode()):
         assert read(write(tmp_path / "a.html", content))[0].text == "똠양꿍"
+    for name in ("UTF-16", "utf-16le", "utf-32", "UCS-2"):  # which says so in UTF-8
+        for end in ("", " "):  # of an even number of bytes, and an odd one
+            page = f'<meta charset="{name}"><p>글{end}</p>'
+            assert read(write(tmp_path / "a.html", page))[0].text == "글"
+    page = '<meta charset="ISO-8859-1">It’s “fine”'
+    assert read(write(tmp_path / "a.html", page.encode("cp1252")))[0].text == "It’s “fine”"
     write(tmp_path / "odd.html", "<![odd[ 글")
     with pytest.warns(Notice, match=r"odd\.html: is no HTML that can be read"):
         assert len(read(tmp_path)) == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.files import as_flags, read_curves, read_json, write_squad
+from support.indexes import fill
 from support.runs import ROOT, Launcher, as_rank, die_at_step, free_port
 
 import train
@@ -187,6 +188,20 @@ def test_a_collection_needs_answers_with_a_place(whole: Path) -> None:
     reader = Reader.from_pretrained(whole / "best", **settings)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="decoding constrained"):
         OpenReader(reader, SearchNothing())
+
+
+def test_nor_is_a_collection_evaluated_without(
+    whole: Path, flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would be fitted holds for no other answers, and nothing is written."""
+    fill(tmp_path / "i")
+    data = flags[flags.index("--train-data") + 1]
+    output = tmp_path / "scores"
+    given = [str(whole / "best"), "--data", data, "--index", str(tmp_path / "i")]
+    given += ["--decoding", "free", "--output-dir", str(output), "--device", "cpu"]
+    assert evaluate(given) == 2
+    assert "decoding constrained" in capsys.readouterr().err
+    assert not output.exists()
 
 
 class SearchNothing:
