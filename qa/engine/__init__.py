@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from qa.engine.progress import progress_bar
     from qa.engine.rng import seed_everything
     from qa.engine.schedule import lr_factor
-    from qa.engine.signals import StopSignals
+    from qa.engine.signals import StopSignals, ignore_stop_signals
     from qa.engine.split_check import check_split
     from qa.engine.step import train_step
     from qa.engine.step_output import StepOutput
@@ -50,8 +50,9 @@ _NAMES = {  # the public names of each module
     "distributed": "World join_world", "errors": "Notice RunStopped UserError", "lock": "RunLock",
     "loop": "TrainingRun", "meters": "Mean Rates", "nonfinite": "NonfiniteCheck", "optim": "adamw",
     "precision": "Precision", "progress": "progress_bar", "rng": "seed_everything",
-    "schedule": "lr_factor", "signals": "StopSignals", "split_check": "check_split",
-    "step": "train_step", "step_output": "StepOutput", "step_trace": "StepTrace",
+    "schedule": "lr_factor", "signals": "StopSignals ignore_stop_signals",
+    "split_check": "check_split", "step": "train_step", "step_output": "StepOutput",
+    "step_trace": "StepTrace",
     "tensorboard": "TensorBoard",
 }  # fmt: skip
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -59,10 +60,10 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names.spli
 __all__ = [
     "BestTracker", "CheckpointWriter", "Mean", "NonfiniteCheck", "Notice", "Precision", "Rates",
     "RunLock", "RunStopped", "StepOutput", "StepTrace", "StopSignals", "TensorBoard",
-    "TrainConfig", "TrainingRun", "UserError", "World", "adamw", "check_split", "join_world",
-    "length_grouped_batches", "list_checkpoints", "load_checkpoint", "load_newest_checkpoint",
-    "lr_factor", "progress_bar", "prune_checkpoints", "resolve_device", "save_checkpoint",
-    "seed_everything", "train_step",
+    "TrainConfig", "TrainingRun", "UserError", "World", "adamw", "check_split",
+    "ignore_stop_signals", "join_world", "length_grouped_batches", "list_checkpoints",
+    "load_checkpoint", "load_newest_checkpoint", "lr_factor", "progress_bar", "prune_checkpoints",
+    "resolve_device", "save_checkpoint", "seed_everything", "train_step",
 ]  # fmt: skip
 
 

@@ -9,14 +9,23 @@ from qa.engine.errors import first_few, require
 
 
 class BestTracker:
-    """Follows one metric over the evaluations; a metric named `...loss` is better when smaller.
+    """Follows one metric over the evaluations.
 
     `should_stop` becomes true after `patience` evaluations without improvement; with None it never
     does.
+
+    Args:
+        metric: Its name.
+        patience: Evaluations.
+        smaller_is_better: None: of a metric named `...loss`.
     """
 
-    def __init__(self, metric: str, patience: int | None = None) -> None:
+    def __init__(
+        self, metric: str, patience: int | None = None, smaller_is_better: bool | None = None
+    ) -> None:
         self.metric = metric
+        by_name = metric.endswith("loss")
+        self.smaller_is_better = by_name if smaller_is_better is None else smaller_is_better
         self.patience = patience
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] | None = None
@@ -63,4 +72,4 @@ class BestTracker:
         """Return whether a value beats the best; any number beats nan, and nan beats nothing."""
         if math.isnan(best):
             return not math.isnan(value)
-        return value < best if self.metric.endswith("loss") else value > best
+        return value < best if self.smaller_is_better else value > best

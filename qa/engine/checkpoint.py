@@ -7,7 +7,7 @@ import hashlib
 import json
 import pickle
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ SUMMARY_FILE = "checkpoint.json"
 
 
 def save_checkpoint(
-    directory: Path | str, step: int, state: dict[str, Any], summary: dict[str, Any]
+    directory: Path | str, step: int, state: dict[str, Any], summary: Mapping[str, Any] | None
 ) -> Path:
     """Write a checkpoint atomically and return its folder, e.g. `directory/step-00000100`.
 
@@ -32,12 +32,20 @@ def save_checkpoint(
         step: The step that the checkpoint is named after.
         state: What a run needs to go on: tensors and plain types.
         summary: What a person wants to read, stored as JSON beside the size and SHA-256 of the
-            state file.
+            state file; None: nothing.
 
     Raises:
-        UserError: The state holds what `load_checkpoint` would refuse; nothing is written.
+        UserError: The state holds what `load_checkpoint` would refuse, or the summary what JSON
+            cannot hold; nothing is written.
     """
     require_loadable(state)
+    summary = {**(summary or {}), "step": step}
+    try:
+        json.dumps(summary)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"the summary of a checkpoint is JSON, but {error}; use float(...)"
+        ) from error
     path = checkpoint_path(directory, step)
     with replace_directory(path) as temporary:
         try:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from qa.engine.batch import Batch
+from qa.engine.errors import require
 from qa.engine.loss_terms import LOSS, LossFn, Sums, loss_and_terms
 from qa.engine.phase_clock import PhaseClock
 from qa.engine.precision import Precision
@@ -35,6 +36,11 @@ def forward_backward(
         losses = loss_and_terms(loss_fn(model, batch))
     clock.start("backward")
     loss = losses[LOSS]
+    require(
+        loss.requires_grad,
+        "the loss depends on no weight that is trained; of a batch without items return a sum over"
+        " nothing, which does, or multiply it by 0",
+    )
     # Outside autocast, as torch asks. The gradient of the sum is its part of the mean: what
     # `(loss * share).backward()` does too, in two operations more.
     part = share.to(loss.dtype) if isinstance(share, torch.Tensor) else torch.full_like(loss, share)

@@ -91,6 +91,17 @@ def load_state(
     model.load_state_dict(weights, strict=False)
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict(state)
+        unshare(optimizer, state)
+
+
+def unshare(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Copy the tensors that an optimizer has taken over from a state, which shall stay as it is."""
+    saved = [own for own in state["state"].values() if isinstance(own, dict)]
+    given = {id(value) for own in saved for value in own.values()}
+    for own in optimizer.state.values():
+        for name, value in own.items():
+            if isinstance(value, torch.Tensor) and id(value) in given:
+                own[name] = value.clone()
 
 
 def require_same_model(

@@ -84,6 +84,7 @@ class TrainingRun:
         self.clock = PhaseClock(self.device)
         self.synced_model = world.wrap(self.model, self.device, config.sharding)
         self._modules = list(self.model.modules())
+        self._modes: list[bool] = []  # whether each is in training mode, as at the last step
         self._kernels = partial(deterministic_kernels, config.deterministic, self.device)
         self.loss_fn = loss_fn
         self.optimizers = make_optimizers(optimizer or partial(adamw, config=config), self.model)
@@ -187,6 +188,18 @@ class TrainingRun:
             seed_everything(self.config.seed + 1000 * self.world.rank + state["global_step"])
         self.global_step = state["global_step"]
 
+    def _set_modes(self) -> None:
+        """Put the model into training mode, if an evaluation in between left it in another.
+
+        Its parts are then in the modes of the step before: one that is in eval mode on purpose, as
+        a frozen BatchNorm or a teacher, stays so.
+        """
+        if not self.model.training:
+            self.model.train()
+            for module, training in zip(self._modules, self._modes, strict=False):
+                module.training = training
+        self._modes = [module.training for module in self._modules]
+
     def _step(self, micro_batches: list[Batch], num_own: int, consumed: int) -> StepOutput:
         """Make one step and move on in the data."""
         counts = sum_counts(micro_batches[:num_own])
@@ -194,9 +207,7 @@ class TrainingRun:
         # A float, since a checkpoint cannot hold numpy's.
         set_rates(self.optimizers, float(self.schedule(self.global_step, self.total_steps)))
         learning_rate = self.optimizers[0].param_groups[0]["lr"]
-        # An evaluation in between may leave it in eval mode. To look is faster than to set.
-        if not all(module.training for module in self._modules):
-            self.model.train()
+        self._set_modes()
         with self._kernels():
             result = train_step(
                 self.synced_model,

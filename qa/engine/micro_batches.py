@@ -9,7 +9,12 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import (
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from qa.engine.batch import Batch, move_to_device
 from qa.engine.batch_order import Order
@@ -44,6 +49,7 @@ class MicroBatches:
         self.epoch = 0  # the epoch in progress
         self.position = 0
         self.epoch_length: int | None = None  # micro-batches of that epoch; None: a stream
+        self._loads = 0  # how often a place was loaded, which a generator of `steps` cannot follow
         self._stream: Iterator[Batch] | None = None
         if order is None:
             require(
@@ -51,6 +57,7 @@ class MicroBatches:
                 "without an order the data is a stream: an iterable of micro-batches, with"
                 " collate_fn None and max_steps set",
             )
+            notice_of_stream(dataset, config)
             return
         require(callable(order), f"order must be a function of the epoch, not {type_name(order)}")
         require(
@@ -81,6 +88,7 @@ class MicroBatches:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a saved place; what a stream without a state yields up to there is passed over."""
         epoch, position = state["epoch"], state["position"]
+        self._loads += 1
         if self.order is None:
             if "stream" in state:
                 self.dataset.load_state_dict(state["stream"])
@@ -102,7 +110,11 @@ class MicroBatches:
 
         (its micro-batches on the device; how many of them count, see `split_step`; how many
         micro-batches all processes together consume)
+
+        Raises:
+            UserError: `load_state_dict` was called since the step before.
         """
+        loads = self._loads
         while self.order is None:
             taken = [self._next() for _ in range(self.per_step)][self.world.rank :: self.world.size]
             own = [move_to_device(batch, self.device) for batch in taken]
@@ -125,9 +137,18 @@ class MicroBatches:
             # Closed even if an exception's traceback goes on holding it, and its workers with it.
             with closing(loading) as loaded:
                 for step, (share, num_own) in zip(steps, shares, strict=True):
+                    self._require_no_load(loads)
                     yield list(islice(loaded, len(share))), num_own, len(step)
             self.epoch += 1
             self.position = 0
+
+    def _require_no_load(self, loads: int) -> None:
+        """Raise UserError unless there were this many loads; `steps` goes on in its own list."""
+        require(
+            loads == self._loads,
+            "load_state_dict was called within a loop over steps(), which goes on in its old place:"
+            " leave that loop and begin another",
+        )
 
     def _batches(self, epoch: int) -> list[list[Any]]:
         """Return an epoch's micro-batches; UserError if they were others at the call before."""
@@ -145,6 +166,11 @@ class MicroBatches:
     def _note(self, batches: list[Any]) -> list[Any]:
         """Return the micro-batches of the epoch in progress, and note their number."""
         require(batches, f"there is nothing to train on: epoch {self.epoch} is empty")
+        require(
+            all(hasattr(batch, "__len__") for batch in batches),
+            f"order({self.epoch}) must return micro-batches, each a list of indices, not"
+            f" {type_name(batches[0])}",
+        )
         if self.epoch_length not in (None, len(batches)) and self.config.max_steps is None:
             notice(
                 f"epoch {self.epoch} has {len(batches)} micro-batches, not {self.epoch_length}; the"
@@ -166,6 +192,19 @@ class MicroBatches:
         raise UserError(
             f"the stream ended before max_steps, in the step after {self.position} micro-batches;"
             " one that has a state_dict, or can be read only once, must go on for ever"
+        )
+
+
+def notice_of_stream(stream: Any, config: TrainConfig) -> None:
+    """Say what a stream that is torch's own loader does not do as a person may think."""
+    if config.num_workers:
+        notice("num_workers is of data with an order; a stream's own loader has its own workers")
+    sampler: Any = getattr(stream, "sampler", None)
+    draws = isinstance(sampler, RandomSampler | WeightedRandomSampler | SubsetRandomSampler)
+    if draws and sampler.generator is None and not hasattr(stream, "state_dict"):
+        notice(
+            "the loader shuffles by torch's global generator, so that from its second pass on a"
+            " resumed run goes on in other data; give it generator=torch.Generator().manual_seed(0)"
         )
 
 

@@ -53,6 +53,7 @@ def adamw(
             rates = [rate for prefix, rate in own_rates.items() if name.startswith(prefix)]
             decay = config.weight_decay if parameter.ndim >= 2 else 0.0
             by_kind.setdefault(((rates or [config.learning_rate])[0], decay), []).append(parameter)
+    require(by_kind, "there is nothing to train: no parameter of the model requires a gradient")
     return torch.optim.AdamW(
         [
             {"params": parameters, "lr": rate, "weight_decay": decay}

@@ -66,6 +66,9 @@ def verify(
         is_last = done >= kills and (resumes > 0 or is_between or done >= 3 * kills)
         moment = None if is_last or newest == last else moments.uniform(0, seconds)
         is_killed = program.run(killed, moment) is None
+        if moment is not None and program.signal_name != "SIGKILL":
+            # Told to stop, it may have saved and ended well, before the last step.
+            is_killed |= newest_checkpoint(killed) != last
         again = [p for p, t in times_of_change(killed / newest).items() if t != written.get(p)]
         resumes += is_between and not again
         if is_killed:

@@ -73,6 +73,19 @@ def test_the_summary_is_for_people_and_names_the_true_fingerprint(tmp_path: Path
     assert "가" in text
 
 
+def test_a_summary_may_be_nothing_and_does_not_rename_the_step(tmp_path: Path) -> None:
+    for summary in (None, {"step": 3}):
+        path = save_checkpoint(tmp_path, 7, STATE, summary)
+        assert read_json(path / "checkpoint.json")["step"] == 7
+
+
+@pytest.mark.parametrize("value", [torch.ones(()), np.float32(1), {1, 2}])
+def test_a_summary_that_json_cannot_hold_is_one_line(value: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the summary of a checkpoint is JSON"):
+        save_checkpoint(tmp_path, 7, STATE, {"loss": value})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_state_of_all_generators_survives_a_file(tmp_path: Path) -> None:
     import random
 

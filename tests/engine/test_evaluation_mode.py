@@ -94,3 +94,28 @@ def test_weights_may_change_within_an_evaluation(precision: str) -> None:
     with run.evaluation() as model:
         assert torch.equal(model(BATCH["x"]), second)
     assert not torch.equal(first, second)
+
+
+def test_a_part_in_eval_mode_stays_in_it() -> None:
+    """As a frozen BatchNorm or a teacher, also after a person's own evaluation of the whole."""
+    run = make_run()
+    part = run.model[1]  # type: ignore[index]
+    run.model.train()
+    part.eval()
+    for out in run.steps():
+        assert run.model.training
+        assert not part.training
+        if out.global_step == 2:
+            run.model.eval()
+        elif out.global_step == 3:
+            with run.evaluation():
+                pass
+    assert out.global_step > 3
+
+
+def test_a_model_that_comes_in_eval_mode_is_trained() -> None:
+    """As transformers loads them."""
+    run = make_run()
+    run.model.eval()
+    next(run.steps())
+    assert all(module.training for module in run.model.modules())

@@ -84,6 +84,17 @@ def test_a_script_that_ends_by_itself_after_a_signal_is_compared(tmp_path: Path)
         prove(script, tmp_path / "ignoring", signal_name="SIGTERM")
 
 
+def test_a_script_that_saves_and_ends_well_when_it_is_told_to_is_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last checkpoint then is of a step that the whole run does not save."""
+    noting = "import signal\ntold = []\nsignal.signal(signal.SIGTERM, lambda *_: told.append(1))\n"
+    script = changed(ADDING, "out =", f"{noting}out =")
+    script = changed(script, "if step % 2 == 0:", "if step % 2 == 0 or told:")
+    prove(f"{script}    if told: break\n", tmp_path, signal_name="SIGTERM")
+    assert " 0 resumes" not in capsys.readouterr().out.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

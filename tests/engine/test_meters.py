@@ -380,3 +380,12 @@ def test_a_line_beside_the_bar_is_not_torn(capfd: pytest.CaptureFixture[str]) ->
     captured = capfd.readouterr()
     assert captured.out == "step 1: F1 50.00\n"
     assert all("3 [" in line for line in captured.err.splitlines())
+
+
+@pytest.mark.parametrize(("smaller", "expected"), [(True, [3, 1]), (False, [3, 5]), (None, [3, 5])])
+def test_which_way_is_better_can_be_said(smaller: bool | None, expected: list[float]) -> None:
+    """Of a metric whose name does not end in loss."""
+    tracker = BestTracker("perplexity", smaller_is_better=smaller)
+    values = [3.0, 5.0, 1.0]
+    found = updates(tracker, values)
+    assert [value for value, is_best in zip(values, found, strict=True) if is_best] == expected

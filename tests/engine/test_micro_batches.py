@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import warnings
 from collections.abc import Iterator
@@ -279,3 +280,50 @@ def test_indices_of_any_type_are_the_same_at_each_call(an_order: Any) -> None:
 def test_a_stream_takes_no_collate_fn() -> None:
     with pytest.raises(UserError, match="collate_fn None"):
         TrainingRun(make_model(), squared_error, Endless(), None, collate, config(max_steps=1))
+
+
+def test_a_shuffling_loader_without_a_generator_is_told() -> None:
+    """From its second pass on its order depends on what was drawn in the training."""
+    data: Any = make_dataset()
+    with pytest.warns(Notice, match="goes on in other data; give it generator="):
+        make_run(DataLoader(data, 8, shuffle=True, collate_fn=collate), max_steps=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        own = torch.Generator().manual_seed(0)
+        make_run(DataLoader(data, 8, shuffle=True, collate_fn=collate, generator=own), max_steps=3)
+        make_run(DataLoader(data, 8, collate_fn=collate), max_steps=3)
+    with pytest.warns(Notice, match="a stream's own loader has its own workers"):
+        make_run(DataLoader(data, 8, collate_fn=collate), max_steps=3, num_workers=2)
+
+
+def test_an_order_of_items_is_no_order_of_micro_batches() -> None:
+    with pytest.raises(UserError, match="must return micro-batches, each a list of indices"):
+        make_run(make_dataset(), lambda epoch: [0, 1, 2])
+
+
+def test_a_state_in_memory_stays_as_it_is() -> None:
+    """Each time it is loaded the run goes on in the same way."""
+    run = make_run(make_dataset(), order, max_steps=6)
+    steps = run.steps()
+    for _ in range(2):
+        next(steps)
+    kept = copy.deepcopy(run.state_dict())
+    ends = []
+    for _ in range(3):
+        run.load_state_dict(kept)
+        losses = [float(out.loss) for out in run.steps()]
+        ends.append((losses, {name: w.clone() for name, w in run.weights().items()}))
+    for losses, weights in ends[1:]:
+        assert losses == ends[0][0]
+        assert all(torch.equal(weights[name], ends[0][1][name]) for name in weights)
+
+
+def test_going_back_within_a_loop_is_refused() -> None:
+    run = make_run(make_dataset(), order, max_steps=6)
+    state = copy.deepcopy(run.state_dict())
+    steps = run.steps()
+    next(steps)
+    run.load_state_dict(state)
+    with pytest.raises(UserError, match="leave that loop and begin another"):
+        next(steps)
+    assert len(list(run.steps())) == 6

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from qa.engine import TrainConfig, train_step
+from qa.engine import TrainConfig, UserError, train_step
 from qa.engine.loss_terms import LossFn
 from qa.engine.optim import adamw, set_rates
 from qa.engine.precision import Precision
@@ -375,3 +375,22 @@ def test_an_optimizer_without_gradients_makes_no_step_in_fp16() -> None:
     model = Pair()
     step_of_two(model, (1.0, 0.0), 0.0)
     assert (model.first.tolist(), model.second.tolist()) == ([0.5, 0.5], [1.0, 1.0])
+
+
+def test_a_loss_without_a_graph_is_one_line() -> None:
+    """As that of a batch without items, if it is made of nothing."""
+    with pytest.raises(UserError, match="the loss depends on no weight that is trained"):
+        train_step(
+            Pair(),
+            [{"num_items": 0}],
+            lambda model, batch: torch.zeros(()),
+            [],
+            Precision("fp32", CPU),
+            max_grad_norm=0.0,
+        )
+
+
+def test_a_frozen_model_is_one_line() -> None:
+    model = Pair().requires_grad_(False)
+    with pytest.raises(UserError, match="there is nothing to train"):
+        adamw(model, TrainConfig())
