@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
+from uuid import uuid4
 
 
 @contextmanager
@@ -29,7 +30,9 @@ def replace_directory(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             flush(file)
         flush(temporary)
-        remove(old)
+        discard(old)
+        if os.path.lexists(old):
+            os.rename(old, path.with_name(f".{path.name}.{uuid4().hex}.gone"))
         if os.path.lexists(path):
             os.rename(path, old)  # rename cannot replace a directory that is not empty
         try:
@@ -39,7 +42,8 @@ def replace_directory(path: Path) -> Iterator[Path]:
                 os.rename(old, path)
             raise
         flush(path.parent)
-        remove(old)
+        for each in (old, *path.parent.glob(f".{path.name}.*.gone")):
+            discard(each)
     finally:
         remove(temporary)
 
@@ -86,6 +90,15 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Remove what nobody needs; what cannot be removed now is left for another time.
+
+    On NFS a file that somebody still reads keeps its folder from being removed.
+    """
+    with suppress(OSError):
+        remove(path)
 
 
 def flush(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from qa.engine.atomic_files import remove, replace_directory, restore_directory
+from qa.engine.atomic_files import discard, replace_directory, restore_directory
 from qa.engine.errors import UserError, out_of_memory
 from qa.engine.json_files import write_json
 from qa.engine.loadable import require_loadable
@@ -145,7 +145,7 @@ def prune_checkpoints(
     """
     directory = Path(directory)
     for leftover in directory.glob(".step-*"):
-        remove(leftover)
+        discard(leftover)
     if newest_step is not None:
         remove_later(directory, newest_step)
     if limit is not None:
@@ -166,7 +166,7 @@ def remove_later(directory: Path, step: int) -> None:
 
 def remove_checkpoint(path: Path) -> None:
     """Remove a checkpoint, renaming it first so that a half-removed one never looks whole."""
-    remove(path.rename(path.with_name(f".{path.name}.removed")))
+    discard(path.rename(path.with_name(f".{path.name}.removed")))
 
 
 def checkpoint_path(directory: Path | str, step: int) -> Path:

@@ -21,7 +21,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from qa.engine.errors import require
+from qa.engine.errors import first_few, require
 
 LONGEST_WAIT = timedelta(days=1)
 """How long processes wait for what one does alone, e.g. cutting a large data set into windows.
@@ -139,13 +139,32 @@ def join_world(device: torch.device) -> World:
 
 
 def shard(model: nn.Module, device: torch.device, size: int) -> None:
-    """Apply FSDP2 to each member of every ModuleList (a transformer's layers), and to the rest."""
+    """Apply FSDP2 to each member of every ModuleList (a transformer's layers), and to the rest.
+
+    To inner ones first, as FSDP2 needs it.
+    """
     mesh = init_device_mesh(device.type, (size,))
-    for module in list(model.modules()):
+    for module in reversed(list(model.modules())):
         if isinstance(module, nn.ModuleList):
             for block in module:
-                fully_shard(block, mesh=mesh)
+                if not isinstance(block, nn.ModuleList):  # which has no forward
+                    fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+def require_gradients(model: nn.Module) -> None:
+    """Raise UserError, naming them, if no gradient reached weights that DDP exchanges.
+
+    It would fail at the next step, when the processes have other weights already.
+    """
+    if not isinstance(model, DistributedDataParallel):
+        return
+    names = [n for n, p in model.module.named_parameters() if p.requires_grad and p.grad is None]
+    require(
+        not names,
+        f"no gradient reaches {len(names)} trained weights ({first_few(names)}), which several"
+        " processes cannot exchange; freeze them by requires_grad_(False)",
+    )
 
 
 def full_tensor(value: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import os
 import socket
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from weakref import WeakSet
 
 from qa.engine.atomic_files import naming
@@ -79,7 +79,7 @@ def drop_locks() -> None:
         lock._close()
 
 
-def try_lock(file: IO[str]) -> bool:
+def try_lock(file: IO[Any]) -> bool:
     """Take an exclusive lock on an open file without waiting; return whether it was free."""
     try:
         import fcntl

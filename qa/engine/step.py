@@ -10,7 +10,13 @@ import torch
 from torch import nn
 
 from qa.engine.batch import Batch, sum_counts
-from qa.engine.distributed import SINGLE_PROCESS, World, full_tensor, no_sync
+from qa.engine.distributed import (
+    SINGLE_PROCESS,
+    World,
+    full_tensor,
+    no_sync,
+    require_gradients,
+)
 from qa.engine.forward_backward import forward_backward
 from qa.engine.graphs import StepGraphs
 from qa.engine.loss_terms import LOSS, LossFn, add_up
@@ -68,8 +74,8 @@ def train_step(
         graphs: Those of the steps before, of the same model, loss and precision; None: without.
 
     Raises:
-        UserError: A `num_items` is no plain int, or `loss_fn` returns no scalar tensor or cannot be
-            a graph.
+        UserError: A `num_items` is no plain int, `loss_fn` returns no scalar tensor or cannot be a
+            graph, or no gradient reaches a weight that processes exchange.
     """
     scaler = precision.scaler
     if num_items is None:
@@ -91,6 +97,7 @@ def train_step(
         sums = add_up(sums, losses, weight)
         del losses  # frees its graph before the next forward builds another
     clock.start("optimizer")
+    require_gradients(model)
     stepping = scaled_together(optimizers) if scaler.is_enabled() else optimizers
     for optimizer in stepping:
         scaler.unscale_(optimizer)  # once per step, before anything looks at the gradients

@@ -10,10 +10,11 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from qa.engine.atomic_files import flush, naming, remove
 from qa.engine.errors import notice, require
+from qa.engine.lock import try_lock
 
 
 class Progress(NamedTuple):
@@ -34,26 +35,35 @@ class PartialLines:
         overwrite: Remove what an earlier run left.
 
     Raises:
-        UserError: An earlier run left lines, and they are not to be gone on with, or cannot be.
+        UserError: An earlier run left lines, and they are not to be gone on with, or cannot be; or
+            another run is writing them now.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> None:
         self.path = path
         self.part, self.log = part_of(path), progress_of(path)
-        if overwrite:
-            self.remove()
-        self.done = Progress()
         is_left = self.part.exists() and self.log.exists()
+        self._lines = self.part.open("a+b")
+        is_free = try_lock(self._lines) and is_at(self._lines, self.part)
+        try:
+            require(is_free, f"{self.part}: another run is writing it; wait for it, or stop it")
+            self._open(identity, is_left and not overwrite, resume)
+        except BaseException:
+            self._lines.close()
+            if is_free and not is_left:
+                self.remove()
+            raise
+
+    def _open(self, identity: dict[str, Any], is_left: bool, resume: bool) -> None:
+        """Go on with what is left, or begin; nobody else is writing it."""
+        self.done = Progress()
         if is_left:
             require(resume, f"{self.part}: {LEFT}")
             self.done = self._read(identity)
-        else:
-            self.remove()  # one of them alone, of a kill while they were made
+        else:  # nothing, or one of them alone, of a kill while they were made
             self.log.write_text(json.dumps(identity, ensure_ascii=False) + "\n", encoding="utf-8")
         with naming(self.part):
-            self._lines = self.part.open("r+b" if is_left else "w+b")
             self._lines.truncate(self.done.bytes)  # what is behind was cut off by the kill
-            self._lines.seek(self.done.bytes)
         self._progress = self.log.open("r+b")
         self._progress.seek(0, os.SEEK_END)
 
@@ -132,6 +142,14 @@ def part_of(path: Path) -> Path:
 def progress_of(path: Path) -> Path:
     """Return where it is told how far they are."""
     return path.with_name(f"{path.name}.progress")
+
+
+def is_at(file: IO[Any], path: Path) -> bool:
+    """Return whether an open file still has this name: whoever wrote it may have just finished."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def whole_json(line: bytes) -> Any:

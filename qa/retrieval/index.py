@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from threading import Lock
 
@@ -63,6 +64,7 @@ class Index:
     def __len__(self) -> int:
         """How many passages it holds."""
         with self._lock:
+            self._store.version()
             return self._store.count()[1]
 
     def search(self, question: str, k: int) -> list[Hit]:
@@ -73,15 +75,25 @@ class Index:
         """
         require(k >= 1, f"k must be at least 1, not {k}")
         with self._lock, naming(self.directory):
-            if self._store.version() != self._version:
-                self._open_legs()
-            n = k + SPARE if len(self._legs) == 1 else max(k + SPARE, DEPTH)
-            while True:
-                found = fuse([leg.search(question, n) for leg in self._legs], self._weights)
-                hits = self._hits(found)
-                if len(hits) >= k or len(found) < n:
-                    return hits[:k]
-                n *= 2  # most of them have the same text
+            try:
+                return self._search(question, k)
+            except sqlite3.Error:
+                # Of a file that was written while it was read as one that never changes.
+                if not self._store.open_again():
+                    raise
+                return self._search(question, k)
+
+    def _search(self, question: str, k: int) -> list[Hit]:
+        """Return the passages, of what is there now."""
+        if self._store.version() != self._version:
+            self._open_legs()
+        n = k + SPARE if len(self._legs) == 1 else max(k + SPARE, DEPTH)
+        while True:
+            found = fuse([leg.search(question, n) for leg in self._legs], self._weights)
+            hits = self._hits(found)
+            if len(hits) >= k or len(found) < n:
+                return hits[:k]
+            n *= 2  # most of them have the same text
 
     def _hits(self, found: Found) -> list[Hit]:
         """Return the passages of these keys, one of each text."""

@@ -22,6 +22,17 @@ def naming(directory: Path | str) -> Iterator[None]:
         raise UserError(f"{directory}: the index cannot be used ({error})") from error
 
 
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what differs once a file was written that is opened as one that never changes.
+
+    None of a file that is opened otherwise: SQLite itself sees then what others write.
+    """
+    if os.access(path.parent, os.W_OK) or path.with_name(f"{path.name}-wal").exists():
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def connect(path: Path, write: bool) -> sqlite3.Connection:
     """Open a file, which a writer makes if it is not there.
 
@@ -30,8 +41,7 @@ def connect(path: Path, write: bool) -> sqlite3.Connection:
     mode = "rwc" if write else "rw"
     if not write and not os.access(path.parent, os.W_OK):
         # A reader, too, makes files beside it, unless nothing changes or a writer has made them.
-        log = path.with_name(f"{path.name}-wal")
-        mode = "ro" if log.exists() else "ro&immutable=1"
+        mode = "ro" if stamp(path) is None else "ro&immutable=1"
     database = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,

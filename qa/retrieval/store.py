@@ -13,7 +13,7 @@ from qa.retrieval.cut import cut_passages
 from qa.retrieval.documents import Document
 from qa.retrieval.engines.engine import State
 from qa.retrieval.passage import Passage
-from qa.retrieval.sqlite_file import connect
+from qa.retrieval.sqlite_file import connect, stamp
 
 FILE = "passages.db"
 # Keys and numbers are never given twice, so that an index knows by the largest what it lacks.
@@ -63,8 +63,11 @@ class Store:
     """Documents, their passages, and which passages were removed since the indexes were made."""
 
     def __init__(self, folder: Path, write: bool = False) -> None:
+        self._path = folder / FILE
+        self._openings = 1
         try:
-            self.database = connect(folder / FILE, write)
+            self._stamp = None if write else stamp(self._path)
+            self.database = connect(self._path, write)
             is_empty = not self.database.execute("SELECT 1 FROM sqlite_master").fetchone()
         except sqlite3.Error as error:
             raise UserError(
@@ -191,9 +194,25 @@ class Store:
             found.update({row[0]: Passage(*row[1:]) for row in rows})
         return found
 
-    def version(self) -> int:
-        """A number that is another one once somebody else has written."""
-        return int(self.database.execute("PRAGMA data_version").fetchone()[0])
+    def version(self) -> tuple[int, int]:
+        """Numbers that are others once somebody else has written."""
+        if self._stamp is not None and self._stamp != stamp(self._path):
+            self.open_again()
+        version = int(self.database.execute("PRAGMA data_version").fetchone()[0])
+        return self._openings, version
+
+    def open_again(self) -> bool:
+        """Open the file as it is now, where SQLite would not see it; return whether it would not.
+
+        Somebody who may not write there reads it as one that never changes.
+        """
+        if self._stamp is None:
+            return False
+        self.database.close()
+        self._stamp = stamp(self._path)
+        self.database = connect(self._path, False)
+        self._openings += 1
+        return True
 
     def close(self) -> None:
         """Let go of the file."""

@@ -107,7 +107,7 @@ class RunCheckpoints:
         if isinstance(which, Path):
             path, state = which, load_checkpoint(which)
         elif self.world.from_main(found):
-            path, state = load_newest_checkpoint(directory, report=print_main)
+            path, state = self._load_newest(directory)
         else:
             print_main(f"{directory}: no checkpoint yet, starting from the beginning")
             if self.world.is_main:
@@ -128,6 +128,19 @@ class RunCheckpoints:
         step = self.run.global_step
         is_drawn = is_pending and has_point(self.directory / TENSORBOARD, "eval/loss", step)
         return Resumed(state["log"], is_pending, is_drawn, best_weights)
+
+    def _load_newest(self, directory: Path) -> tuple[Path, dict[str, Any]]:
+        """Return the newest checkpoint that the main process finds whole, and its state.
+
+        Another process that cannot read it ends the run: with an older one it would train another
+        model.
+        """
+        if self.world.is_main:
+            path, state = load_newest_checkpoint(directory, report=print_main)
+            self.world.from_main(path)
+            return path, state
+        path = self.world.from_main(Path())
+        return path, load_checkpoint(path)
 
     def _is_unscored_end(self) -> bool:
         """Whether all steps are made, but the last one's model was not scored, or is no best."""
@@ -155,11 +168,13 @@ class RunCheckpoints:
         place, step = self.directory / BEST, int(best["step"])
         is_there = all((self.directory / name).exists() for name in (BEST, PREDICTIONS_FILE))
         on_disk = self._best_step_on_disk()
+        is_there, on_disk = self.world.from_main((is_there, on_disk))
         is_ahead = on_disk is not None and self.run.global_step < on_disk <= self.run.total_steps
         if is_there and on_disk in (None, step):
             return None
         path = checkpoint_path(self.directory / CHECKPOINTS, step)
-        if self.job.config.train.sharding == "none" and path.is_dir():
+        is_kept = self.world.from_main(path.is_dir())
+        if self.job.config.train.sharding == "none" and is_kept:
             try:
                 weights: dict[str, torch.Tensor] = load_checkpoint(path)["run"]["model"]
             except UserError as error:

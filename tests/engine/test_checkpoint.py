@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import closing
@@ -425,6 +426,35 @@ def test_replace_directory_again_and_again_where_a_link_was(tmp_path: Path) -> N
         with replace_directory(path) as directory:
             (directory / name).touch()
         assert names(path) == [name]
+
+
+def test_what_others_still_read_is_removed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On NFS it keeps its folder from being removed, which is no reason to end a run."""
+    remove_tree = shutil.rmtree
+
+    def remove_unless_read(path: Path, *rest: Any, **options: Any) -> None:
+        if (Path(path) / "read").exists():
+            raise OSError(errno.ENOTEMPTY, "Directory not empty", str(path))
+        remove_tree(path, *rest, **options)
+
+    path = tmp_path / "best"
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", remove_unless_read)
+        for text in ("first", "second", "third"):
+            with replace_directory(path) as directory:
+                (directory / "read").write_text(text)
+            assert (path / "read").read_text() == text
+        for step in (1, 2):
+            save_checkpoint(tmp_path, step, STATE, {})
+        (tmp_path / "step-00000001" / "read").touch()
+        prune_checkpoints(tmp_path, 1)
+        assert list_checkpoints(tmp_path) == [tmp_path / "step-00000002"]
+    with replace_directory(path) as directory:
+        (directory / "read").write_text("fourth")
+    prune_checkpoints(tmp_path, 1)
+    assert names(tmp_path) == ["best", "step-00000002"]
 
 
 def replace_and_break_off(path: Path, error: type[BaseException]) -> None:

@@ -334,3 +334,84 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     with world.main_first():
         pass
     world.leave()
+
+
+# Blocks within blocks, as ALBERT's and T5's; and a weight that no loss needs.
+NESTED = """
+import sys
+import torch
+from torch import nn
+torch.set_num_threads(1)
+from qa.engine import TrainConfig, TrainingRun, UserError, seed_everything
+from qa.engine.distributed import join_world
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+    def forward(self, x):
+        for layer in self.inner:
+            x = layer(x).tanh()
+        return x
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.groups = nn.ModuleList([nn.ModuleList([Block()]), nn.ModuleList([Block()])])
+        self.head = nn.Linear(4, 1)
+        if unused:
+            self.pooler = nn.Linear(4, 4)
+    def forward(self, x):
+        for group in self.groups:
+            for block in group:
+                x = block(x)
+        return self.head(x)
+
+world = join_world(torch.device("cpu"))
+seed_everything(0)
+config = TrainConfig(precision="fp32", device="cpu", max_steps=3, learning_rate=0.01,
+    sharding=sharding if world.size > 1 else "none", gradient_accumulation_steps=2 // world.size)
+rows = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+def loss_fn(model, batch):
+    return model(batch["x"]).square().sum()
+def collate(items):
+    return {"x": torch.stack(items), "num_items": len(items)}
+def order(epoch):
+    return [[0, 1], [2, 3], [4, 5], [6, 7]]
+run = TrainingRun(Model(), loss_fn, list(rows), order, collate, config, world=world)
+try:
+    losses = [float(out.loss) for out in run.steps()]
+except UserError as error:
+    print(error)
+    sys.exit(3)
+print(" ".join(f"{loss:.6f}" for loss in losses))
+world.leave()
+sys.exit(0)
+"""
+
+
+def run_nested(launcher: Launcher, size: int, sharding: str, unused: bool) -> list[Run]:
+    port = free_port()
+    script = f"sharding, unused = {sharding!r}, {unused}\n{NESTED}"
+    ranks = [as_rank(rank, size, port) if size > 1 else "" for rank in range(size)]
+    runs = [launcher.start([], prelude + script) for prelude in ranks]
+    for run in runs:
+        run.wait()
+    return runs
+
+
+@pytest.mark.e2e
+def test_blocks_within_blocks_are_sharded(launcher: Launcher) -> None:
+    (alone,) = run_nested(launcher, 1, "none", False)
+    assert len(alone.stdout.split()) == 3, alone.stderr
+    for run in run_nested(launcher, 2, "fsdp", False):
+        assert run.stdout == alone.stdout, run.stderr
+
+
+@pytest.mark.e2e
+def test_a_weight_without_a_gradient_is_named_before_processes_differ(launcher: Launcher) -> None:
+    (alone,) = run_nested(launcher, 1, "none", True)
+    assert len(alone.stdout.split()) == 3, alone.stderr
+    for run in run_nested(launcher, 2, "none", True):
+        assert run.code == 3, run.stderr
+        assert run.stdout.startswith("no gradient reaches 2 trained weights (pooler.weight,")

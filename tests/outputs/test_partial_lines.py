@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from qa.engine.errors import Notice
+from qa.engine.errors import Notice, UserError
 from qa.outputs.partial_lines import PartialLines, Progress, progress_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
@@ -71,3 +71,22 @@ def test_a_disk_that_is_full_when_it_goes_on(path: Path) -> None:
     with no_file_larger_than(0), lines_of(path, True) as lines:
         assert lines.done.questions == 2
     assert lines_of(path, True).done.questions == 2
+
+
+@pytest.mark.parametrize(("resume", "overwrite"), [(True, False), (False, True), (False, False)])
+def test_a_file_that_another_run_writes_is_left_to_it(
+    resume: bool, overwrite: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.jsonl"
+    with lines_of(path, False) as first:
+        first.add(["first"], 0)
+        with pytest.raises(UserError, match="another run is writing it"):
+            PartialLines(path, IDENTITY, resume, overwrite)
+        first.add(["second"], 0)
+        first.finish()
+    assert path.read_text() == "first\nsecond\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+    with PartialLines(path, IDENTITY, resume, overwrite) as again:  # now it is free
+        again.add(["new"], 0)
+        again.finish()
+    assert path.read_text() == "new\n"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -20,7 +22,7 @@ from qa.retrieval.documents import Document
 from qa.retrieval.index import Index
 from qa.retrieval.passage import Hit, Passage
 from qa.retrieval.settings import IndexSettings
-from qa.retrieval.store import Counts
+from qa.retrieval.store import Counts, Store
 from qa.retrieval.writer import IndexWriter
 
 QUESTION = "강나루가 태어난 해는?"
@@ -167,6 +169,42 @@ def test_a_folder_in_which_nobody_may_write(
     index = Index.open(tmp_path)
     assert texts(index.search(QUESTION, 1)) == [DOCUMENTS[0].text]
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["bigrams.1"]
+    index.close()
+
+
+def test_who_may_not_write_finds_what_others_write_meanwhile(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, DOCUMENTS[:3])
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    index = Index.open(tmp_path)
+    assert len(index.search(ALL, 99)) == len(index) == 3
+    fill(tmp_path, [*DOCUMENTS[3:], *(Document(f"n{i}", "", f"글 {i} " * 50) for i in range(300))])
+    assert len(index) == 306
+    assert len(texts(index.search(ALL, 999))) >= 6
+    with IndexWriter(tmp_path) as writer:
+        writer.remove("0")
+    assert DOCUMENTS[0].text not in texts(index.search(QUESTION, 999))
+    index.close()
+
+
+def test_a_read_that_a_write_has_spoilt_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that SQLite takes for one that never changes."""
+    fill(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    index = Index.open(tmp_path)
+    passages, calls = Store.passages, []
+
+    def spoilt(store: Store, keys: Sequence[int]) -> dict[int, Passage]:
+        calls.append(keys)
+        if len(calls) == 1:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return passages(store, keys)
+
+    monkeypatch.setattr(Store, "passages", spoilt)
+    assert texts(index.search(QUESTION, 1)) == [DOCUMENTS[0].text]
     index.close()
 
 

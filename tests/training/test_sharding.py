@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,32 @@ def test_one_process_cannot_shard(
     assert train.main([*arguments, "--output-dir", str(tmp_path / "out")]) == 2
     assert "torchrun" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.e2e
+def test_a_process_that_cannot_read_the_checkpoint_goes_on_from_no_other(
+    launcher: Launcher, squad_file: Path, encoder_dir: Path, tmp_path: Path
+) -> None:
+    """With an older one it would train another model than the main process."""
+    common = flags(squad_file, encoder_dir, "0")
+    output = ["--output-dir", str(tmp_path / "run")]
+    assert train.main([*common, "--max-steps", "4", *output]) == 0
+    port = free_port()
+    fails = """
+from qa.engine import checkpoint
+measure, calls = checkpoint.fingerprint, []
+def fingerprint(path):
+    calls.append(path)
+    if len(calls) == 1:
+        raise OSError(116, "Stale file handle", str(path))
+    return measure(path)
+checkpoint.fingerprint = fingerprint
+"""
+    more = ["--resume", "--max-steps", "6", *output]
+    ranks = [
+        launcher.start(more, as_rank(rank, 2, port) + (fails if rank else "")) for rank in range(2)
+    ]
+    assert ranks[1].wait() == 2, ranks[1].stderr
+    assert "step-00000004 cannot be read" in ranks[1].stderr
+    ranks[0].kill(signal.SIGKILL)
+    ranks[0].wait()
