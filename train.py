@@ -39,8 +39,9 @@ def train(command: Command) -> None:
     """Build everything a run needs, then train, log, evaluate and save."""
     started, config = time.perf_counter(), command.config
     print_main(f"qa: recipe {config.recipe}: {describe_recipe(config.recipe)}")
-    check_output(config.output.output_dir, bool(command.resume), command.overwrite)
-    prepare_hub(config.model.model, config.data.train_data, config.data.eval_data)
+    sources = config.model.model, config.data.train_data, config.data.eval_data
+    check_output(config.output.output_dir, bool(command.resume), command.overwrite, sources)
+    prepare_hub(*sources)
     with no_collection():
         from qa.engine.signals import StopSignals
         from qa.training.build import build_job

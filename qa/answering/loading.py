@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from qa.engine.device import resolve_device
 from qa.engine.errors import notice, require
 from qa.engine.precision import Precision
 from qa.models.onnx_reader import ONNX_FILE, OnnxReader, is_export
-from qa.models.part_files import has_decoder
+from qa.models.part_files import PART_FILES, has_decoder
 from qa.models.pretrained import load_tokenizer, revision_of, saved_file
 from qa.models.readers import load_reader
 from qa.models.span_reader import SpanReader
@@ -47,6 +48,8 @@ def load(
     trusts = {"trust_remote_code": True} if trust_remote_code else {}
     settings_file = saved_file(name, SETTINGS_FILE, revision)
     saved = read_settings(settings_file)
+    if os.path.isdir(name):
+        require_whole(name)
     writes = DECODING in saved or has_decoder(name)
     require(
         writes or settings.get(DECODING) is None,
@@ -82,6 +85,21 @@ def load(
     )
     answerer = Answerer(model, collator, decoding, number_format, batch_size, tokenizer)
     return answerer, tokenizer, windows, collection
+
+
+def require_whole(name: str) -> None:
+    """Raise UserError, or say, if a directory lacks a file without which it answers otherwise."""
+    present = set(os.listdir(name))
+    require(
+        SETTINGS_FILE not in present or "tokenizer_config.json" in present,
+        f"{name}: its tokenizer_config.json is missing, without which texts are cut otherwise; copy"
+        " the whole directory again",
+    )
+    if SETTINGS_FILE not in present and present & {*PART_FILES}:
+        notice(
+            f"{name}: its {SETTINGS_FILE} is missing; lengths, threshold and temperature are the"
+            " usual ones"
+        )
 
 
 def is_generative(name: str) -> bool:

@@ -12,6 +12,9 @@ PASSAGE_WEIGHT = 0.5  # of a reader that has none: EM was flat from 0.4 to 1 whe
 PASSAGES = 5  # of a collection that are read for a question
 
 
+MOST = 1_000_000  # candidates, and tokens of an answer
+
+
 @dataclass(frozen=True)
 class DecodeOptions:
     """How answers are chosen among the spans of a context."""
@@ -44,6 +47,7 @@ class DecodeOptions:
             require_choices(self)
         for name in ("n_best_size", "max_answer_length"):
             require_at_least(self, name, 1)
+            require(getattr(self, name) <= MOST, f"{name} must be at most {MOST:,}")
         threshold = self.null_score_diff_threshold
         require(
             threshold is None or -1e9 <= threshold <= 1e9,

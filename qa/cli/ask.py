@@ -58,6 +58,10 @@ def ask(options: argparse.Namespace) -> None:
     question = " ".join(options.question).strip()
     if options.question:
         check_text(question, "the question")
+    require(
+        options.question or sys.stdin is not None,
+        "there is no question, and stdin is closed; pass one",
+    )
     index = open_collection(options)
     assert index is not None  # --index is required
     require(len(index), f"{options.index}: holds no documents; `qa index` adds some")

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from qa.retrieval.index import Index
 
 
+MOST_PASSAGES = 10_000
+
+
 def add_collection_flags(parser: argparse.ArgumentParser, help: str, required: bool) -> None:
     """Add the flags of a collection; `help`: what is done with it."""
     parser.add_argument("--index", required=required, metavar="DIR", help=help)
@@ -31,6 +34,7 @@ def open_collection(options: argparse.Namespace) -> Index | None:
         return None
     options.passages = PASSAGES if options.passages is None else options.passages
     require(options.passages >= 1, f"--passages must be at least 1, not {options.passages}")
+    require(options.passages <= MOST_PASSAGES, f"--passages must be at most {MOST_PASSAGES:,}")
     from qa.retrieval.index import Index
 
     return Index.open(options.index)

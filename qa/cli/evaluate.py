@@ -100,7 +100,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
     from qa.outputs.directory import check_not_a_run, check_output, make_output
 
     require(options.batch_size >= 1, f"--batch-size must be at least 1, not {options.batch_size}")
-    check_output(options.output_dir, resume=False, overwrite=options.overwrite)
+    check_output(options.output_dir, resume=None, overwrite=options.overwrite)
     check_not_a_run(options.output_dir)
     index = open_collection(options)
     check_keep(options)

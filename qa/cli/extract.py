@@ -14,7 +14,7 @@ from qa.cli.parser import Parser, run_command
 from qa.cli.startup import no_collection, prepare_hub
 from qa.config import EMBEDDED, Config, config_from_flat, read_config_file
 from qa.engine.errors import require
-from qa.outputs.directory import BEST, CONFIG_FILE
+from qa.outputs.directory import BEST, CONFIG_FILE, check_output
 
 if TYPE_CHECKING:
     from qa.answering.reader import Reader
@@ -48,6 +48,7 @@ def extract(options: argparse.Namespace) -> None:
         f"{checkpoint}: is no checkpoint of a run, such as RUN/checkpoints/step-00000400",
     )
     require(not output.exists(), f"{output}: exists; name another --output-dir")
+    check_output(options.output_dir, resume=None, overwrite=False)
     config = config_from_flat(read_config_file(run / CONFIG_FILE))
     prepare_hub(config.model.model, config.data.train_data)
     with no_collection():

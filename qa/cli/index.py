@@ -8,16 +8,23 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser, run_command
 from qa.cli.startup import prepare_hub
+from qa.engine.atomic_files import remove
 from qa.engine.config import from_values
 from qa.engine.errors import require
 from qa.retrieval.settings import FILE, IndexSettings
+
+if TYPE_CHECKING:
+    from qa.retrieval.writer import IndexWriter
 
 SECONDS_BETWEEN_LINES = 10.0
 NAMES = {each.name for each in fields(IndexSettings)}
@@ -61,6 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
     return run_command(lambda: index(make_parser().parse_args(arguments)))
 
 
+@contextmanager
+def removed_if_empty(writer: IndexWriter, is_new: bool) -> Iterator[None]:
+    """What fails before a new index holds anything leaves none behind, with its settings."""
+    try:
+        yield
+    except BaseException:
+        if is_new and writer.store.count() == (0, 0):
+            for file in writer.directory.iterdir():
+                remove(file)
+            writer.directory.rmdir()
+        raise
+
+
 def index(options: argparse.Namespace) -> None:
     """Add and remove, and say what the index holds."""
     is_new = not Path(options.output, FILE).exists()
@@ -73,13 +93,20 @@ def index(options: argparse.Namespace) -> None:
         given["dense"] = os.path.abspath(given["dense"])  # it is needed wherever the index is used
     settings = from_values(IndexSettings, given) if given or is_new else None
     prepare_hub(given.get("dense"), *options.inputs)
+    from qa.retrieval.encoder import LazyEncoder
     from qa.retrieval.files import find_inputs, read_documents
     from qa.retrieval.sqlite_file import naming
     from qa.retrieval.store import Counts
     from qa.retrieval.writer import IndexWriter
 
     inputs = find_inputs(options.inputs)
-    with naming(options.output), IndexWriter(options.output, settings) as writer:
+    if is_new and settings is not None and settings.dense:
+        LazyEncoder(settings.dense).encode(["가"])  # before there is anything that names it
+    with (
+        naming(options.output),
+        IndexWriter(options.output, settings) as writer,
+        removed_if_empty(writer, is_new),
+    ):
         for pattern in options.remove:
             number = writer.remove(normalize("NFC", pattern))
             print(f"{number:,} documents removed: {pattern}")

@@ -44,6 +44,9 @@ def run_command(
             if str(stopped):
                 print(stopped, file=sys.stderr)
             return stopped.exit_code
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
         except OSError as error:  # the machine's state, not a mistake of the program
             file = f": {error.filename}" if error.filename else ""
             print(f"error: {error.strerror or error}{file}", file=sys.stderr)

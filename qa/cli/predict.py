@@ -102,6 +102,10 @@ def check_output(options: argparse.Namespace) -> None:
         f"{path.parent}: is not a directory that can be written to; pass another --output",
     )
     require(not path.is_dir(), f"{path}: is a directory; pass the name of a file")
+    require(
+        not (path.exists() and is_within(path, options.model)),
+        f"{path}: is a file of the reader; pass another --output",
+    )
     inputs = (options.data or "").split(",")
     is_input = path.exists() and any(is_within(path, each) for each in inputs)
     require(not is_input, f"{path}: is the --data; pass another --output")

@@ -17,7 +17,7 @@ from qa.cli.scored_predictions import check_predictions
 from qa.cli.startup import no_collection, prepare_hub
 from qa.engine.errors import notice, require
 from qa.engine.json_files import read_json
-from qa.outputs.directory import CONFIG_FILE, REPORT_FILE
+from qa.outputs.directory import CONFIG_FILE, REPORT_FILE, require_utf8
 from qa.outputs.prediction_files import NBEST_FILE, PREDICTIONS_FILE
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def report(options: argparse.Namespace) -> None:
 
 def check_output(options: argparse.Namespace) -> None:
     """Raise UserError if there are too many inputs, or the page cannot be written."""
+    require_utf8(*options.inputs, options.data)
     count, path = len(options.inputs), Path(options.output)
     require(count <= 2, f"pass one run or file, or two to compare, not {count}")
     require(not path.is_dir(), f"{path}: is a directory; pass --output FILE.html")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 from unicodedata import normalize
 
@@ -49,8 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--na-prob-threshold",
         type=float,
-        default=1.0,
-        help="squad2: above it a question counts as unanswered (default 1, as the official script)",
+        help="squad2, with --na-probs: above it a question counts as unanswered (default 1, as the"
+        " official script)",
     )
     parser.add_argument("--output-dir", help="directory of metrics.json; written only if named")
     parser.add_argument("--overwrite", action="store_true", help="replace metrics.json")
@@ -78,7 +79,7 @@ def score_files(options: argparse.Namespace) -> None:
         check_na_probs(path, probs, texts, examples)
 
     probs_or_none = list(na_probs) if na_probs else [None] * len(predictions)
-    threshold = options.na_prob_threshold
+    threshold = 1.0 if options.na_prob_threshold is None else options.na_prob_threshold
     files = [
         score_file(path, names, texts, examples, probs, threshold)
         for path, texts, probs in zip(options.predictions, predictions, probs_or_none, strict=True)
@@ -109,10 +110,15 @@ def print_scores(files: Sequence[ScoredFile], names: Sequence[str]) -> dict[str,
 
 def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
     """Raise UserError if flags do not go together or the output directory cannot be used."""
-    from qa.outputs.directory import check_not_a_run, check_output
+    from qa.outputs.directory import check_not_a_run, check_output, require_utf8
 
+    require_utf8(*options.predictions, options.data, options.output_dir)
     files, na_files = len(options.predictions), len(options.na_probs or ())
     require(files <= 2, f"pass one prediction file, or two to compare, not {files}")
+    require(
+        options.na_prob_threshold is None or (na_files and isfinite(options.na_prob_threshold)),
+        "--na-prob-threshold is a number, and one for the probabilities of --na-probs",
+    )
     if na_files:
         require("squad2" in names, "--na-probs belongs to --metric squad2")
         require(
@@ -120,7 +126,7 @@ def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
             f"--na-probs needs one for each prediction file: {na_files} for {files}",
         )
     if options.output_dir is not None:
-        check_output(options.output_dir, resume=False, overwrite=options.overwrite)
+        check_output(options.output_dir, resume=None, overwrite=options.overwrite)
         check_not_a_run(options.output_dir)
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from qa.retrieval.index import Index
 
 
+MOST_THREADS = 1024
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m qa serve`."""
     parser = Parser(
@@ -78,8 +81,8 @@ def serve(options: argparse.Namespace) -> None:
     """Load the reader, answer until a signal comes, and then what was taken before it."""
     limits = from_values(ServingOptions, vars(options))
     require(
-        options.threads is None or options.threads >= 1,
-        f"--threads must be at least 1, not {options.threads}",
+        options.threads is None or 1 <= options.threads <= MOST_THREADS,
+        f"--threads must be 1 to {MOST_THREADS:,}, not {options.threads}",
     )
     try:
         from qa.serving.run import bind

@@ -18,6 +18,7 @@ from qa.cli.parser import Parser, run_command
 from qa.cli.run_differences import differences
 from qa.cli.train_flags import make_parser, parse_arguments
 from qa.engine.errors import UserError, require
+from qa.outputs.directory import check_output
 
 DEFAULT_STEPS = 20
 
@@ -55,6 +56,7 @@ def verify(flags: list[str], kills: int, seed: int) -> None:
     flags = [*flags, *short_run_flags(steps)]  # the last of two equal flags counts
     for directory in (root / "reference", root / "killed"):
         require(not directory.exists(), f"{directory}: exists already; pass another --output-dir")
+        check_output(str(directory), resume=None, overwrite=False)
 
     def train(directory: Path) -> list[str]:
         resume = ["--resume"] if any(directory.iterdir()) else []

@@ -62,7 +62,7 @@ def vote(options: argparse.Namespace) -> None:
         threshold = options.null_score_diff_threshold
         require(math.isfinite(threshold), "--null-score-diff-threshold must be a finite number")
     require(len(options.inputs) >= 2, f"a vote takes two inputs or more, not {len(options.inputs)}")
-    check_output(options.output_dir, resume=False, overwrite=options.overwrite)
+    check_output(options.output_dir, resume=None, overwrite=options.overwrite)
     check_not_a_run(options.output_dir)
     paths = [nbest_path(name) for name in options.inputs]
     for path in paths:

@@ -25,8 +25,11 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    # torch reports an absent device by RuntimeError, or AssertionError in a CPU-only build.
-    except (RuntimeError, AssertionError) as error:
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
+    # torch reports an absent device by RuntimeError, AssertionError in a CPU-only build, or, of
+    # one of another package, ImportError.
+    except (RuntimeError, AssertionError, ImportError) as error:
         reason = short_reason(str(error))  # a dispatcher's goes on for 7,000 characters
         raise UserError(f"device {name!r} cannot be used ({reason}); try cpu") from error
     return device

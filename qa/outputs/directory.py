@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,22 @@ OUTPUTS = (
 RUNS = Path("runs")
 
 
-def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
+def check_output(
+    directory: str | None,
+    resume: bool | None,
+    overwrite: bool,
+    sources: Iterable[str | None] = (),
+) -> None:
     """Raise UserError if a run could not write to `directory`; change nothing on disk.
 
     Args:
         directory: The --output-dir; None for a new one in runs/.
-        resume: The run goes on with what is there.
+        resume: The run goes on with what is there; None of a program that cannot.
         overwrite: The run replaces what is there.
+        sources: What the run reads, which it must not replace.
     """
+    sources = list(sources)
+    require_utf8(directory, *sources)
     path = Path(directory) if directory is not None else RUNS
     existing = path
     while not existing.exists() and existing != existing.parent:
@@ -62,11 +71,14 @@ def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
         and path.is_dir()
         and any(entry.name != LOCK_FILE for entry in path.iterdir())
     ):
+        advice = "--overwrite to replace what is there"
+        if resume is not None:
+            advice = "--resume to go on, --overwrite to start again"
         require(
-            resume or overwrite,
-            f"{path}: is not empty; pass --resume to go on, --overwrite to start again, or another"
-            " --output-dir",
+            resume or overwrite, f"{path}: is not empty; pass {advice}, or another --output-dir"
         )
+        if overwrite and resume is not None:  # others replace single files only
+            require_own(path, sources)
     if resume:
         require(
             # With a lock file alone, the run was killed before its first checkpoint.
@@ -74,6 +86,46 @@ def check_output(directory: str | None, resume: bool, overwrite: bool) -> None:
             f"{path / CHECKPOINTS}: there is no checkpoint to resume from; start with --overwrite"
             " instead of --resume",
         )
+
+
+def require_utf8(*names: str | None) -> None:
+    """Raise UserError for a name that is not UTF-8, as Korean ones of Windows may be unpacked.
+
+    No JSON file can hold it.
+    """
+    for name in filter(None, names):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{name}: the name is not UTF-8; rename the file or folder") from error
+
+
+def require_own(directory: Path, sources: Iterable[str | None]) -> None:
+    """Raise UserError if --overwrite would remove what no run wrote, or what this one reads."""
+    kept = [name for name in (CONFIG_FILE, CHECKPOINTS, BEST) if (directory / name).exists()]
+    require(
+        not kept or is_run(directory),
+        f"{directory}: has a {kept[0] if kept else ''} that no run of train.py wrote; pass another"
+        " --output-dir",
+    )
+    removed = [(directory / name).resolve() for name in OUTPUTS]
+    for source in sources:
+        for name in (source or "").split(","):
+            place = Path(name.removeprefix("hub:")).resolve()
+            require(
+                not name or not any(place.is_relative_to(each) for each in removed),
+                f"{name}: is what the run reads, and --overwrite would remove it; pass another"
+                " --output-dir",
+            )
+
+
+def is_run(directory: Path) -> bool:
+    """Return whether a directory's config.json is that of a run."""
+    try:
+        content = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "train_data" in content
 
 
 def check_not_a_run(directory: str | None) -> None:

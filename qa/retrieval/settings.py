@@ -65,7 +65,16 @@ def read_contents(directory: Path) -> Contents:
     content: dict[str, Any] = read_json(path, "an index's settings")
     require(
         content.get("format") == FORMAT,
-        f"{directory}: is an index of format {content.get('format')}, and this version of qa reads"
-        f" {FORMAT}; make it anew from the documents, in another directory",
+        f"{directory}: is an index of format {content.get('format')!r}, and this version of qa"
+        f" reads {FORMAT}; make it anew from the documents, in another directory",
     )
-    return Contents(from_values(IndexSettings, content["settings"]), content["legs"])
+    settings: Any = content.get("settings")
+    legs: Any = content.get("legs")
+    require(
+        isinstance(settings, dict)
+        and isinstance(legs, dict)
+        and all(isinstance(leg, dict) for leg in legs.values()),
+        f"{path}: is damaged (settings or legs); make the index anew from the documents, in another"
+        " directory",
+    )
+    return Contents(from_values(IndexSettings, settings), legs)

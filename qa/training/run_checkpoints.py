@@ -199,4 +199,5 @@ class RunCheckpoints:
         """Return the step whose model is in best/; None if it is not known."""
         path = self.directory / METRICS_FILE
         written = read_json(path, "scores").get("best") if path.exists() else None
-        return int(written["step"]) if written else None
+        step = written.get("step") if isinstance(written, dict) else None
+        return step if isinstance(step, int) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import unicodedata
 from pathlib import Path
 from typing import Any, Literal
@@ -10,13 +11,14 @@ from typing import Any, Literal
 import pytest
 import torch
 from support.articles import ARTICLES
+from support.runs import ROOT
 
 from qa.answering.reader import Reader
 from qa.cli.predict import main
 from qa.data.examples import Example
 from qa.data.nfc import compose_example
 from qa.data.windows.options import WindowOptions
-from qa.engine.errors import UserError
+from qa.engine.errors import Notice, UserError
 from qa.models.span_reader import SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -393,3 +395,16 @@ def test_half_a_surrogate_pair_is_refused(question: str, context: str, reader: R
     """What Python makes of bytes on the command line that are not UTF-8."""
     with pytest.raises(UserError, match="half a surrogate pair"):
         reader.answer(question=question, context=context)
+
+
+def test_a_directory_that_is_not_whole_does_not_answer_otherwise(tmp_path: Path) -> None:
+    """Without tokenizer_config.json transformers reads Hangul in lower case, letter by letter."""
+    best = ROOT / "tests" / "outputs" / "golden" / "answerable" / "run" / "best"
+    copy = Path(shutil.copytree(best, tmp_path / "best"))
+    (copy / "reader.json").rename(tmp_path / "reader.json")
+    with pytest.warns(Notice, match=r"its reader\.json is missing"):
+        Reader.from_pretrained(copy, device="cpu", precision="fp32")
+    (tmp_path / "reader.json").rename(copy / "reader.json")
+    (copy / "tokenizer_config.json").unlink()
+    with pytest.raises(UserError, match=r"its tokenizer_config\.json is missing"):
+        Reader.from_pretrained(copy, device="cpu", precision="fp32")

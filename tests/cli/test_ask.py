@@ -241,3 +241,17 @@ def test_what_is_compared_answers_every_question(evaluate: Run, tmp_path: Path) 
 def test_flags_that_do_not_fit(arguments: list[str], message: str, evaluate: Run) -> None:
     code, out, err = evaluate(*arguments)
     assert (code, out, err) == (2, "", f"error: {message}\n")
+
+
+def test_without_a_question_and_without_stdin(ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As daemons start a command."""
+    monkeypatch.setattr(sys, "stdin", None)
+    code, out, err = ask()
+    assert (code, out) == (2, "")
+    assert err == "error: there is no question, and stdin is closed; pass one\n"
+
+
+def test_more_passages_than_can_be_read(ask: Run) -> None:
+    code, _, err = ask("?", "--passages", "99999999999999999999")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--passages must be at most 10,000" in err

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
 import pytest
 
 import qa.cli.index
+from qa.engine.json_files import write_json
 from qa.retrieval.index import Index
 
 Run = Callable[..., tuple[int, str, str]]
@@ -70,6 +72,46 @@ def test_mistakes_leave_nothing_behind(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert line in err
     assert not (tmp_path / "i").exists()
+
+
+def test_a_first_call_that_fails_leaves_nothing_behind(
+    run: Run, encoder_dir: Path, tmp_path: Path
+) -> None:
+    """Whose settings would stand in the way of the next one."""
+    (tmp_path / "a.txt").write_text("글", encoding="utf-8")
+    code, _, err = run(tmp_path / "a.txt", "--dense", tmp_path / "no model")
+    assert (code, err.count("\n")) == (2, 1)
+    assert not (tmp_path / "i").exists()
+    (tmp_path / "bad.txt").write_bytes(b"\xff\x00\x01")
+    for is_there in (False, True):
+        if is_there:
+            (tmp_path / "i").mkdir()
+            (tmp_path / "i" / ".lock").touch()
+        assert run(tmp_path / "bad.txt", "--passage-characters", "77")[0] == 2
+        assert not (tmp_path / "i").exists()
+    assert run(tmp_path / "a.txt", "--dense", encoder_dir)[0] == 0
+    assert run(tmp_path / "bad.txt")[0] == 2
+    assert len(Index.open(tmp_path / "i")) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"format": 1},
+        {"format": "1"},
+        {"format": 1, "settings": 5, "legs": {}},
+        {"format": 1, "settings": {}, "legs": []},
+        {"format": 1, "settings": {}, "legs": {"bigrams": 3}},
+    ],
+)
+def test_an_index_json_that_a_person_changed_is_one_line(
+    content: dict[str, Any], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("글", encoding="utf-8")
+    run(tmp_path / "a.txt")
+    write_json(tmp_path / "i" / "index.json", content)
+    code, out, err = run(tmp_path / "a.txt")
+    assert (code, out, err.count("\n")) == (2, "", 1)
 
 
 def test_a_table_that_is_damaged_further_on(run: Run, tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
         (["--output", "nowhere/p.json"], "nowhere: is not a directory that can be written to"),
         (["--output", "folder.json"], "folder.json: is a directory"),
         (["--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
+        (["--output", "reader/config.json", "--overwrite"], "config.json: is a file of the reader"),
         (["--data", ".", "--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
         (["--data", "TEST:dev", "--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
         (["--overwrite"], "--overwrite replaces the file of --output; pass one"),
@@ -175,9 +176,11 @@ def test_outputs_that_are_refused(
     """At once: no model is looked for."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.json").mkdir()
+    (tmp_path / "reader").mkdir()
+    (tmp_path / "reader" / "config.json").touch()
     before = data.read_bytes()
     given = [argument.replace("TEST", str(data)) for argument in arguments]
-    code, out, err = run(*given, model=tmp_path / "no model")
+    code, out, err = run(*given, model=tmp_path / "reader")
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert expected in err

@@ -338,6 +338,11 @@ def test_files_that_are_no_text(run: Run, tmp_path: Path) -> None:
             "--na-probs needs one for each prediction file: 1 for 2",
         ),
         (["P", "--device", "cpu"], "unknown flag --device"),
+        (["P", "--na-prob-threshold", "0.5"], "--na-prob-threshold is a number, and one for"),
+        (
+            ["P", "--metric", "squad2", "--na-probs", "P", "--na-prob-threshold", "nan"],
+            "--na-prob-threshold is a number",
+        ),
         (["P", "--holdout", "2"], "holdout must be above 0"),
         (["P", "--output-dir", "/proc/version/out"], "is not a directory"),
         (

@@ -169,7 +169,8 @@ def test_a_port_that_is_taken_is_said_before_anything_is_loaded(
         (["--max-context-length", "0"], "max_context_length must be at least 1, not 0"),
         (["--timeout", "0"], "timeout must be above 0 and at most 86400 seconds, not 0.0"),
         (["--timeout", "nan"], "timeout must be above 0 and at most 86400 seconds, not nan"),
-        (["--threads", "0"], "--threads must be at least 1, not 0"),
+        (["--threads", "0"], "--threads must be 1 to 1,024, not 0"),
+        (["--threads", "99999999999"], "--threads must be 1 to 1,024, not 99999999999"),
         (["--port", "0"], "no model: "),
     ],
 )

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support.runs import ROOT
 
+from qa.cli.parser import run_command
+
 pytestmark = pytest.mark.e2e
 
 COMMAND = """
@@ -101,3 +103,11 @@ def test_a_console_without_korean(
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert output == printed + "\n"
+
+
+def test_ctrl_c_is_one_line_and_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    assert run_command(stopped) == 130
+    assert capsys.readouterr().err == "interrupted\n"

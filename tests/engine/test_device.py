@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from qa.engine import resolve_device
+from qa.engine import UserError, resolve_device
 
 
 @pytest.fixture
@@ -49,3 +49,10 @@ def test_without_gpus_the_processes_share_the_cpu(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert resolve_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["meta", "hpu", "privateuseone", "gpu"])
+def test_a_device_that_cannot_compute_here_is_one_line(name: str) -> None:
+    """Some of them are names that torch itself tells, of packages that are not here."""
+    with pytest.raises(UserError, match=f"device '{name}' cannot be used"):
+        resolve_device(name)

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,3 +178,47 @@ def test_a_directory_that_the_system_calls_read_only_is_refused(
     message = refused(tmp_path / "run")
     assert f"{tmp_path} is not writable" in message
     assert "--output-dir" in message
+
+
+RUN = {"recipe": "custom", "train_data": "a.json"}
+
+
+@pytest.mark.parametrize("name", ["config.json", "best", "checkpoints"])
+@pytest.mark.parametrize("config", [None, {"model_type": "bert"}, [], "broken"])
+def test_overwrite_removes_nothing_that_no_run_wrote(
+    name: str, config: object, tmp_path: Path
+) -> None:
+    """A model's directory, or that of another project."""
+    if config is not None or name == "config.json":
+        text = config if isinstance(config, str) else json.dumps(config)
+        (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    if name != "config.json":
+        (tmp_path / name).mkdir()
+    assert "that no run of train.py wrote" in refused(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("source", ["best", "predictions.json", "checkpoints/step-00000001"])
+def test_overwrite_removes_nothing_that_the_run_reads(source: str, tmp_path: Path) -> None:
+    make_finished_run(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(RUN), encoding="utf-8")
+    (tmp_path / "mine.json").touch()
+    check_output(str(tmp_path), False, True, [str(tmp_path / "mine.json"), None, "klue/bert-base"])
+    sources = f"other.json,{tmp_path / source}"
+    with pytest.raises(UserError, match="is what the run reads, and --overwrite would remove it"):
+        check_output(str(tmp_path), False, True, [sources])
+    check_output(str(tmp_path), True, False, [sources])  # nothing is removed
+
+
+def test_who_cannot_resume_does_not_advise_it(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError) as error:
+        check_output(str(tmp_path), None, False)
+    assert "--resume" not in str(error.value)
+    assert "--overwrite to replace" in str(error.value)
+
+
+@pytest.mark.parametrize("names", [(b"r\xff", None), ("out", b"d\xff.json")])
+def test_a_name_that_no_json_can_hold_is_refused(names: tuple[Any, Any]) -> None:
+    directory, source = (os.fsdecode(name) if name else name for name in names)
+    with pytest.raises(UserError, match="the name is not UTF-8; rename"):
+        check_output(directory, False, False, [source])
