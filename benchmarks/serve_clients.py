@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-HEAD = "{} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n"
+HEAD = "{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 HANGS = 120.0  # seconds without a response after which a request counts as one that hangs
 
 

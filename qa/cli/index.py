@@ -9,7 +9,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from unicodedata import normalize
 from qa.cli.option_flags import add_option
 from qa.cli.parser import Parser, run_command
 from qa.cli.startup import prepare_hub
-from qa.engine.atomic_files import remove
+from qa.engine.atomic_files import discard
 from qa.engine.config import from_values
 from qa.engine.errors import require
 from qa.retrieval.settings import FILE, IndexSettings
@@ -68,6 +68,18 @@ def main(arguments: list[str] | None = None) -> int:
     return run_command(lambda: index(make_parser().parse_args(arguments)))
 
 
+def require_legs(settings: IndexSettings) -> None:
+    """Raise UserError if what an index needs is not here, before there is one that needs it."""
+    from qa.retrieval.legs import kinds_of
+
+    for kind in kinds_of(settings):
+        kind.made_by()
+    if settings.dense:
+        from qa.retrieval.encoder import LazyEncoder
+
+        LazyEncoder(settings.dense).encode(["가"])
+
+
 @contextmanager
 def removed_if_empty(writer: IndexWriter, is_new: bool) -> Iterator[None]:
     """What fails before a new index holds anything leaves none behind, with its settings."""
@@ -75,9 +87,11 @@ def removed_if_empty(writer: IndexWriter, is_new: bool) -> Iterator[None]:
         yield
     except BaseException:
         if is_new and writer.store.count() == (0, 0):
+            writer.store.close()
             for file in writer.directory.iterdir():
-                remove(file)
-            writer.directory.rmdir()
+                discard(file)
+            with suppress(OSError):  # it is a link, or the folder of something else
+                writer.directory.rmdir()
         raise
 
 
@@ -93,15 +107,14 @@ def index(options: argparse.Namespace) -> None:
         given["dense"] = os.path.abspath(given["dense"])  # it is needed wherever the index is used
     settings = from_values(IndexSettings, given) if given or is_new else None
     prepare_hub(given.get("dense"), *options.inputs)
-    from qa.retrieval.encoder import LazyEncoder
     from qa.retrieval.files import find_inputs, read_documents
     from qa.retrieval.sqlite_file import naming
     from qa.retrieval.store import Counts
     from qa.retrieval.writer import IndexWriter
 
     inputs = find_inputs(options.inputs)
-    if is_new and settings is not None and settings.dense:
-        LazyEncoder(settings.dense).encode(["가"])  # before there is anything that names it
+    if is_new and settings is not None:
+        require_legs(settings)
     with (
         naming(options.output),
         IndexWriter(options.output, settings) as writer,

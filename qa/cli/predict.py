@@ -19,6 +19,7 @@ from qa.cli.startup import no_collection, prepare_hub
 from qa.data.examples import Example, check_text
 from qa.engine.console import told_by_main
 from qa.engine.errors import require
+from qa.outputs.directory import places_in
 
 if TYPE_CHECKING:
     from qa.data.formats.row_by_row import Questions
@@ -106,8 +107,7 @@ def check_output(options: argparse.Namespace) -> None:
         not (path.exists() and is_within(path, options.model)),
         f"{path}: is a file of the reader; pass another --output",
     )
-    inputs = (options.data or "").split(",")
-    is_input = path.exists() and any(is_within(path, each) for each in inputs)
+    is_input = path.exists() and is_within(path, options.data or "")
     require(not is_input, f"{path}: is the --data; pass another --output")
     require(
         options.overwrite or not path.exists(),
@@ -120,10 +120,9 @@ def check_output(options: argparse.Namespace) -> None:
 
 
 def is_within(path: Path, source: str) -> bool:
-    """Return whether a file is what a source names, or lies in a folder that is one."""
-    names = (source, source.removeprefix("hub:"), source.rpartition(":")[0])
-    places = [Path(name).resolve() for name in names if name and os.path.exists(name)]
+    """Return whether a file is what sources name, or lies in a folder that is one."""
     own = path.resolve()
+    places = [place.resolve() for place in places_in(source)]
     return any(own.samefile(place) or place in own.parents for place in places)
 
 

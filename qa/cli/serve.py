@@ -136,7 +136,8 @@ def answer(
         questions = Batcher(work, limits.max_queue, limits.max_batch, BATCH_CHARACTERS)
         name = "/".join(Path(options.model).parts[-2:])  # the whole path is nobody's business
         service = Service(questions, limits, name, reader.answerer.options.n_best_size, collection)
-        app = make_app(service, known_hosts(limits.allowed_hosts, server.getsockname()[0]))
+        hosts = known_hosts(limits.allowed_hosts, options.host, server.getsockname()[0])
+        app = make_app(service, hosts)
         tell = partial(print, f"serving at {url}", flush=True)
         Server(app, limits.timeout, signals, tell).run([server])
         questions.close()

@@ -30,9 +30,7 @@ def replace_directory(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             flush(file)
         flush(temporary)
-        discard(old)
-        if os.path.lexists(old):
-            os.rename(old, path.with_name(f".{path.name}.{uuid4().hex}.gone"))
+        put_away(old)
         if os.path.lexists(path):
             os.rename(path, old)  # rename cannot replace a directory that is not empty
         try:
@@ -42,8 +40,9 @@ def replace_directory(path: Path) -> Iterator[Path]:
                 os.rename(old, path)
             raise
         flush(path.parent)
-        for each in (old, *path.parent.glob(f".{path.name}.*.gone")):
-            discard(each)
+        put_away(old)
+        for left in path.parent.glob(f".{path.name}.*.gone"):  # by an earlier call
+            discard(left)
     finally:
         remove(temporary)
 
@@ -90,6 +89,14 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def put_away(path: Path) -> None:
+    """Remove a directory, if it is there; what is half removed has another name."""
+    if os.path.lexists(path):
+        gone = path.with_name(f"{path.name.removesuffix('.old')}.{uuid4().hex}.gone")
+        os.rename(path, gone)
+        discard(gone)
 
 
 def discard(path: Path) -> None:

@@ -22,6 +22,7 @@ from qa.engine.full_state import load_state, model_state, optimizer_state, state
 from qa.engine.graph_recorder import step_graphs
 from qa.engine.loss_terms import LossFn
 from qa.engine.micro_batches import MicroBatches
+from qa.engine.modes import notice_of_modes
 from qa.engine.optim import MakeOptimizer, adamw, make_optimizers, set_rates
 from qa.engine.phase_clock import PhaseClock
 from qa.engine.precision import Precision
@@ -189,14 +190,17 @@ class TrainingRun:
         self.global_step = state["global_step"]
 
     def _set_modes(self) -> None:
-        """Put the model into training mode, if an evaluation in between left it in another.
+        """Put all of the model into training mode at the first step; afterwards leave parts alone.
 
-        Its parts are then in the modes of the step before: one that is in eval mode on purpose, as
-        a frozen BatchNorm or a teacher, stays so.
+        transformers loads models in eval mode, also within a module of one's own. A part that the
+        body of the loop puts into eval mode, as a frozen BatchNorm or a teacher, stays so. If an
+        evaluation in between left the model in another mode, each part gets that of the last step.
         """
-        if not self.model.training:
+        if not self._modes:
+            notice_of_modes(self.model)
             self.model.train()
-            for module, training in zip(self._modules, self._modes, strict=False):
+        elif not self.model.training:
+            for module, training in zip(self._modules, self._modes, strict=True):
                 module.training = training
         self._modes = [module.training for module in self._modules]
 

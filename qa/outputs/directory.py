@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,14 +110,22 @@ def require_own(directory: Path, sources: Iterable[str | None]) -> None:
         " --output-dir",
     )
     removed = [(directory / name).resolve() for name in OUTPUTS]
-    for source in sources:
-        for name in (source or "").split(","):
-            place = Path(name.removeprefix("hub:")).resolve()
-            require(
-                not name or not any(place.is_relative_to(each) for each in removed),
-                f"{name}: is what the run reads, and --overwrite would remove it; pass another"
-                " --output-dir",
-            )
+    for place in (place for source in sources for place in places_in(source or "")):
+        require(
+            not any(place.resolve().is_relative_to(each) for each in removed),
+            f"{place}: is what the run reads, and --overwrite would remove it; pass another"
+            " --output-dir",
+        )
+
+
+def places_in(sources: str) -> Iterator[Path]:
+    """Yield the files and folders that sources name, such as `a.json,hub:DIR:train@2`."""
+    for part in {sources, *sources.split(",")}:
+        name = re.sub(r"@[0-9]+$", "", part.strip().removeprefix("hub:"))
+        while name:
+            if os.path.exists(name):
+                yield Path(name)
+            name = name.rpartition(":")[0]
 
 
 def is_run(directory: Path) -> bool:
@@ -179,7 +188,8 @@ def open_output(
 
 def clear_output(directory: Path) -> None:
     """Remove what an earlier run wrote to `directory`, and nothing else."""
-    for name in OUTPUTS:
+    # What tells that it is a run's goes last: a kill in between leaves what can be removed again.
+    for name in (*OUTPUTS[1:], CONFIG_FILE):
         for leftover in (name, f".{name}.tmp", f".{name}.old"):
             remove(directory / leftover)
 

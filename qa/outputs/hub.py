@@ -8,7 +8,12 @@ from pathlib import Path
 from qa.engine.errors import UserError, require, short_reason
 
 # A head of another model would be taken for this one's; other files are the person's.
-OF_READERS = ["*.safetensors", "*.safetensors.index.json", "*.onnx", "export.json"]
+# Whole names, since * would reach into other folders.
+OF_READERS = [
+    *("model.safetensors", "model-?????-of-?????.safetensors", "model.safetensors.index.json"),
+    *("boundary_head.safetensors", "pair_head.safetensors", "decoder.safetensors"),
+    *("model.onnx", "export.json"),
+]
 LOG_IN = "`hf auth login` stores one, or set HF_TOKEN"
 
 

@@ -47,11 +47,16 @@ class PartialLines:
         is_free = try_lock(self._lines) and is_at(self._lines, self.part)
         try:
             require(is_free, f"{self.part}: another run is writing it; wait for it, or stop it")
+            # Another run may have finished it while this one loaded its model.
+            require(
+                overwrite or not path.exists(),
+                f"{path}: is there already; pass --overwrite to replace it, or another --output",
+            )
             self._open(identity, is_left and not overwrite, resume)
         except BaseException:
-            self._lines.close()
-            if is_free and not is_left:
+            if is_free and not is_left and os.name != "nt":
                 self.remove()
+            self._lines.close()
             raise
 
     def _open(self, identity: dict[str, Any], is_left: bool, resume: bool) -> None:
@@ -104,13 +109,17 @@ class PartialLines:
             self._progress.flush()
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Give the file its name; until then nobody else may write it."""
         with naming(self.path):
-            self._lines.close()
+            if os.name == "nt":  # which renames no open file
+                self._lines.close()
             os.replace(self.part, self.path)
             flush(self.path.parent)
+        is_own = is_at(self._progress, self.log)
         self._progress.close()
-        self.remove()
+        if is_own:
+            remove(self.log)
+        self._lines.close()
 
     def remove(self) -> None:
         """Remove the lines and what is known of them."""
@@ -121,13 +130,13 @@ class PartialLines:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None and self.done.questions:
+            notice(f"{self.part}: {self.done.questions} questions are answered; {ADVICE}")
+        elif error is not None and os.name != "nt":
+            self.remove()  # while nobody else can have begun to write there
         for file in (self._lines, self._progress):
             with suppress(OSError):  # of a full disk, which the write before has told
                 file.close()
-        if error is not None and self.done.questions:
-            notice(f"{self.part}: {self.done.questions} questions are answered; {ADVICE}")
-        elif error is not None:
-            self.remove()
 
 
 ADVICE = "the same command with --resume goes on behind them"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
 from qa.data.examples import check_characters
-from qa.engine.errors import require, shown
+from qa.engine.errors import UserError, require, shown
 from qa.engine.json_files import read_json
 from qa.outputs.nbest_file import Candidate, nbest_path, parse_answers
 from qa.outputs.prediction_files import NBEST_FILE, PREDICTIONS_FILE
@@ -42,9 +43,12 @@ def read_predicted(name: str, nfc: bool = False) -> Predicted:
         candidates = read_candidates(nbest_path(name))
         texts = {i: answers[0].text if answers else "" for i, answers in candidates.items()}
         beside = nbest_path(name).parent / PREDICTIONS_FILE  # knows what is left unanswered
-        chosen = read_prediction_file(str(beside)) if beside.is_file() else {}
-        if chosen and (path.is_dir() or is_choice(chosen, texts)):
-            texts = chosen
+        if path.is_dir() and beside.is_file():
+            texts = read_prediction_file(str(beside))
+        elif beside.is_file():
+            with suppress(UserError):  # it is a file of something else
+                chosen = read_prediction_file(str(beside))
+                texts = chosen if is_choice(chosen, texts) else texts
     else:
         texts = read_prediction_file(name)
     require(texts, f"{name}: holds no predictions")

@@ -18,7 +18,7 @@ HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 EUC_KR = dict.fromkeys(["euc-kr", "euckr", "ks_c_5601-1987", "ksc5601", "ks_c_5601"], "cp949")
 LATIN = dict.fromkeys(["iso-8859-1", "iso8859-1", "latin1", "ascii", "us-ascii"], "cp1252")
 SUPERSETS = {**EUC_KR, **LATIN}
-WIDE = ("utf-16", "utf-32", "ucs-2", "ucs-4")  # in which no name could be read
+WIDE = ("utf-16", "utf16", "u16", "utf-32", "utf32", "u32", "ucs")  # in which no name could be read
 CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 
 

@@ -17,18 +17,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def known_hosts(allowed: str | None, address: str) -> frozenset[str] | None:
+def known_hosts(allowed: str | None, host: str, address: str) -> frozenset[str] | None:
     """Return the names under which a server may be asked; None for any.
 
     Args:
         allowed: Names between commas, besides those of this machine; "*" for any. None for any,
             too, unless the server listens at this machine only.
-        address: The IP address that it listens at.
+        host: Where it was told to listen.
+        address: The IP address that this is.
     """
+    own = LOCAL | {address, name_of(host if host.count(":") < 2 else f"[{host}]")}
     if allowed is None:
-        return LOCAL | {address} if ip_address(address).is_loopback else None
-    names = frozenset(name.strip().lower() for name in allowed.split(","))
-    return None if "*" in names else LOCAL | names
+        return own if ip_address(address).is_loopback else None
+    names = [name.strip() for name in allowed.split(",")]
+    return None if "*" in names else own | {name_of(name) for name in names}
 
 
 class KnownHosts:
@@ -55,8 +57,8 @@ class KnownHosts:
 
 
 def name_of(host: str) -> str:
-    """Return the name in a Host header, without its port."""
+    """Return the name in a Host header, in small letters and without its port."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:  # no address between [ and ]
         return host

@@ -74,6 +74,7 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     tokenizer, model = load_model(config, train_examples)
     if config.model.freeze is not None:
         freeze(model.model, config.model.freeze.split(","))
+    model.train()  # transformers loads it in eval mode
     if config.model.gradient_checkpointing:
         model.checkpoint_layers()
     require_fits(tokenizer, model.max_length, config.windows)

@@ -175,11 +175,8 @@ class RunCheckpoints:
         path = checkpoint_path(self.directory / CHECKPOINTS, step)
         is_kept = self.world.from_main(path.is_dir())
         if self.job.config.train.sharding == "none" and is_kept:
-            try:
-                weights: dict[str, torch.Tensor] = load_checkpoint(path)["run"]["model"]
-            except UserError as error:
-                print_main(f"not used: {error}")
-            else:
+            weights = self._weights_in(path)
+            if weights is not None:
                 what = f"not of step {step}" if is_there else "lost"
                 print_main(f"{place}: is {what}; making it again from {path}")
                 return weights
@@ -194,6 +191,19 @@ class RunCheckpoints:
         print_main(f"{place}: is not of step {step}; the next evaluation's model takes its place")
         self.tracker.best = None
         return None
+
+    def _weights_in(self, path: Path) -> dict[str, torch.Tensor] | None:
+        """Return the weights of a checkpoint; None if the main process finds it damaged."""
+        weights: dict[str, torch.Tensor] | None = None
+        if self.world.is_main:
+            try:
+                weights = load_checkpoint(path)["run"]["model"]
+            except UserError as error:
+                print_main(f"not used: {error}")
+        is_whole = self.world.from_main(weights is not None)
+        if is_whole and weights is None:  # another process: it ends the run if it cannot read it
+            weights = load_checkpoint(path)["run"]["model"]
+        return weights
 
     def _best_step_on_disk(self) -> int | None:
         """Return the step whose model is in best/; None if it is not known."""

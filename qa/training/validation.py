@@ -59,6 +59,7 @@ class Validation:
         # Whether an evaluation was cut short or never begun, so that it is still to be made.
         self.is_pending = resumed is not None and resumed.evaluation_is_pending
         self._best_weights = None if resumed is None else resumed.best_weights
+        self._first_step = job.run.global_step  # from which this process goes on
         self.is_running = False  # so that an error can be told as one of an evaluation
         # Whether the points of the next evaluation are in TensorBoard already.
         self.is_drawn = resumed is not None and resumed.evaluation_is_drawn
@@ -134,7 +135,8 @@ class Validation:
         """
         path = self.directory / METRICS_FILE
         told = read_json(path, "scores").get("step") if path.exists() else None
-        is_there = told == self.job.run.global_step and (self.directory / BEST).is_dir()
+        is_same = told == self.job.run.global_step == self._first_step
+        is_there = is_same and (self.directory / BEST).is_dir()
         if not self.job.run.world.from_main(is_there):
             self.save_best(self.job.config.decoding.null_score_diff_threshold)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_mistakes_leave_nothing_behind(
 
 
 def test_a_first_call_that_fails_leaves_nothing_behind(
-    run: Run, encoder_dir: Path, tmp_path: Path
+    run: Run, encoder_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whose settings would stand in the way of the next one."""
     (tmp_path / "a.txt").write_text("글", encoding="utf-8")
@@ -89,6 +90,15 @@ def test_a_first_call_that_fails_leaves_nothing_behind(
             (tmp_path / "i" / ".lock").touch()
         assert run(tmp_path / "bad.txt", "--passage-characters", "77")[0] == 2
         assert not (tmp_path / "i").exists()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "i").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    code, _, err = run(tmp_path / "bad.txt")
+    assert (code, err.startswith("error: /bad.txt: ")) == (2, True)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (tmp_path / "i").unlink()
+    monkeypatch.setitem(sys.modules, "kiwipiepy", None)
+    assert run(tmp_path / "a.txt", "--korean")[0] == 2
+    assert not (tmp_path / "i").exists()
     assert run(tmp_path / "a.txt", "--dense", encoder_dir)[0] == 0
     assert run(tmp_path / "bad.txt")[0] == 2
     assert len(Index.open(tmp_path / "i")) == 1

@@ -158,6 +158,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
         (["--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
         (["--output", "reader/config.json", "--overwrite"], "config.json: is a file of the reader"),
         (["--data", ".", "--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
+        (["--data", "hub:TEST:cfg:dev", "--output", "TEST", "--overwrite"], "l: is the --data"),
         (["--data", "TEST:dev", "--output", "TEST", "--overwrite"], "test.jsonl: is the --data"),
         (["--overwrite"], "--overwrite replaces the file of --output; pass one"),
         (["--resume"], "--resume goes on with the file of --output; pass one"),

@@ -90,12 +90,15 @@ def test_nothing_of_an_earlier_reader_stays(hub: FakeHub, tmp_path: Path) -> Non
     older = Path(shutil.copytree(BEST, tmp_path / "older"))
     for name in (*PART_FILES, "model.onnx", "export.json", "LICENSE"):
         (older / name).write_text("of another model")
+    (older / "large").mkdir()
+    (older / "large" / "model.safetensors").write_text("of another model")
     assert push(older, "me/reader", **hub.environment).returncode == 0
     assert "decoder.safetensors" in hub.files
     done = push(BEST, "me/reader", **hub.environment)
     assert done.returncode == 0, done.stderr
     expected = {path.name: path.read_bytes() for path in BEST.iterdir()}
-    assert hub.files == {**expected, "LICENSE": b"of another model"}
+    others = dict.fromkeys(("LICENSE", "large/model.safetensors"), b"of another model")
+    assert hub.files == {**expected, **others}
 
 
 def test_what_cannot_work_is_refused_at_once(hub: FakeHub, tmp_path: Path) -> None:

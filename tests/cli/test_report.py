@@ -94,6 +94,12 @@ def test_an_nbest_file_knows_what_its_run_left_unanswered(run: Run, tmp_path: Pa
     assert content_of(tmp_path)["scores"] != of_run["scores"]
 
 
+def test_what_lies_beside_an_nbest_file_may_be_anything(run: Run, tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run", PREDICTED)
+    (directory / "predictions.json").write_text("not even JSON", encoding="utf-8")
+    assert run(directory / "nbest_predictions.json")[0] == 0
+
+
 def test_the_page_is_no_file_of_the_data(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()

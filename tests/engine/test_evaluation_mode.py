@@ -11,7 +11,7 @@ import torch
 from support.regression import collate, make_dataset, make_run, squared_error
 from torch import nn
 
-from qa.engine import TrainConfig, TrainingRun
+from qa.engine import Notice, TrainConfig, TrainingRun
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -100,12 +100,12 @@ def test_a_part_in_eval_mode_stays_in_it() -> None:
     """As a frozen BatchNorm or a teacher, also after a person's own evaluation of the whole."""
     run = make_run()
     part = run.model[1]  # type: ignore[index]
-    run.model.train()
-    part.eval()
     for out in run.steps():
         assert run.model.training
-        assert not part.training
-        if out.global_step == 2:
+        assert part.training == (out.global_step == 1)
+        if out.global_step == 1:
+            part.eval()
+        elif out.global_step == 2:
             run.model.eval()
         elif out.global_step == 3:
             with run.evaluation():
@@ -113,9 +113,20 @@ def test_a_part_in_eval_mode_stays_in_it() -> None:
     assert out.global_step > 3
 
 
-def test_a_model_that_comes_in_eval_mode_is_trained() -> None:
-    """As transformers loads them."""
+@pytest.mark.parametrize("part", ["", "1"])
+def test_a_model_that_comes_in_eval_mode_is_trained(part: str) -> None:
+    """As transformers loads them, also if a module of one's own is around it."""
     run = make_run()
-    run.model.eval()
+    run.model.get_submodule(part).eval()
     next(run.steps())
     assert all(module.training for module in run.model.modules())
+
+
+def test_a_frozen_part_in_eval_mode_is_told_what_becomes_of_it() -> None:
+    run = make_run()
+    teacher = nn.Sequential(nn.Linear(4, 1), nn.Dropout(0.5)).requires_grad_(False).eval()
+    run.model.get_submodule("0").add_module("teacher", teacher)
+    with pytest.warns(
+        Notice, match=r"\(0\.teacher\); one that the body of the loop puts into eval"
+    ):
+        next(run.steps())

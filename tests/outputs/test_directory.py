@@ -12,6 +12,7 @@ import pytest
 
 import qa.outputs.directory
 from qa.engine import UserError
+from qa.engine.atomic_files import remove
 from qa.outputs.directory import check_output, clear_output, make_output
 
 
@@ -207,6 +208,33 @@ def test_overwrite_removes_nothing_that_the_run_reads(source: str, tmp_path: Pat
     with pytest.raises(UserError, match="is what the run reads, and --overwrite would remove it"):
         check_output(str(tmp_path), False, True, [sources])
     check_output(str(tmp_path), True, False, [sources])  # nothing is removed
+
+
+@pytest.mark.parametrize("form", ["x.json, {}", "{}@2", "hub:{}:config:train", "{}:dev"])
+def test_sources_are_found_however_they_are_named(form: str, tmp_path: Path) -> None:
+    make_finished_run(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(RUN), encoding="utf-8")
+    source = form.format(tmp_path / "best")
+    with pytest.raises(UserError, match="is what the run reads"):
+        check_output(str(tmp_path), False, True, [source])
+
+
+def test_what_a_kill_left_of_overwriting_can_be_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_finished_run(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(RUN), encoding="utf-8")
+
+    def killed(path: Path) -> None:
+        if path.name == "checkpoints":
+            raise KeyboardInterrupt
+        remove(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(qa.outputs.directory, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            clear_output(tmp_path)
+    check_output(str(tmp_path), False, True)
 
 
 def test_who_cannot_resume_does_not_advise_it(tmp_path: Path) -> None:

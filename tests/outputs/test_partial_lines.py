@@ -5,6 +5,7 @@ Kills are in tests/cli/test_predict_resume.py.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +87,39 @@ def test_a_file_that_another_run_writes_is_left_to_it(
         first.finish()
     assert path.read_text() == "first\nsecond\n"
     assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+    if not overwrite:  # it came while this one loaded its model
+        with pytest.raises(UserError, match="is there already"):
+            PartialLines(path, IDENTITY, resume, overwrite)
+        assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+        path.unlink()
     with PartialLines(path, IDENTITY, resume, overwrite) as again:  # now it is free
         again.add(["new"], 0)
         again.finish()
     assert path.read_text() == "new\n"
+
+
+def test_nobody_writes_a_file_that_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run comes just before, and just behind."""
+    path = tmp_path / "out.jsonl"
+    rename, tries = os.replace, []
+
+    def try_to_write() -> None:
+        try:
+            PartialLines(path, IDENTITY, False, True).__exit__(None, KeyboardInterrupt(), None)
+            tries.append("begun")
+        except UserError as error:
+            tries.append(str(error))
+
+    def replace(old: Path, new: Path) -> None:
+        try_to_write()
+        rename(old, new)
+
+    with lines_of(path, False) as lines:
+        lines.add(["first"], 0)
+        monkeypatch.setattr(os, "replace", replace)
+        lines.finish()
+    assert len(tries) == 1
+    assert "another run is writing it" in tries[0]
+    assert path.read_text() == "first\n"

@@ -10,22 +10,24 @@ from qa.serving.reading import Asked, Found
 
 
 @pytest.mark.parametrize(
-    ("allowed", "address", "expected"),
+    ("allowed", "host", "address", "expected"),
     [
-        (None, "127.0.0.1", LOCAL),
-        (None, "127.0.0.2", LOCAL | {"127.0.0.2"}),
-        (None, "::1", LOCAL),
-        (None, "0.0.0.0", None),
-        (None, "10.0.0.7", None),
-        ("*", "127.0.0.1", None),
-        ("QA.example.com, b", "127.0.0.1", LOCAL | {"qa.example.com", "b"}),
-        ("b", "0.0.0.0", LOCAL | {"b"}),
+        (None, "127.0.0.1", "127.0.0.1", set()),
+        (None, "127.0.0.2", "127.0.0.2", {"127.0.0.2"}),
+        (None, "::1", "::1", set()),
+        (None, "My-PC", "127.0.1.1", {"my-pc", "127.0.1.1"}),
+        (None, "0.0.0.0", "0.0.0.0", None),
+        (None, "10.0.0.7", "10.0.0.7", None),
+        ("*", "127.0.0.1", "127.0.0.1", None),
+        ("QA.example.com:443, b", "127.0.0.1", "127.0.0.1", {"qa.example.com", "b"}),
+        ("b", "10.0.0.7", "10.0.0.7", {"b", "10.0.0.7"}),
     ],
 )
 def test_names_that_are_known(
-    allowed: str | None, address: str, expected: frozenset[str] | None
+    allowed: str | None, host: str, address: str, expected: set[str] | None
 ) -> None:
-    assert known_hosts(allowed, address) == expected
+    found = known_hosts(allowed, host, address)
+    assert found == (None if expected is None else LOCAL | expected)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,7 @@ def test_names_that_are_known(
     [
         ("localhost:8000", "localhost"),
         ("LocalHost", "localhost"),
+        ("localhost.:80", "localhost"),
         ("[::1]:8000", "::1"),
         ("127.0.0.1", "127.0.0.1"),
         ("[nonsense", "[nonsense"),

@@ -130,3 +130,14 @@ def test_r_drop_adds_to_the_loss(weight: float, encoder_dir: Path, squad_file: P
         assert isinstance(loss, torch.Tensor)
         losses.append(float(loss))
     assert (losses[1] > losses[0] + 1e-4) == (weight > 0)
+
+
+@pytest.mark.parametrize("freeze", [None, "embeddings"])
+def test_all_of_the_model_is_trained_though_it_was_loaded_in_eval_mode(
+    freeze: str | None, encoder_dir: Path, squad_file: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Otherwise it would learn without dropout, and without a word."""
+    job = make_job(encoder_dir, squad_file, freeze=freeze)
+    next(iter(job.run.steps()))
+    assert all(module.training for module in job.run.model.modules())
+    assert not [each for each in recwarn if "eval mode" in str(each.message)]

@@ -292,6 +292,21 @@ def test_a_finished_run_without_held_out_data_owes_nothing(
     assert (best / "model.safetensors").read_bytes() != kept["model.safetensors"]
 
 
+def test_another_course_to_the_same_step_is_another_model(
+    launcher: Launcher, flags: list[str], tmp_path: Path
+) -> None:
+    """Without held-out data: of a run that went back before its schedule was bent."""
+    index = flags.index("--holdout")
+    output = ["--output-dir", str(tmp_path / "run")]
+    own = [*flags[:index], *flags[index + 2 :], *output]
+    assert launcher.run([*own, "--max-steps", "4"]).code == 0
+    resume(launcher, tmp_path / "run", "--max-steps", "8")
+    first = (tmp_path / "run" / "best" / "model.safetensors").read_bytes()
+    chosen = str(tmp_path / "run" / "checkpoints" / "step-00000002")
+    assert launcher.run(["--resume", chosen, "--max-steps", "8"]).code == 0
+    assert (tmp_path / "run" / "best" / "model.safetensors").read_bytes() != first
+
+
 @pytest.mark.parametrize("kind", ["absent", "elsewhere", "other run", "directory"])
 def test_a_checkpoint_that_cannot_be_chosen_is_one_line(
     kind: str, whole: Path, tmp_path: Path, launcher: Launcher
