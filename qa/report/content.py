@@ -47,6 +47,8 @@ class Report:
         common = [i for i in both[-1] if all(i in each for each in both)]
         require(common, f"{' and '.join(each.name for each in files)}: have no question in common")
         self.judged = [both[-1][i] for i in common]
+        # Of two readers the scores are each one's own, and all else is of what both have.
+        self.is_part = any(len(each) > len(common) for each in both)
         self.before = [both[0][i] for i in common] if len(files) > 1 else None
         self.calibration: Calibration | None = calibrate(self.judged)
 
@@ -56,6 +58,7 @@ class Report:
             "data": self.data,
             "names": [each.name for each in self.files],
             "count": len(self.judged),
+            "is_part": self.is_part,
             "left_out": len(self.examples) - len(self.judged),
             "measure": f"{METRICS[self.names[0]].title} exact match",
             "exact_match": exact_match(self.judged, lambda each: False),
@@ -84,13 +87,14 @@ class Report:
     def lines(self) -> list[str]:
         """Return lines for people: the scores, and what would help most."""
         results = {self.names[0]: self.main_scores[-1].compute()}
+        where = f" over the {len(self.judged)} questions that count for both" * self.is_part
         errors = [gain for gain in kind_gains(self.judged) if gain.gain][:1]
         return [
             score_table(results),
             *(
                 f"most is lost by: {KINDS[gain.kinds[0]].title},"
                 f" {gain.count} question{'s' * (gain.count != 1)};"
-                f" mended, exact match would be {gain.exact_match:.2f}"
+                f" mended, exact match{where} would be {gain.exact_match:.2f}"
                 for gain in errors
             ),
         ]

@@ -201,7 +201,11 @@ const ask = async () => {
       body: JSON.stringify({ question, ...(open ? {} : { context }), top_k: maxAnswers }),
       signal: own.signal,
     });
-    const found = await response.json();
+    // What a proxy says, or a server with too many connections, is no JSON.
+    const found = await response.json().catch((error) => {
+      if (response.ok || error.name === "AbortError") throw error;
+      return { error: `HTTP ${response.status}` };
+    });
     if (response.ok) showFound(context, found, Math.round(performance.now() - started));
     else say(response.status in TEXTS.en ? response.status : "failed", { detail: found.error, bad: true });
   } catch (error) {
@@ -216,13 +220,12 @@ const begin = async () => {
     at("model").textContent = health.model;
     passages = health.passages;
     at("modes").hidden = passages === 0;
-    if (passages) {
-      choose();
-      at("question").focus();
-    }
+    if (passages) choose();
   } catch (error) {
     say("offline", { bad: true });
   }
+  at("form").hidden = false; // until now nobody could know what is asked
+  at(isOpen() ? "question" : "context").focus();
 };
 
 at("form").addEventListener("submit", (event) => {

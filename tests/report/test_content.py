@@ -236,6 +236,19 @@ def test_questions_that_a_score_leaves_out_are_in_no_figure() -> None:
     assert content["exact_match"] == content["scores"][0][0]["value"]
 
 
+def test_of_two_readers_it_says_over_which_questions() -> None:
+    """The scores are each reader's own; what would help is of the questions that both have."""
+    ids = list(CAUTIOUS.texts)
+    first = Predicted("first", {i: CAUTIOUS.texts[i] for i in ids[10:]})
+    report = Report([first, CAUTIOUS], WITH_NONE, report_scores(WITH_NONE), "data")
+    content = report.content()
+    assert (content["is_part"], content["count"], content["left_out"]) == (True, 230, 10)
+    assert "exact match over the 230 questions that count for both would be" in report.lines()[1]
+    same = Report([CAUTIOUS, CAUTIOUS], WITH_NONE, report_scores(WITH_NONE), "data")
+    assert not same.content()["is_part"]
+    assert "mended, exact match would be" in same.lines()[1]
+
+
 def test_questions_without_a_prediction_are_a_kind_where_they_count() -> None:
     texts = dict(list(PREDICTED.texts.items())[10:])
     content = content_of(Predicted("p", texts))

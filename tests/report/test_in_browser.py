@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,11 @@ const click = (tag) => document.querySelector(`[data-tag="${tag}"]`).click();
 const type = (text) => { const search = document.getElementById("search");
   search.value = text; search.dispatchEvent(new Event("input")); };
 """
+NUMBERS = [*(100 * i / 32 for i in range(-32, 33)), *(i / 8 for i in range(30)), 33.335, 0.05, 1e-9]
 ACTIONS = """
 const texts = (selector) => [...document.querySelectorAll(selector)].map((e) => e.textContent);
 const told = { scores: texts("[data-score]"), titles: texts("h2"),
+  rounded: NUMBERS.map((value) => [one(value), two(value), signed(value)]),
   first: seen(), width: document.documentElement.scrollWidth, window: innerWidth,
   asked: performance.getEntriesByType("resource").length };
 const wide = document.createElement("table"); wide.style.width = "3000px";
@@ -74,7 +77,8 @@ def examples() -> list[Example]:
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What was seen in windows of two widths."""
     folder = tmp_path_factory.mktemp("page")
-    return run_in_page(make_page(content()), LOOK + ACTIONS, request.param, folder)
+    numbers = f"const NUMBERS = {json.dumps(NUMBERS)};"
+    return run_in_page(make_page(content()), numbers + LOOK + ACTIONS, request.param, folder)
 
 
 def content() -> dict[str, Any]:
@@ -100,6 +104,13 @@ def test_the_figures_are_there(told: Any) -> None:
     values = [row["value"] for row in CONTENT["scores"][0][:2]]
     assert told["scores"] == [f"{value:.2f}" for value in values]
     assert [title.split()[0] for title in told["titles"]] == ["What", "Where", "Does", "How"]
+
+
+def test_numbers_are_rounded_as_the_command_lines_round(told: Any) -> None:
+    """An exact half to the even neighbour: of 32 questions 5 are 15.625 %."""
+    for value, (one, two, signed) in zip(NUMBERS, told["rounded"], strict=True):
+        assert (one, two) == (f"{value:.1f}", f"{value:.2f}")
+        assert signed.lstrip("+") == f"{value:.2f}"
 
 
 def test_it_fits_the_window_and_asks_for_nothing(told: Any) -> None:

@@ -138,6 +138,22 @@ def test_what_is_missing_or_too_long_is_said(page: Browser) -> None:
     )
 
 
+def test_what_is_no_json_is_told_by_its_status(page: Browser) -> None:
+    """As a server with too many connections answers, or a proxy."""
+    for status, said in ((503, "너무 많습니다"), (418, "HTTP 418")):
+        page.run(f"window.fetch = async () => new Response('<html>', {{status: {status}}})")
+        ask(page, "무엇?")
+        assert said in text_of(page, "#status"), text_of(page, "#status")
+
+
+def test_nothing_can_be_typed_before_it_is_known_what_is_asked(page: Browser, site: Site) -> None:
+    """The page asks /health, and may be for a text or for a collection."""
+    _, _, content = site.send("GET", "/")
+    assert b'<form id="form" novalidate hidden>' in content
+    wait_until(lambda: page.run("return document.activeElement.id") == "context")
+    assert page.run("return !document.getElementById('form').hidden")
+
+
 def test_an_example_can_be_asked_at_once(page: Browser) -> None:
     page.click("#example")
     page.click("#ask")

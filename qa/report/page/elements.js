@@ -19,12 +19,19 @@ const h = (name, attributes, ...children) =>
 const s = (name, attributes, ...children) =>
   fill(document.createElementNS(SVG, name), attributes, children);
 
-// Numbers in %, with two digits as the command lines have them.
-const two = (value) => (value === null ? "–" : value.toFixed(2));
-const one = (value) => (value === null ? "–" : value.toFixed(1));
-const plus = (value) => (value > 0 ? `+${value.toFixed(2)}` : two(value));
+// Numbers in %, with two digits as the command lines have them. These round an exact half to the
+// even neighbour, toFixed away from 0.
+function fixed(value, digits) {
+  const isHalf = Number.isInteger(value * 2 ** (digits + 1)) && !Number.isInteger(value * 2 ** digits);
+  if (!isHalf) return value.toFixed(digits);
+  const below = Math.floor(Math.abs(value) * 10 ** digits);
+  return ((Math.sign(value) * (below + (below % 2))) / 10 ** digits).toFixed(digits);
+}
+const two = (value) => (value === null ? "–" : fixed(value, 2));
+const one = (value) => (value === null ? "–" : fixed(value, 1));
+const plus = (value) => (value > 0 ? `+${fixed(value, 2)}` : two(value));
 const many = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
-const signed = (value) => (value >= 0 ? "+" : "") + value.toFixed(2);
+const signed = (value) => (value >= 0 ? "+" : "") + fixed(value, 2);
 
 // What a tag "dimension:name" is called where people read it.
 const kindTitles = Object.fromEntries(content.kinds.map((kind) => [kind.kinds[0], kind.title]));

@@ -63,7 +63,7 @@ function shareSection() {
           { class: "soft" },
           `In the order of ${found.by === "probability" ? "the probability" : "the null odds"}.` +
             (found.threshold === null
-              ? " This run answers every question."
+              ? ` This run answers ${found.by === "probability" ? "every" : "no"} question.`
               : ` Dashed: the threshold, null odds of ${found.threshold.toFixed(3)}.`),
         ),
       ),

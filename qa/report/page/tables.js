@@ -22,7 +22,7 @@ function headSection() {
   );
   const head = [...(content.names.length > 1 ? ["file"] : []), "score", "%", "95 % interval"];
   const left = content.left_out
-    ? `; ${many(content.left_out, "question")} without a prediction left out`
+    ? `; ${many(content.left_out, "question")} ${content.is_part ? "that do not count for both" : "without a prediction"} left out`
     : "";
   return [
     h("h1", {}, content.names.length > 1 ? content.names.join(" → ") : content.names[0]),
@@ -101,7 +101,7 @@ function gainSection() {
     h(
       "p",
       { class: "soft" },
-      `${content.measure} is ${two(content.exact_match)}. If all errors of one kind were mended, it would be as follows. Click a kind to read its questions.`,
+      `${content.measure} is ${two(content.exact_match)}${content.is_part ? ` over the ${many(content.count, "question")} that count for both` : ""}. If all errors of one kind were mended, it would be as follows. Click a kind to read its questions.`,
     ),
     hasCandidates
       ? h(
