@@ -103,11 +103,12 @@ def index(options: argparse.Namespace) -> None:
         f"{options.output}: is no index yet; pass the documents to make one of",
     )
     given = {name: value for name, value in vars(options).items() if name in NAMES}
+    require(given.get("dense") != "", "--dense: names no model; leave it out for none")
     if given.get("dense") and os.path.isdir(given["dense"]):
         given["dense"] = os.path.abspath(given["dense"])  # it is needed wherever the index is used
     settings = from_values(IndexSettings, given) if given or is_new else None
     prepare_hub(given.get("dense"), *options.inputs)
-    from qa.retrieval.files import find_inputs, read_documents
+    from qa.retrieval.files import find_inputs, read_documents, readable
     from qa.retrieval.sqlite_file import naming
     from qa.retrieval.store import Counts
     from qa.retrieval.writer import IndexWriter
@@ -121,7 +122,8 @@ def index(options: argparse.Namespace) -> None:
         removed_if_empty(writer, is_new),
     ):
         for pattern in options.remove:
-            number = writer.remove(normalize("NFC", pattern))
+            pattern = normalize("NFC", readable(pattern))
+            number = writer.remove(pattern)
             print(f"{number:,} documents removed: {pattern}")
         told = time.monotonic()
 

@@ -25,7 +25,11 @@ from qa.models.packing.batch_form import BatchForm, batch_form
 from qa.models.packing.byte_dropout import use_byte_dropout
 from qa.models.packing.compiled import compile_layers
 from qa.models.packing.cpu_attention import attend_on_cpu
-from qa.models.packing.device_trial import choose_attention, describe_attention
+from qa.models.packing.device_trial import (
+    choose_attention,
+    describe_attention,
+    require_precision,
+)
 from qa.models.packing.end_to_end import encode_packed
 from qa.models.packing.gpu_attention import attend_padded
 from qa.models.packing.padded import encode_padded
@@ -198,7 +202,8 @@ class SpanReader(nn.Module):
         """Choose how windows attend on the device the model is on; return it in words.
 
         Call it when the model is on its device, before batches are made for it and before DDP or
-        FSDP wrap it. Only a GPU has a choice, which is made by trying; see `why_not`.
+        FSDP wrap it. Only a GPU has a choice, which is made by trying; see `why_not`. UserError if
+        the model cannot be run in this number format.
 
         Args:
             precision: The number format of the products, on that device.
@@ -207,6 +212,8 @@ class SpanReader(nn.Module):
         if self.is_packed:
             padded, packed = (partial(self._logits, packs, False) for packs in (False, True))
             self.is_packed = choose_attention(self.model, padded, packed, precision, self.attend)
+        how = partial(self._logits, self.is_packed, self.is_alone)
+        require_precision(self.model, how, precision)
         attend = self.attend[precision.device.type] if self.is_packed else None
         if compiles:
             compile_layers(self.model.base_model, attend)

@@ -17,7 +17,8 @@ def cut_passages(text: str, size: int) -> list[tuple[int, str]]:
     """Return the passages of a text, each with its offset, without blanks at their ends.
 
     A passage takes whole sentences as long as it has at most `size` characters. Only a sentence
-    that is longer is cut, at a blank. A last passage of less than a quarter joins the one before.
+    that is longer is cut, at a blank. A last passage of less than a quarter joins the one before,
+    unless many blanks lie between them.
     """
     pieces: list[tuple[int, int]] = []
     begin = 0
@@ -30,7 +31,8 @@ def cut_passages(text: str, size: int) -> list[tuple[int, str]]:
         begin = end
     if len(pieces) > 1 and pieces[-1][1] - pieces[-1][0] < size // 4:
         (start, _), (_, stop) = pieces[-2:]
-        pieces[-2:] = [(start, stop)]
+        if stop - start <= 2 * size:
+            pieces[-2:] = [(start, stop)]
     return [(start, text[start:stop]) for start, stop in pieces]
 
 
@@ -38,7 +40,8 @@ def _parts(text: str, begin: int, end: int, size: int) -> list[tuple[int, int]]:
     """Return a sentence without the blanks around it, cut where it is longer than `size`."""
     parts: list[tuple[int, int]] = []
     end = begin + len(text[begin:end].rstrip())
-    while (begin := _BLANKS.match(text, begin).end()) < end:  # type: ignore[union-attr]
+    # Up to the end, since a run of blanks may be much longer than the sentence.
+    while (begin := _BLANKS.match(text, begin, end).end()) < end:  # type: ignore[union-attr]
         stop = end
         if stop - begin > size:
             stop = _word_end(text, begin, begin + size)

@@ -13,9 +13,9 @@ def fuse(lists: Sequence[Found], weights: Sequence[float]) -> Found:
     """Return the weighted sums of the lists' standardised scores, best first.
 
     Scores of one list are (score - mean) / deviation; a passage that a list has not found counts
-    there as its last one. Ranks would forget how sure a list is, and so let a weak one outvote a
-    strong one. The sums are in the unit of the first list that found anything: multiplied by its
-    deviation.
+    there as its last one, and in a list that all score alike in as 0 beside their 1. Ranks would
+    forget how sure a list is, and so let a weak one outvote a strong one. The sums are in the unit
+    of the first list that found anything: multiplied by its deviation.
 
     Args:
         lists: Keys and scores of each leg, best first.
@@ -29,7 +29,12 @@ def fuse(lists: Sequence[Found], weights: Sequence[float]) -> Found:
     for leg, weight in found:
         mean = sum(score for _, score in leg) / len(leg)
         spread = (sum((score - mean) ** 2 for _, score in leg) / len(leg)) ** 0.5
-        if spread == 0:  # they all score alike: it prefers none
+        if spread == 0:  # they all score alike: it prefers them to what it has not found
+            share = len(leg) / len(sums)
+            both = {True: ((1 - share) / share) ** 0.5, False: -((share / (1 - share or 1)) ** 0.5)}
+            keys = {key for key, _ in leg}
+            for key in sums if share < 1 else ():
+                sums[key] += weight * both[key in keys]
             continue
         unit = unit or spread
         scores, least = dict(leg), min(score for _, score in leg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from qa.retrieval import bigrams, korean
@@ -12,6 +13,7 @@ from qa.retrieval.words import Words
 
 BIGRAMS = Words("bigrams", lambda: bigrams.VERSION, bigrams.bigrams)
 KOREAN = Words("korean", korean.version, korean.morphemes)
+SAMPLES, SAMPLE_BYTES = 64, 4096  # pieces of a file of weights, evenly spread
 
 
 def kinds_of(settings: IndexSettings) -> list[Kind]:
@@ -42,12 +44,23 @@ class Dense:
     weight: float = 0.5
 
     def made_by(self) -> str:
-        """The form of the files, the encoder and the prefixes."""
+        """The form of the files, the encoder, the prefixes, and a sample of its weights."""
+        sample = sample_of(Path(self.model))
+        return f"{self._form()}, {sample}" if sample else self._form()
+
+    def _form(self) -> str:
         return f"vectors 1, {self.model}, {self.query_prefix!r}, {self.passage_prefix!r}"
 
     def reads(self, made_by: str) -> bool:
-        """Return whether it was made with the same encoder."""
-        return made_by == self.made_by()
+        """Return whether it was made with the same encoder, as far as can be told.
+
+        An index of before has no sample; nor can one be taken of a model of the hub, or where the
+        model has gone.
+        """
+        now = self.made_by()
+        return made_by in (now, self._form()) or (
+            now == self._form() and made_by.startswith(f"{now}, ")
+        )
 
     def open(self, folder: Path, made_by: str, write: bool) -> Leg:
         """Open its files, and load the encoder when the first text comes."""
@@ -56,3 +69,18 @@ class Dense:
 
         prefixes = self.query_prefix, self.passage_prefix
         return VectorLeg(folder, LazyEncoder(self.model), prefixes, write)
+
+
+def sample_of(model: Path) -> str:
+    """Return a digest that differs once a model was trained again; "" without a directory."""
+    if not model.is_dir():
+        return ""
+    digest = blake2b(digest_size=8)
+    for file in sorted(model.glob("*.safetensors")) + sorted(model.glob("*.bin")):
+        size = file.stat().st_size
+        digest.update(str(size).encode())
+        with file.open("rb") as content:
+            for number in range(SAMPLES):
+                content.seek(size * number // SAMPLES)
+                digest.update(content.read(SAMPLE_BYTES))
+    return digest.hexdigest()

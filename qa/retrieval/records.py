@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from qa.data.examples import check_characters
+from qa.data.examples import Example, check_characters
 from qa.data.formats import read_examples
+from qa.data.formats.annotations import is_task
 from qa.data.formats.files import decode, open_files
 from qa.data.formats.json_mistakes import reason_of
 from qa.data.formats.json_rows import LINE_SUFFIXES, NESTED, Row, follows_a_line, list_of
@@ -36,16 +37,37 @@ def data_documents(path: str, name: str, suffix: str) -> Iterator[Document]:
     """
     if suffix in (".json", *LINE_SUFFIXES):
         rows = _rows(path)
-        first = next(rows, None)
-        if first is not None and "question" not in by_field(first[1]):
-            yield from _of_rows(chain([first], rows), name)
-            return
-    examples = read_examples(path, SPLIT, labelled=False)
+        try:
+            first = next(rows, None)
+        except UserError as error:
+            examples = _examples(path, error)
+        else:
+            if first is not None and not has_question(first[1]):
+                yield from _of_rows(chain([first], rows), name)
+                return
+            examples = _examples(path)
+    else:
+        examples = _examples(path)
     titles: dict[str, str] = {}
     for example in examples:
         titles.setdefault(example.context, example.title)
     for context, title in titles.items():
         yield _passage(title, context, name)
+
+
+def _examples(path: str, reason: UserError | None = None) -> list[Example]:
+    """Read question-answering data; `reason`: why it holds no texts, if it is neither."""
+    try:
+        return read_examples(path, SPLIT, labelled=False)
+    except UserError:
+        if reason is not None:
+            raise reason from None
+        raise
+
+
+def has_question(row: dict[str, Any]) -> bool:
+    """Return whether a row is of question-answering data, and not a text."""
+    return "question" in by_field(row) or ("data" in row and is_task(row))
 
 
 def _of_rows(rows: Iterator[Row], name: str) -> Iterator[Document]:

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qa.engine.atomic_files import flush
+from qa.engine.errors import require
 from qa.engine.json_files import read_json, write_json
 from qa.retrieval.engines.engine import Found, State
 from qa.retrieval.store import Row
@@ -60,6 +62,8 @@ class VectorLeg:
         self._state, self.count = State(*content["state"]), content["count"]
         shape = self.count, content["dimensions"]
         self.keys = np.fromfile(self.folder / KEYS, np.int64, self.count)
+        if len(self.keys) != self.count:
+            raise ValueError(f"{self.folder / KEYS} is cut off")
         self.vectors: NDArray[np.float16] = np.zeros(shape, np.float16)
         if self.count:  # an empty file cannot be mapped
             self.vectors = np.memmap(self.folder / VECTORS, np.float16, "r", shape=shape)
@@ -87,7 +91,12 @@ class VectorLeg:
             file.truncate()
             while block := list(islice(rest, BLOCK)):
                 texts = [f"{self.of_passage}{row.title}\n{row.text}" for row in block]
-                vectors = self.encoder.encode(texts).astype(np.float16)
+                vectors = self._encode(texts).astype(np.float16)
+                require(
+                    not count or vectors.shape[1] == dimensions,
+                    f"{self.folder}: the encoder makes vectors of {vectors.shape[1]} numbers, those"
+                    f" there have {dimensions}; make them anew (qa index --rebuild)",
+                )
                 vectors.tofile(file)
                 np.array([row.key for row in block], np.int64).tofile(keys)
                 count, dimensions = count + len(block), vectors.shape[1]
@@ -96,11 +105,15 @@ class VectorLeg:
         self._write_state(state, count, dimensions)
         self._open()
 
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        """Return the vectors of texts: composed, since many a vocabulary knows no single Jamo."""
+        return self.encoder.encode([normalize("NFC", text) for text in texts])
+
     def search(self, question: str, n: int) -> Found:
         """Return the keys and cosines of the `n` nearest passages."""
         if not question.strip() or not self.count:
             return []
-        vector = self.encoder.encode([self.of_question + question])[0]
+        vector = self._encode([self.of_question + question])[0]
         blocks = range(0, self.count, BLOCK)
         cosines = np.concatenate(
             [self.vectors[start : start + BLOCK].astype(np.float32) @ vector for start in blocks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,8 @@ def test_added_replaced_and_removed(run: Run, squad_file: Path, tmp_path: Path) 
     assert len(Index.open(tmp_path / "i")) == 2
     (tmp_path / "안내.txt").write_text("글", encoding="utf-8")
     run(tmp_path / "안내.txt")
+    windows = os.fsdecode(b"\xb0\xa1.txt")
+    assert run("--remove", windows)[1].startswith("0 documents removed: 가.txt")
     decomposed = normalize("NFD", "안내*")  # as a Mac's shell completes it
     assert run("--remove", decomposed)[1].startswith("1 documents removed")
     assert run()[1] == "index: /i (1 documents, 2 passages)\n"

@@ -57,3 +57,11 @@ def test_a_syllable_of_several_characters_stays_whole() -> None:
 def test_a_new_paragraph_begins_a_passage_once_one_is_half_full() -> None:
     text = "가" * 60 + ".\n\n" + "나" * 30 + "."
     assert [passage[0] for _, passage in cut_passages(text, 100)] == ["가", "나"]
+
+
+def test_blank_lines_without_end_take_no_time() -> None:
+    """From each of them on all of the rest was looked at."""
+    text = "글이다." + "\n" * 200_000 + "끝이다."
+    started = time.process_time()
+    assert [piece for _, piece in cut_passages(text, 100)] == ["글이다.", "끝이다."]
+    assert time.process_time() - started < 5

@@ -207,3 +207,21 @@ def test_names_that_would_collide(tmp_path: Path) -> None:
     assert len(read(first, first.parent)) == 1
     with pytest.raises(UserError, match="no such file or folder"):
         read(tmp_path / "none")
+
+
+def test_question_answering_data_in_every_form_that_is_trained_on(tmp_path: Path) -> None:
+    """JSON lines in UTF-16, a whole file under that name, and tasks of Label Studio."""
+    whole = squad_json()
+    contexts = sorted({c for _, c, _ in ARTICLES})
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
+    assert sorted(each.text for each in read(path)) == contexts
+    row = {"id": "1", "question": "몇?", "context": "열여섯 마을", "answers": []}
+    path.write_bytes((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-16"))
+    assert [each.text for each in read(path)] == ["열여섯 마을"]
+    task = {"id": 1, "data": {"question": "몇?", "context": "열여섯 마을"}, "annotations": []}
+    write(tmp_path / "b.json", json.dumps([task]))
+    assert [each.text for each in read(tmp_path / "b.json")] == ["열여섯 마을"]
+    path.write_text("no JSON", encoding="utf-8")
+    with pytest.raises(UserError, match="line 1 is not JSON"):
+        read(path)

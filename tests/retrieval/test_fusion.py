@@ -27,6 +27,10 @@ def test_sums_of_standardised_scores(
     sums, unit = dict.fromkeys(first.keys() | second.keys(), 0.0), 0.0
     for scores, w in ((first, 1.0), (second, weight)):
         values = np.array(list(scores.values()))
+        if values.std() == 0 and scores.keys() != sums.keys():  # to what it has not found
+            ones = np.array([key in scores for key in sums], float)
+            for key, one in zip(sums, ones, strict=True):
+                sums[key] += w * (one - ones.mean()) / ones.std()
         if values.std() > 0:
             unit = unit or values.std()
             for key in sums:
@@ -47,3 +51,10 @@ def test_distances_are_in_the_unit_of_the_first_list() -> None:
     first, flat = [(1, 30.0), (2, 10.0)], [(1, 5.0), (2, 5.0)]
     (_, best), (_, second) = fuse([first, flat], [1.0, 1.0])
     assert best - second == pytest.approx(20.0)
+
+
+def test_the_only_passage_that_a_list_has_found_counts() -> None:
+    """As that with the one rare word that is asked for; and of several with equal scores each."""
+    others = [(i, 1.0 - i / 100) for i in range(1, 20)]
+    assert fuse([[(19, 7.5)], others], [1.0, 0.5])[0][0] == 19
+    assert [key for key, _ in fuse([[(18, 7.5), (19, 7.5)], others], [1.0, 0.5])][:2] == [18, 19]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 from qa.engine.errors import UserError
 from qa.retrieval.engines.engine import State
 from qa.retrieval.index import Index
+from qa.retrieval.legs import Dense
 from qa.retrieval.settings import IndexSettings
 from qa.retrieval.store import Row
 from qa.retrieval.vectors import VectorLeg
@@ -109,3 +112,57 @@ def test_an_index_with_an_encoder_of_transformers(encoder_dir: Path, tmp_path: P
     assert index.search(question, 1)[0].passage.text == DOCUMENTS[0].text
     with pytest.raises(UserError, match="was made with other settings"):
         fill(tmp_path / "index", settings=IndexSettings())
+
+
+def test_decomposed_text_is_composed_for_the_encoder(tmp_path: Path) -> None:
+    """Many a vocabulary has no single Jamo."""
+    text, question = "가나다", "가"
+    found = []
+    for form in ("NFC", "NFD"):
+        folder = tmp_path / form
+        folder.mkdir()
+        leg = leg_in(folder, write=True)
+        leg.apply([], [Row(1, "", normalize(form, text))], State(1, 0))
+        found.append(leg.search(normalize(form, question), 1))
+    assert found[0] == found[1]
+
+
+def test_keys_that_are_cut_off_are_told_when_the_index_is_opened(tmp_path: Path) -> None:
+    leg = leg_in(tmp_path, write=True)
+    leg.apply([], ROWS[:4], State(4, 0))
+    leg.close()
+    keys = tmp_path / "keys.i64"
+    keys.write_bytes(keys.read_bytes()[:-8])
+    with pytest.raises(ValueError, match="is cut off"):
+        leg_in(tmp_path)
+
+
+def test_another_encoder_is_told_from_the_one_of_the_index(
+    encoder_dir: Path, tmp_path: Path
+) -> None:
+    """Trained again in the same place; gone or of an older index it cannot be told."""
+    model = Path(shutil.copytree(encoder_dir, tmp_path / "model"))
+    kind = Dense(str(model), "q", "p")
+    made_by = kind.made_by()
+    old = ", ".join(made_by.split(", ")[:-1])
+    assert kind.reads(made_by)
+    assert kind.reads(old)
+    weights = AutoModel.from_pretrained(model)
+    with torch.no_grad():
+        for parameter in weights.parameters():
+            parameter.add_(0.01)
+    weights.save_pretrained(model)
+    assert not kind.reads(made_by)
+    shutil.rmtree(model)
+    assert kind.reads(made_by)
+
+
+def test_vectors_of_another_width_are_refused_in_one_line(tmp_path: Path) -> None:
+    class Wider(Letters):
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return np.repeat(super().encode(texts), 2, axis=1)
+
+    leg_in(tmp_path, write=True).apply([], ROWS[:4], State(4, 0))
+    wider = VectorLeg(tmp_path, Wider(), ("q: ", "p: "), True)
+    with pytest.raises(UserError, match="the encoder makes vectors of 14 numbers"):
+        wider.apply([], ROWS[4:], State(9, 0))

@@ -63,6 +63,8 @@ def segment_attention(
         return cast("tuple[torch.Tensor, None]", padded)
     if scaling is None:
         scaling = query.shape[-1] ** -0.5
+    # Rotary positions make fp32 of them under autocast; the backward pass has none.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     # Not query[0], whose gradient would be a copy into zeros.
     inputs = (x.squeeze(0) for x in (query, key, value))
     return segments.attend(*inputs, segments, scaling, dropout, sliding_window).unsqueeze(0), None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from qa.engine.errors import cut, notice
+from qa.engine.errors import UserError, cut, notice
 from qa.engine.precision import Precision
 from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.gpu_attention import attend_flash, attend_padded
@@ -71,6 +71,28 @@ def choose_attention(
             return True
         notice(f"{DESCRIPTIONS[candidate]} cannot be used on this device ({reason})")
     return not tried
+
+
+def require_precision(
+    model: PreTrainedModel, score: Callable[..., torch.Tensor], precision: Precision
+) -> None:
+    """Raise UserError if a model cannot be run in a number format, as some of transformers' cannot.
+
+    Args:
+        model: transformers' question-answering model, on the device.
+        score: Takes a batch and returns (2, B, T) start and end logits.
+        precision: The number format of the products.
+    """
+    if precision.name == "fp32":
+        return
+    try:
+        with torch.no_grad(), evaluating(model), precision.autocast():
+            score(**two_windows(model))
+    except RuntimeError as error:
+        raise UserError(
+            f"{type(model).__name__}: cannot be run in {precision.name} ({cut(str(error))}); pass"
+            " --precision fp32"
+        ) from error
 
 
 def describe_attention(attend: Attend | None, is_alone: bool) -> str:

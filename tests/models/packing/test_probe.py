@@ -16,15 +16,20 @@ from support.tiny_models import (
     logits_of,
     make_model,
     make_windows,
+    packed,
     padded,
 )
 from torch.nn import functional as F
 
+from qa.engine.errors import UserError
+from qa.engine.precision import Precision
 from qa.models.loss import span_loss
 from qa.models.packing import attention
+from qa.models.packing.attention import segment_attention
 from qa.models.packing.byte_dropout import ByteDropout
 from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.probe import PACKED_TOLERANCE, two_windows
+from qa.models.packing.segments import Scratch, Segments
 from qa.models.span_reader import SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -272,3 +277,48 @@ def test_dropout_is_seeded_and_reaches_the_attention(kind: str) -> None:
     reader.eval()
     assert torch.equal(logits(1), logits(2))
     assert set(seen) == {0.0}
+
+
+def test_rotary_positions_in_fp32_attend_in_the_format_of_the_values() -> None:
+    """As EuroBERT's and NomicBERT's under autocast; the backward pass runs without it."""
+    torch.manual_seed(0)
+    lengths = [5, 3]
+    batch = packed(make_windows(lengths))
+    query, key, value = (torch.randn(1, 2, sum(lengths), 4) for _ in range(3))
+
+    def attended(dtype: torch.dtype) -> list[torch.Tensor]:
+        inputs = [
+            query.to(torch.bfloat16).to(dtype).requires_grad_(),
+            key.to(torch.bfloat16).to(dtype).requires_grad_(),
+            value.to(torch.bfloat16).requires_grad_(),
+        ]
+        segments = Segments(
+            batch["slots"], batch["shape"], Scratch(), attend_on_cpu, batch["lengths"]
+        )
+        with torch.autocast("cpu", torch.bfloat16):
+            out, _ = segment_attention(
+                torch.nn.Module(), inputs[0], inputs[1], inputs[2], None, segments=segments
+            )
+        out.float().square().sum().backward()
+        return [out, *(each.grad for each in inputs if each.grad is not None)]
+
+    found, expected = attended(torch.float32), attended(torch.bfloat16)
+    assert len(found) == len(expected) == 4
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one.to(torch.bfloat16), other)
+
+
+def test_a_model_that_cannot_be_run_in_a_format_is_one_line() -> None:
+    """As DeBERTa of transformers in bf16 (its issue 35332), found before any batch is made."""
+    model = make_model("bert")
+    layer = model.bert.encoder.layer[0]
+
+    def overflow(*_: Any) -> None:
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("value cannot be converted to type c10::BFloat16 without overflow")
+
+    reader = SpanReader(model)
+    layer.register_forward_pre_hook(overflow)
+    reader.prepare(Precision("fp32", torch.device("cpu")))
+    with pytest.raises(UserError, match=r"cannot be run in bf16 \(value cannot be .*fp32"):
+        reader.prepare(Precision("bf16", torch.device("cpu")))
