@@ -76,8 +76,9 @@ def require_legs(settings: IndexSettings) -> None:
         kind.made_by()
     if settings.dense:
         from qa.retrieval.encoder import LazyEncoder
+        from qa.retrieval.legs import sample_of
 
-        LazyEncoder(settings.dense).encode(["가"])
+        LazyEncoder(settings.dense, sample_of(Path(settings.dense))).encode(["가"])
 
 
 @contextmanager

@@ -85,7 +85,11 @@ class TrainingRun:
         self.clock = PhaseClock(self.device)
         self.synced_model = world.wrap(self.model, self.device, config.sharding)
         self._modules = list(self.model.modules())
-        self._modes: list[bool] = []  # whether each is in training mode, as at the last step
+        # transformers loads models in eval mode, also within a module of one's own.
+        notice_of_modes(self.model)
+        self.model.train()
+        # Whether each is in training mode, as at the last step.
+        self._modes = [module.training for module in self._modules]
         self._kernels = partial(deterministic_kernels, config.deterministic, self.device)
         self.loss_fn = loss_fn
         self.optimizers = make_optimizers(optimizer or partial(adamw, config=config), self.model)
@@ -190,16 +194,12 @@ class TrainingRun:
         self.global_step = state["global_step"]
 
     def _set_modes(self) -> None:
-        """Put all of the model into training mode at the first step; afterwards leave parts alone.
+        """Put the parts back into the modes of the last step, if an evaluation left it in another.
 
-        transformers loads models in eval mode, also within a module of one's own. A part that the
-        body of the loop puts into eval mode, as a frozen BatchNorm or a teacher, stays so. If an
-        evaluation in between left the model in another mode, each part gets that of the last step.
+        One that was put into eval mode since the run was made, as a frozen BatchNorm or a teacher,
+        stays so.
         """
-        if not self._modes:
-            notice_of_modes(self.model)
-            self.model.train()
-        elif not self.model.training:
+        if not self.model.training:
             for module, training in zip(self._modules, self._modes, strict=True):
                 module.training = training
         self._modes = [module.training for module in self._modules]

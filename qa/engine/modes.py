@@ -11,7 +11,7 @@ MATTERS = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
 
 def notice_of_modes(model: nn.Module) -> None:
-    """Say which frozen parts are in eval mode, in which the first step does not leave them."""
+    """Say which frozen parts are in eval mode, in which a run that is made does not leave them."""
     found: list[str] = []
     for name, part in model.named_modules():
         weights = list(part.parameters())
@@ -20,6 +20,6 @@ def notice_of_modes(model: nn.Module) -> None:
             found.append(name or "the model")
     if found:
         notice(
-            f"frozen parts in eval mode are put into training mode at the first step"
-            f" ({first_few(found)}); one that the body of the loop puts into eval mode stays in it"
+            f"frozen parts in eval mode are put into training mode ({first_few(found)}); what is"
+            " put into eval mode after the run is made stays in it"
         )

@@ -213,7 +213,7 @@ class SpanReader(nn.Module):
             padded, packed = (partial(self._logits, packs, False) for packs in (False, True))
             self.is_packed = choose_attention(self.model, padded, packed, precision, self.attend)
         how = partial(self._logits, self.is_packed, self.is_alone)
-        require_precision(self.model, how, precision)
+        require_precision(self.model, how, precision, self.is_packed)
         attend = self.attend[precision.device.type] if self.is_packed else None
         if compiles:
             compile_layers(self.model.base_model, attend)

@@ -66,6 +66,7 @@ class PartialLines:
             require(resume, f"{self.part}: {LEFT}")
             self.done = self._read(identity)
         else:  # nothing, or one of them alone, of a kill while they were made
+            remove(self.log)  # another file, since who has just finished removes his own
             self.log.write_text(json.dumps(identity, ensure_ascii=False) + "\n", encoding="utf-8")
         with naming(self.part):
             self._lines.truncate(self.done.bytes)  # what is behind was cut off by the kill
@@ -132,11 +133,14 @@ class PartialLines:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and self.done.questions:
             notice(f"{self.part}: {self.done.questions} questions are answered; {ADVICE}")
-        elif error is not None and os.name != "nt":
+        is_nothing = error is not None and not self.done.questions
+        if is_nothing and os.name != "nt":
             self.remove()  # while nobody else can have begun to write there
         for file in (self._lines, self._progress):
             with suppress(OSError):  # of a full disk, which the write before has told
                 file.close()
+        if is_nothing and os.name == "nt":  # where no open file is removed
+            self.remove()
 
 
 ADVICE = "the same command with --resume goes on behind them"

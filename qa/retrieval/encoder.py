@@ -66,12 +66,16 @@ class Encoder:
 class LazyEncoder:
     """An `Encoder` that is loaded when the first text comes, from then on the same for all legs."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, sample: str = "") -> None:
         self.name = name
+        self.sample = sample  # differs once the model was trained again in its place
 
     def encode(self, texts: Sequence[str]) -> NDArray[float32]:
         """Return the vectors of texts, as `Encoder.encode` does."""
-        return _loaded(self.name).encode(texts)
+        return _loaded(self.name, self.sample).encode(texts)
 
 
-_loaded = lru_cache(maxsize=1)(Encoder)
+@lru_cache(maxsize=1)
+def _loaded(name: str, sample: str) -> Encoder:
+    """Return the encoder; `sample` tells apart what had the same name."""
+    return Encoder(name)

@@ -68,19 +68,22 @@ class Dense:
         from qa.retrieval.vectors import VectorLeg
 
         prefixes = self.query_prefix, self.passage_prefix
-        return VectorLeg(folder, LazyEncoder(self.model), prefixes, write)
+        encoder = LazyEncoder(self.model, sample_of(Path(self.model)))
+        return VectorLeg(folder, encoder, prefixes, write)
 
 
 def sample_of(model: Path) -> str:
-    """Return a digest that differs once a model was trained again; "" without a directory."""
-    if not model.is_dir():
-        return ""
+    """Return a digest that differs once a model was trained again; "" if there are no weights."""
+    files = sorted(model.glob("model*.safetensors")) or sorted(model.glob("pytorch_model*.bin"))
     digest = blake2b(digest_size=8)
-    for file in sorted(model.glob("*.safetensors")) + sorted(model.glob("*.bin")):
-        size = file.stat().st_size
-        digest.update(str(size).encode())
-        with file.open("rb") as content:
-            for number in range(SAMPLES):
-                content.seek(size * number // SAMPLES)
-                digest.update(content.read(SAMPLE_BYTES))
-    return digest.hexdigest()
+    try:
+        for file in files:
+            size = file.stat().st_size
+            digest.update(str(size).encode())
+            with file.open("rb") as content:
+                for number in range(SAMPLES):
+                    content.seek(size * number // SAMPLES)
+                    digest.update(content.read(SAMPLE_BYTES))
+    except OSError:  # who loads it tells
+        return ""
+    return digest.hexdigest() if files else ""

@@ -26,11 +26,16 @@ def known_hosts(allowed: str | None, host: str, address: str) -> frozenset[str] 
         host: Where it was told to listen.
         address: The IP address that this is.
     """
-    own = LOCAL | {address, name_of(host if host.count(":") < 2 else f"[{host}]")}
+    own = LOCAL | {address, name_of(bracketed(host))}
     if allowed is None:
         return own if ip_address(address).is_loopback else None
     names = [name.strip() for name in allowed.split(",")]
-    return None if "*" in names else own | {name_of(name) for name in names}
+    return None if "*" in names else own | {name_of(bracketed(name)) for name in names}
+
+
+def bracketed(name: str) -> str:
+    """Return a name as it stands in a Host header: an IPv6 address in brackets."""
+    return f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name
 
 
 class KnownHosts:

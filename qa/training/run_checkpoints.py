@@ -21,7 +21,7 @@ from qa.engine.checkpoint import (
 from qa.engine.checkpoint_writer import CheckpointWriter
 from qa.engine.console import print_main
 from qa.engine.errors import UserError, require
-from qa.engine.json_files import read_json
+from qa.engine.json_files import read_json, write_json
 from qa.engine.tensorboard import has_point
 from qa.outputs.directory import BEST, CHECKPOINTS, METRICS_FILE, TENSORBOARD
 from qa.outputs.prediction_files import PREDICTIONS_FILE
@@ -124,6 +124,7 @@ class RunCheckpoints:
         if isinstance(which, Path) and self.world.is_main:
             # At once: a kill before the next save must not lead back to the course given up.
             remove_later(directory, self.run.global_step)
+            self._forget_last_step()
         is_pending = state["pending_evaluation"] or self._is_unscored_end()
         step = self.run.global_step
         is_drawn = is_pending and has_point(self.directory / TENSORBOARD, "eval/loss", step)
@@ -141,6 +142,16 @@ class RunCheckpoints:
             return path, state
         path = self.world.from_main(Path())
         return path, load_checkpoint(path)
+
+    def _forget_last_step(self) -> None:
+        """Let metrics.json no longer say of which step best/ is, where nothing is scored.
+
+        It is of the course that is given up, though that may have had as many steps.
+        """
+        path = self.directory / METRICS_FILE
+        content = read_json(path, "scores") if path.exists() else {}
+        if content.pop("step", None) is not None:
+            write_json(path, content)
 
     def _is_unscored_end(self) -> bool:
         """Whether all steps are made, but the last one's model was not scored, or is no best."""

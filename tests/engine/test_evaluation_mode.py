@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.regression import collate, make_dataset, make_run, squared_error
+from support.regression import (
+    collate,
+    make_dataset,
+    make_model,
+    make_run,
+    order,
+    squared_error,
+)
 from torch import nn
 
 from qa.engine import Notice, TrainConfig, TrainingRun
@@ -100,12 +107,12 @@ def test_a_part_in_eval_mode_stays_in_it() -> None:
     """As a frozen BatchNorm or a teacher, also after a person's own evaluation of the whole."""
     run = make_run()
     part = run.model[1]  # type: ignore[index]
+    assert part.training
+    part.eval()
     for out in run.steps():
         assert run.model.training
-        assert part.training == (out.global_step == 1)
-        if out.global_step == 1:
-            part.eval()
-        elif out.global_step == 2:
+        assert not part.training
+        if out.global_step == 2:
             run.model.eval()
         elif out.global_step == 3:
             with run.evaluation():
@@ -116,17 +123,23 @@ def test_a_part_in_eval_mode_stays_in_it() -> None:
 @pytest.mark.parametrize("part", ["", "1"])
 def test_a_model_that_comes_in_eval_mode_is_trained(part: str) -> None:
     """As transformers loads them, also if a module of one's own is around it."""
-    run = make_run()
-    run.model.get_submodule(part).eval()
+    model = make_model()
+    model.get_submodule(part).eval()
+    run = run_of(model)
+    assert all(module.training for module in run.model.modules())
     next(run.steps())
     assert all(module.training for module in run.model.modules())
 
 
 def test_a_frozen_part_in_eval_mode_is_told_what_becomes_of_it() -> None:
-    run = make_run()
+    model = make_model()
     teacher = nn.Sequential(nn.Linear(4, 1), nn.Dropout(0.5)).requires_grad_(False).eval()
-    run.model.get_submodule("0").add_module("teacher", teacher)
-    with pytest.warns(
-        Notice, match=r"\(0\.teacher\); one that the body of the loop puts into eval"
-    ):
-        next(run.steps())
+    model.get_submodule("0").add_module("teacher", teacher)
+    with pytest.warns(Notice, match=r"\(0\.teacher\); what is put into eval mode after"):
+        run_of(model)
+
+
+def run_of(model: nn.Module) -> TrainingRun:
+    """A run of this model."""
+    config = TrainConfig(precision="fp32", device="cpu", learning_rate=0.05)
+    return TrainingRun(model, squared_error, make_dataset(), order, collate, config)

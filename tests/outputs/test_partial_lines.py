@@ -112,9 +112,13 @@ def test_nobody_writes_a_file_that_gets_its_name(
         except UserError as error:
             tries.append(str(error))
 
+    behind: list[PartialLines] = []
+
     def replace(old: Path, new: Path) -> None:
         try_to_write()
         rename(old, new)
+        behind.append(PartialLines(path, IDENTITY, False, True))
+        behind[0].add(["second"], 0)
 
     with lines_of(path, False) as lines:
         lines.add(["first"], 0)
@@ -123,3 +127,8 @@ def test_nobody_writes_a_file_that_gets_its_name(
     assert len(tries) == 1
     assert "another run is writing it" in tries[0]
     assert path.read_text() == "first\n"
+    assert progress_of(path).exists()
+    monkeypatch.setattr(os, "replace", rename)
+    behind[0].finish()
+    assert path.read_text() == "second\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
@@ -143,16 +144,24 @@ def test_another_encoder_is_told_from_the_one_of_the_index(
     """Trained again in the same place; gone or of an older index it cannot be told."""
     model = Path(shutil.copytree(encoder_dir, tmp_path / "model"))
     kind = Dense(str(model), "q", "p")
+    folder = tmp_path / "leg"
+    folder.mkdir()
     made_by = kind.made_by()
     old = ", ".join(made_by.split(", ")[:-1])
     assert kind.reads(made_by)
     assert kind.reads(old)
+    (model / "training_args.bin").write_bytes(b"of a trainer")
+    assert kind.reads(made_by)
+    leg: Any = kind.open(folder, made_by, True)
+    before = leg.encoder.encode(["글"])
     weights = AutoModel.from_pretrained(model)
     with torch.no_grad():
         for parameter in weights.parameters():
             parameter.add_(0.01)
     weights.save_pretrained(model)
     assert not kind.reads(made_by)
+    leg = kind.open(folder, kind.made_by(), True)
+    assert not np.array_equal(before, leg.encoder.encode(["글"]))  # it was loaded anew, too
     shutil.rmtree(model)
     assert kind.reads(made_by)
 

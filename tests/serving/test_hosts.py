@@ -21,6 +21,7 @@ from qa.serving.reading import Asked, Found
         ("*", "127.0.0.1", "127.0.0.1", None),
         ("QA.example.com:443, b", "127.0.0.1", "127.0.0.1", {"qa.example.com", "b"}),
         ("b", "10.0.0.7", "10.0.0.7", {"b", "10.0.0.7"}),
+        ("2001:db8::5,[2001:db8::6]:80", "::", "::", {"2001:db8::5", "2001:db8::6", "::"}),
     ],
 )
 def test_names_that_are_known(

@@ -77,6 +77,20 @@ Session.record = record_with_signal
     return directory
 
 
+STOPPED_AT_8 = """
+import os, shutil, signal
+from pathlib import Path
+from qa.training.session import Session
+record = Session.record
+def record_with_signal(session, out):
+    if out.global_step == 8:
+        os.kill(os.getpid(), signal.SIGTERM)
+        (session.directory / "best" / "model.safetensors").write_bytes(b"of another course")
+    record(session, out)
+Session.record = record_with_signal
+"""
+
+
 def resume(launcher: Launcher, directory: Path, *extra: str) -> Run:
     """Resume until the end, which must be a good one."""
     run = launcher.run(["--resume", "--output-dir", str(directory), *extra])
@@ -304,7 +318,12 @@ def test_another_course_to_the_same_step_is_another_model(
     first = (tmp_path / "run" / "best" / "model.safetensors").read_bytes()
     chosen = str(tmp_path / "run" / "checkpoints" / "step-00000002")
     assert launcher.run(["--resume", chosen, "--max-steps", "8"]).code == 0
-    assert (tmp_path / "run" / "best" / "model.safetensors").read_bytes() != first
+    last = (tmp_path / "run" / "best" / "model.safetensors").read_bytes()
+    assert last != first
+    # Stopped behind the last step, before best/ is written: then it is written at the resume.
+    assert launcher.run(["--resume", chosen, "--max-steps", "8"], STOPPED_AT_8).code == 143
+    resume(launcher, tmp_path / "run")
+    assert (tmp_path / "run" / "best" / "model.safetensors").read_bytes() == last
 
 
 @pytest.mark.parametrize("kind", ["absent", "elsewhere", "other run", "directory"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from qa.engine.errors import UserError, cut, notice
+from qa.engine.errors import UserError, cut, notice, out_of_memory
 from qa.engine.precision import Precision
 from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.gpu_attention import attend_flash, attend_padded
@@ -74,7 +74,10 @@ def choose_attention(
 
 
 def require_precision(
-    model: PreTrainedModel, score: Callable[..., torch.Tensor], precision: Precision
+    model: PreTrainedModel,
+    score: Callable[..., torch.Tensor],
+    precision: Precision,
+    is_packed: bool,
 ) -> None:
     """Raise UserError if a model cannot be run in a number format, as some of transformers' cannot.
 
@@ -82,13 +85,17 @@ def require_precision(
         model: transformers' question-answering model, on the device.
         score: Takes a batch and returns (2, B, T) start and end logits.
         precision: The number format of the products.
+        is_packed: Whether it packs windows, so that `choose_attention` has run it where there was
+            a choice.
     """
-    if precision.name == "fp32":
+    if precision.name == "fp32" or (is_packed and candidates(precision)):
         return
     try:
         with torch.no_grad(), evaluating(model), precision.autocast():
             score(**two_windows(model))
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         raise UserError(
             f"{type(model).__name__}: cannot be run in {precision.name} ({cut(str(error))}); pass"
             " --precision fp32"

@@ -347,3 +347,11 @@ def test_compiling_is_refused_where_it_cannot_be() -> None:
     with pytest.raises(UserError, match=r"compile: needs packed windows .*leave --compile out"):
         reader.prepare(CPU, compiles=True)
     assert reader.model.base_model.encoder.layer[0]._compiled_call_impl is None
+
+
+def test_a_reader_in_bf16_takes_flash_attention_too(offers: list[Attend]) -> None:
+    """What is tried of the format knows nothing of bounds, which the kernel needs."""
+    offers += [attend_flash, attend_padded]
+    reader = SpanReader(make_model("bert")).eval()
+    how = reader.prepare(Precision("bf16", torch.device("cpu")))
+    assert how == "flash attention on packed windows"
