@@ -77,7 +77,7 @@ def main() -> None:
         net, loss_fn, data, order, collate, config, optimizer=make, schedule=one_cycle
     )
     engine.check_split(run, list(data[:16]))
-    mean = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(0.98))
+    mean = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(0.98)).eval()
     writer = engine.CheckpointWriter(arguments.output_dir / "checkpoints", limit=2)
     if engine.list_checkpoints(writer.directory):
         state = engine.load_newest_checkpoint(writer.directory, print)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,6 +74,17 @@ def has_point(directory: Path, tag: str, step: int) -> bool:
     return known and any(event.step == step for event in events.Scalars(tag))
 
 
+def wait_for_another_second(directory: Path) -> None:
+    """Wait until the name of a new event file is sorted behind those that are there.
+
+    It begins with the second, and then has the process, whose numbers are not in order: of a run
+    that is killed and resumed within a second TensorBoard would drop the points before the kill.
+    """
+    seconds = [path.name.split(".")[3] for path in directory.glob("events.out.tfevents.*")]
+    newest = max((int(each) for each in seconds if each.isdecimal()), default=0)
+    time.sleep(min(max(newest + 1 - time.time(), 0.0), 1.0))  # a clock may have been ahead
+
+
 class TensorBoard:
     """Writes the curves and texts of one run into one folder.
 
@@ -108,6 +120,7 @@ class TensorBoard:
                 self._lines = CurveLines(Path(lines), resumed_at)
                 opened.callback(self._lines.close)
             opened.callback(ThreadHook().remove)  # set before the thread starts, and may fail
+            wait_for_another_second(self._directory)
             self._writer = SummaryWriter(str(directory), purge_step=purge_step)
             for thread in writing_threads() - others:
                 # If it has just failed, it still needs the hook, so wait until it has ended.

@@ -123,8 +123,8 @@ class RunCheckpoints:
         best_weights = self._lost_best(goes_back=isinstance(which, Path))
         if isinstance(which, Path) and self.world.is_main:
             # At once: a kill before the next save must not lead back to the course given up.
-            remove_later(directory, self.run.global_step)
             self._forget_last_step()
+            remove_later(directory, self.run.global_step)
         is_pending = state["pending_evaluation"] or self._is_unscored_end()
         step = self.run.global_step
         is_drawn = is_pending and has_point(self.directory / TENSORBOARD, "eval/loss", step)
@@ -146,11 +146,12 @@ class RunCheckpoints:
     def _forget_last_step(self) -> None:
         """Let metrics.json no longer say of which step best/ is, where nothing is scored.
 
-        It is of the course that is given up, though that may have had as many steps.
+        It is of the course that is given up, which may have had as many steps as the new one. If it
+        is of the chosen step itself, nothing is given up.
         """
         path = self.directory / METRICS_FILE
         content = read_json(path, "scores") if path.exists() else {}
-        if content.pop("step", None) is not None:
+        if content.pop("step", None) not in (None, self.run.global_step):
             write_json(path, content)
 
     def _is_unscored_end(self) -> bool:

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -389,3 +390,14 @@ def test_which_way_is_better_can_be_said(smaller: bool | None, expected: list[fl
     values = [3.0, 5.0, 1.0]
     found = updates(tracker, values)
     assert [value for value, is_best in zip(values, found, strict=True) if is_best] == expected
+
+
+def test_a_run_that_is_killed_and_resumed_within_a_second_loses_no_point(tmp_path: Path) -> None:
+    """Files of one second are read in the order of process numbers, as texts."""
+    for number in range(3):
+        first = TensorBoard(tmp_path, resumed_at=number)
+        first.scalars({"x": number + 1}, number + 1)
+        first.close()
+        (file,) = tmp_path.glob(f"*.{os.getpid()}.*")
+        file.rename(file.with_name(re.sub(r"\.\d+\.\d+$", f".{9 - number}.0", file.name)))
+    assert [event.step for event in read_events(tmp_path).Scalars("x")] == [1, 2, 3]

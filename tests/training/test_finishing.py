@@ -299,6 +299,8 @@ def test_a_finished_run_without_held_out_data_owes_nothing(
     assert (path / "state.pt").stat().st_mtime_ns == before  # nothing was evaluated or saved
     assert not load_checkpoint(path)["pending_evaluation"]
     assert {file.name: file.read_bytes() for file in best.iterdir()} == kept
+    assert launcher.run(["--resume", str(path)]).code == 0  # the last one, by its name
+    assert {file.name: file.read_bytes() for file in best.iterdir()} == kept
     shutil.rmtree(best)
     resume(launcher, tmp_path / "run")
     assert (best / "model.safetensors").read_bytes() == kept["model.safetensors"]
