@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qa.retrieval.index import Index
 
 
-MOST_PASSAGES = 10_000
+MOST_PASSAGES = 10_000  # far more than is read in a minute; search engines take no huge number
 
 
 def add_collection_flags(parser: argparse.ArgumentParser, help: str, required: bool) -> None:

@@ -46,6 +46,12 @@ SCALED = Answer(NO_NEED + "--precision bf16 or fp16 is torch's own autocast")
 SHARDED = Answer("use --sharding fsdp, started with torchrun")
 LAST_STEP = "the last step is evaluated and saved in any case; "
 
+EVERY_STEPS = Choice(
+    {"epoch": "--eval-steps epoch", "steps": ""},
+    LAST_STEP + "use --eval-steps N or epoch",
+    needs="--eval-steps",
+)
+
 KNOWN_FLAGS: dict[str, Known] = {
     # model and data
     "--model-name-or-path": Same("--model"),
@@ -131,16 +137,8 @@ KNOWN_FLAGS: dict[str, Known] = {
     "--fsdp": SHARDED,
     "--fsdp-config": SHARDED,
     # evaluations, checkpoints, curves
-    "--eval-strategy": Choice(
-        {"epoch": "--eval-steps epoch", "steps": ""},
-        LAST_STEP + "use --eval-steps N or epoch",
-        needs="--eval-steps",
-    ),
-    "--evaluation-strategy": Choice(
-        {"epoch": "--eval-steps epoch", "steps": ""},
-        LAST_STEP + "use --eval-steps N or epoch",
-        needs="--eval-steps",
-    ),
+    "--eval-strategy": EVERY_STEPS,
+    "--evaluation-strategy": EVERY_STEPS,
     "--save-strategy": Choice(
         {"epoch": "--save-steps epoch", "steps": ""},
         LAST_STEP + "use --save-steps N or epoch",

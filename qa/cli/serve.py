@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qa.retrieval.index import Index
 
 
-MOST_THREADS = 1024
+MOST_THREADS = 1024  # more than machines have cores; torch takes no huge number
 
 
 def make_parser() -> argparse.ArgumentParser:
