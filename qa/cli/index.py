@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qa.retrieval.writer import IndexWriter
 
 SECONDS_BETWEEN_LINES = 10.0
+NO_DOCUMENTS = "no text, Markdown, HTML, JSON lines or question-answering data is there"
 NAMES = {each.name for each in fields(IndexSettings)}
 
 
@@ -138,6 +139,11 @@ def index(options: argparse.Namespace) -> None:
         if options.rebuild:
             writer.renew(everything=True)
         documents, passages = writer.store.count()
+        require(
+            documents or not is_new,
+            f"{options.output}: not made: {', '.join(options.inputs)}:"
+            f" {'all documents are empty' if counts.empty else NO_DOCUMENTS}",
+        )
     if inputs:
         empty = f", {counts.empty:,} empty" * bool(counts.empty)
         print(

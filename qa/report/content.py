@@ -61,6 +61,7 @@ class Report:
             "is_part": self.is_part,
             "left_out": len(self.examples) - len(self.judged),
             "measure": f"{METRICS[self.names[0]].title} exact match",
+            "overlap": METRICS[self.names[0]].keys[1].upper().replace("_", "-"),
             "exact_match": exact_match(self.judged, lambda each: False),
             "scores": self._scores(),
             "first": FIRST,
@@ -173,7 +174,7 @@ def question_row(each: Judged, before: Judged | None) -> dict[str, Any]:
         "golds": each.golds,
         "prediction": each.prediction,
         "span": each.span,
-        "f1": round(each.f1, 4),
+        "overlap": round(each.overlap, 4),
         "candidates": [
             [answer.text, round(answer.probability, 4)] for answer in each.candidates[:FIRST]
         ],

@@ -21,7 +21,7 @@ class Judged:
     prediction: str | None  # "": left unanswered; None: nothing was predicted
     span: Span | None  # None: the prediction stands nowhere in the context
     is_right: bool
-    f1: float  # 0 to 1
+    overlap: float  # of the score's own kind, mostly F1; 0 to 1
     kind: str
     candidates: Sequence[Candidate]  # best first; none if only texts are known
     right_rank: int | None  # of the first candidate that the score takes for right, from 1
@@ -46,15 +46,15 @@ def judge(
     for example in examples:
         score.add(predicted.texts.get(example.id), example.gold_answers)
     judged = [
-        judge_question(example, predicted, metric, bool(exact_match), f1)
-        for example, (exact_match, f1) in zip(examples, score.values.tolist(), strict=True)
+        judge_question(example, predicted, metric, bool(exact_match), overlap)
+        for example, (exact_match, overlap) in zip(examples, score.values.tolist(), strict=True)
         if exact_match == exact_match  # nan: the score leaves the question out
     ]
     return judged, score
 
 
 def judge_question(
-    example: Example, predicted: Predicted, metric: str, is_right: bool, f1: float
+    example: Example, predicted: Predicted, metric: str, is_right: bool, overlap: float
 ) -> Judged:
     """Judge one question, whose score is known."""
     golds = gold_spans(example)
@@ -65,7 +65,7 @@ def judge_question(
     kind = kind_of(example.context, golds, prediction, span, is_right, has_answer)
     is_first = is_right and candidates and candidates[0].text == prediction
     rank = 1 if is_first else right_rank(example, candidates, metric)
-    return Judged(example, golds, prediction, span, is_right, f1, kind, candidates, rank)
+    return Judged(example, golds, prediction, span, is_right, overlap, kind, candidates, rank)
 
 
 def gold_spans(example: Example) -> tuple[Span, ...]:

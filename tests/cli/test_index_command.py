@@ -12,6 +12,7 @@ from unicodedata import normalize
 import pytest
 
 import qa.cli.index
+from qa.cli.index import NO_DOCUMENTS
 from qa.engine.json_files import write_json
 from qa.retrieval.index import Index
 
@@ -76,6 +77,28 @@ def test_mistakes_leave_nothing_behind(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert line in err
     assert not (tmp_path / "i").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ([], NO_DOCUMENTS),
+        (["scan.pdf"], NO_DOCUMENTS),
+        (["a.txt", "b.md"], "all documents are empty"),
+    ],
+)
+def test_no_index_is_made_of_nothing(names: list[str], line: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in names:
+        (tmp_path / "docs" / name).write_text(" ", encoding="utf-8")
+    code, out, err = run(tmp_path / "docs")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == f"error: /i: not made: /docs: {line}"
+    assert not (tmp_path / "i").exists()
+    (tmp_path / "docs" / "c.txt").write_text("글", encoding="utf-8")
+    assert run(tmp_path / "docs")[0] == 0
+    (tmp_path / "docs" / "c.txt").unlink()
+    assert run(tmp_path / "docs")[0] == 0  # what is there already stays, as with any folder
 
 
 def test_a_first_call_that_fails_leaves_nothing_behind(

@@ -262,3 +262,14 @@ def test_the_score_that_decides_knows_questions_without_an_answer() -> None:
     assert report_scores(WITH_NONE, ["korquad1", "klue-mrc"]) == ("klue-mrc", "korquad1")
     with pytest.raises(UserError, match="korquad1: knows no questions without an answer"):
         report_scores(WITH_NONE, ["korquad1"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "title"), [("korquad1", "F1"), ("squad2", "F1"), ("klue-mrc", "ROUGE-W")]
+)
+def test_a_questions_overlap_has_the_name_of_its_score(metric: str, title: str) -> None:
+    content = Report([PREDICTED], EXAMPLES, (metric,), "data").content()
+    mean = 100 * sum(each["overlap"] for each in content["questions"]) / len(EXAMPLES)
+    named = {row["key"]: row["value"] for row in content["scores"][0]}
+    assert content["overlap"] == title
+    assert named[title.lower().replace("-", "_")] == pytest.approx(mean, abs=0.01)

@@ -26,6 +26,7 @@ const cards = () => [...document.querySelectorAll("article")].map((card) => ({
   context: card.querySelector(".context").textContent,
   gold: [...card.querySelectorAll(".context .gold")].map((each) => each.textContent).join(""),
   said: [...card.querySelectorAll(".context .said")].map((each) => each.textContent).join(""),
+  overlap: card.querySelector(".answers small").textContent.trim().split(",")[0],
   candidates: [...card.querySelectorAll("li")].map((each) => each.firstChild.textContent),
 }));
 const seen = () => ({ found: document.getElementById("found").textContent, cards: cards(),
@@ -123,6 +124,11 @@ def test_it_begins_with_what_is_wrong(told: Any) -> None:
     wrong = ids_with("result:wrong")
     assert told["first"]["found"] == f"{len(wrong)} of 180 questions"
     assert shown(told["first"]) == wrong[:PAGE]
+
+
+def test_a_question_says_how_far_its_answer_overlaps(told: Any) -> None:
+    for card in told["first"]["cards"]:
+        assert card["overlap"] == f"F1 {QUESTIONS[card['id']]['overlap']:.2f}"
 
 
 def test_a_click_on_a_kind_shows_its_questions(told: Any) -> None:

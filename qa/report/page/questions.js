@@ -108,7 +108,7 @@ function questionCard(each) {
       h(
         "small",
         {},
-        `  F1 ${each.f1.toFixed(2)}${isAnswered && each.candidates.length ? `, probability ${each.candidates[0][1].toFixed(2)}` : ""}`,
+        `  ${content.overlap} ${each.overlap.toFixed(2)}${isAnswered && each.candidates.length ? `, probability ${each.candidates[0][1].toFixed(2)}` : ""}`,
       ),
     ),
     ...(content.names.length > 1 ? [h("dt", {}, "before"), h("dd", {}, given(each.before))] : []),
