@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,15 @@ import qa.cli.evaluate
 import qa.cli.predict
 import train
 from qa.cli import run_differences
-from qa.data.examples import Example
 from qa.data.formats import read_examples
 from qa.data.holdout import split_holdout
-from qa.data.windows.cache import cached_windows, windows_fingerprint
-from qa.data.windows.coverage import Coverage
+from qa.data.windows.cache import windows_fingerprint
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 from qa.metrics import score_predictions
 from qa.models.part_files import BOUNDARY_FILE, HEADS
 from qa.models.pretrained import load_tokenizer
-from qa.training.load import describe_data
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
 
@@ -756,22 +752,6 @@ def test_resuming_with_other_gold_answers(
     assert train.main(arguments) == 0
     path.write_text(json.dumps([{**row, "answers": ["1921년", "21년"]}]), encoding="utf-8")
     assert differences(capsys, arguments).keys() == {"held-out gold answers"}
-
-
-def test_decomposed_questions_are_counted(tokenizer: Any) -> None:
-    old, new = unicodedata.normalize("NFD", QUESTION), unicodedata.normalize("NFD", CONTEXT)
-    examples = [Example("1", old, CONTEXT), Example("2", old, new), Example("3", QUESTION, CONTEXT)]
-
-    def lines(some: list[Example]) -> list[str]:
-        options = WindowOptions(32, 6, 16)
-        windows = cached_windows(some, tokenizer, options)
-        return describe_data("held out", some, windows, Coverage(tokenizer, options, 30), 1.0)
-
-    assert [line for line in lines(examples)[1:] if " cut to " not in line] == [
-        "held out: 2 questions in decomposed Hangul (NFD), or whose context is (1, 2);"
-        " --nfc (in Python nfc=True) composes it"
-    ]
-    assert not any("decomposed" in line for line in lines(examples[2:]))
 
 
 def test_resuming_with_what_may_change(

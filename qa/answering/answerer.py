@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from qa.answering.blocks import Window, examples_of
-from qa.answering.finders import AnyModel, make_finder
+from qa.answering.finders import AnyModel, collator_class, make_finder
 from qa.answering.free_answers import Outside, send_free
 from qa.answering.in_flight import (
     BatchInFlight,
@@ -194,3 +194,26 @@ class Answerer:
             return padded_batches(lengths, max_tokens)
         # A full batch would be filled up to this; windows can fill it as well.
         return filled_batches(lengths, self.collator.round_total(max_tokens))
+
+
+def make_answerer(
+    model: AnyModel,
+    max_length: int,
+    options: DecodeOptions,
+    precision: Precision,
+    batch_size: int = BATCH_SIZE,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+) -> Answerer:
+    """Return the answerer of a model, with the batches that it takes.
+
+    Args:
+        model: Prepared for `precision`, on its device.
+        max_length: Tokens of the longest window.
+        options: See `Answerer`, also for the others.
+        precision: The number format.
+        batch_size: In windows of full length.
+        tokenizer: The model's own.
+    """
+    form = model.batch_form(precision.device, max_length, trains=False)
+    collator = collator_class(model)(max_length, *form)
+    return Answerer(model, collator, options, precision, batch_size, tokenizer)

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qa.answering.answerer import Answerer
-from qa.answering.finders import AnyModel, collator_class
+from qa.answering.answerer import Answerer, make_answerer
+from qa.answering.finders import AnyModel
 from qa.answering.options import CollectionOptions
 from qa.answering.questions import kind
 from qa.answering.reader_settings import (
@@ -80,10 +80,7 @@ def load(
     model.to(torch_device).eval()
     model.prepare(number_format)
     longest = windows.max_seq_length
-    collator = collator_class(model)(
-        longest, *model.batch_form(torch_device, longest, trains=False)
-    )
-    answerer = Answerer(model, collator, decoding, number_format, batch_size, tokenizer)
+    answerer = make_answerer(model, longest, decoding, number_format, batch_size, tokenizer)
     return answerer, tokenizer, windows, collection
 
 

@@ -6,6 +6,7 @@ python -m qa export runs/korquad/best --output reader.onnx --data HELD_OUT.json
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,13 +68,14 @@ def export(options: argparse.Namespace) -> None:
     check_output(output, options.overwrite)
     prepare_hub(options.model, options.data)
     with no_collection():
+        from qa.answering.loading import is_generative
         from qa.answering.reader import Reader
         from qa.export.directory import NO_LOOP, export_reader
         from qa.export.onnx_file import require_packages
         from qa.models.onnx_reader import ONNX_FILE
-        from qa.models.part_files import has_decoder
 
-        require(not has_decoder(options.model), NO_LOOP)  # before anything is to be installed
+        if os.path.isdir(options.model):  # before anything is to be installed; no hub is asked
+            require(not is_generative(options.model), NO_LOOP)
         require_packages()
         examples = read_questions(options)
         reader = Reader.from_pretrained(

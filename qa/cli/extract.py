@@ -73,8 +73,7 @@ def empty_reader(config: Config, run: Path) -> Reader:
     """
     import torch
 
-    from qa.answering.answerer import Answerer
-    from qa.answering.finders import collator_class
+    from qa.answering.answerer import make_answerer
     from qa.answering.options import CollectionOptions
     from qa.answering.reader import Reader
     from qa.engine.precision import Precision
@@ -90,8 +89,7 @@ def empty_reader(config: Config, run: Path) -> Reader:
         return reader
     examples = read_data(config)[0] if config.model.model == EMBEDDED else []
     tokenizer, model = load_model(config, examples)
-    device, longest = torch.device("cpu"), config.windows.max_seq_length
-    collator = collator_class(model)(longest, *model.batch_form(device, longest, trains=False))
-    precision = Precision("fp32", device)
-    answerer = Answerer(model, collator, config.decoding, precision, tokenizer=tokenizer)
+    precision = Precision("fp32", torch.device("cpu"))
+    longest = config.windows.max_seq_length
+    answerer = make_answerer(model, longest, config.decoding, precision, tokenizer=tokenizer)
     return Reader(answerer, tokenizer, config.windows)

@@ -1,6 +1,9 @@
-"""Parts of a model whose training mode may not be what a person thinks."""
+"""The modes of a model's parts: kept where it is only tried, and told of where they are changed."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import nn
 
@@ -8,6 +11,28 @@ from qa.engine.errors import first_few, notice
 
 MATTERS = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 """Modules that compute something else in eval mode"""
+
+
+@contextmanager
+def kept_modes(model: nn.Module) -> Iterator[None]:
+    """Behind the context every part of the model is in the mode in which it was before.
+
+    `model.train(was_training)` would put all parts into that of the model.
+    """
+    modes = [(each, each.training) for each in model.modules()]
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Keep a model in eval mode inside the context."""
+    with kept_modes(model):
+        model.eval()
+        yield
 
 
 def notice_of_modes(model: nn.Module) -> None:

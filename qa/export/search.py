@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qa.answering.answerer import Answerer
+from qa.answering.answerer import Answerer, make_answerer
 from qa.answering.blocks import Window
 from qa.answering.reader import Reader
-from qa.data.batches.collate import Collator
 from qa.data.examples import Example
 from qa.engine.errors import RunStopped, notice
 from qa.evaluation.evaluate import MAIN_SCORE
@@ -95,9 +94,9 @@ class Search:
     def _measure(self, form: str, file: Path) -> Row:
         """Return the row of a form."""
         mine = self.reader.answerer
-        model, longest = OnnxReader(file), mine.collator.max_length
-        collator = Collator(longest, *model.batch_form(mine.device, longest, trains=False))
-        answerer = Answerer(model, collator, mine.options, mine.precision, mine.batch_size)
+        longest = mine.collator.max_length
+        own = mine.options, mine.precision, mine.batch_size
+        answerer = make_answerer(OnnxReader(file), longest, *own)
         return self._add(compare(form, self.reference, self._find(answerer), file.stat().st_size))
 
     def _find(self, answerer: Answerer) -> Found:

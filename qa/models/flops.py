@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from qa.models.packing.probe import evaluating, two_windows
+from qa.engine.modes import evaluating
+from qa.models.packing.probe import two_windows
 from qa.models.packing.segments import ROUND_WIDTH, round_up
 from qa.models.readers import WRITING, AnyReader
 

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qa.answering.answerer import Answerer
+from qa.answering.answerer import make_answerer
 from qa.answering.finders import collator_class
 from qa.answering.reader import Reader
 from qa.config import GENERATIVE, Config
 from qa.data.batches.collate import Collator
 from qa.data.batches.training_order import TrainingOrder
 from qa.data.examples import Example
-from qa.data.windows.cache import cached_windows, windows_fingerprint
-from qa.data.windows.coverage import Coverage
+from qa.data.windows.cache import windows_fingerprint
 from qa.data.windows.health import measure_health
 from qa.data.windows.options import require_fits
 from qa.engine.determinism import fix_cublas_workspace
@@ -32,15 +31,14 @@ from qa.models.flops import ModelFlops, count_flops
 from qa.models.readers import AnyReader, loss_of
 from qa.models.trained_part import freeze
 from qa.outputs.card_facts import DataFacts
-from qa.training.data_facts import data_facts, is_korean
+from qa.training.data_facts import is_korean
 from qa.training.hard_negatives import hard_negatives
-from qa.training.load import describe_data, describe_parameters, load_model, read_data
-from qa.training.text_answers import texts_fingerprint, with_text_targets
+from qa.training.load import describe_parameters, load_model, read_data
+from qa.training.parts import HELD_OUT, TRAINING, cut_parts
+from qa.training.text_answers import with_text_targets
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-TRAINING, HELD_OUT = "training data", "held-out data"
 
 
 @dataclass
@@ -80,40 +78,17 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     require_fits(tokenizer, model.max_length, config.windows)
     negatives = hard_negatives(train_examples, world) if config.data.hard_negatives else []
     data = {TRAINING: train_examples + negatives, HELD_OUT: eval_examples}
-    fingerprints = {
-        name: windows_fingerprint(each, tokenizer, config.windows) for name, each in data.items()
-    }
-    with world.main_first():  # the main process fills the cache, from which the others read
-        windows = {
-            name: cached_windows(each, tokenizer, config.windows, fingerprint=fingerprints[name])
-            for name, each in data.items()
-            if each
-        }
-    facts: dict[str, DataFacts] = {}
-    sources = {TRAINING: config.data.train_data, HELD_OUT: config.data.eval_data}
-    ratios = {TRAINING: config.data.negative_window_ratio, HELD_OUT: 1.0}
-    for name, each in windows.items():
-        coverage = Coverage(tokenizer, config.windows, config.decoding.max_answer_length)
-        title = name.removesuffix(" data").replace("-", " ")
-        for line in describe_data(title, data[name], each, coverage, ratios[name]):
+    nothing = dict.fromkeys(data, windows_fingerprint([], tokenizer, config.windows))
+    parts = cut_parts(config, tokenizer, data, world)
+    for name, part in parts.items():
+        for line in part.lines:
             report(line)
         if name == TRAINING and negatives:
-            report(f"{title}: {len(negatives):,} of the questions are hard negatives")
-        if config.model.reader == GENERATIVE:  # others do not learn from texts
-            fingerprints[name] += texts_fingerprint(data[name])
-        source = str(sources[name] or config.data.train_data)
-        counted = source, data[name], len(each), fingerprints[name], coverage
-        facts[name] = data_facts(*counted)
-        if coverage.cut:  # older checkpoints were trained on the front of long questions
-            fingerprints[name] += ", long questions by their end"
+            report(f"training: {len(negatives):,} of the questions are hard negatives")
+    windows = parts[TRAINING].windows
     if config.model.reader == GENERATIVE:
-        windows[TRAINING] = with_text_targets(
-            windows[TRAINING],
-            data[TRAINING],
-            tokenizer,
-            config.decoding.max_answer_length,
-            report,
-        )
+        longest_answer = config.decoding.max_answer_length
+        windows = with_text_targets(windows, data[TRAINING], tokenizer, longest_answer, report)
     for problem in measure_health((e.context for e in train_examples), tokenizer).problems():
         report(problem)
     passes = 2 if config.model.r_drop else 1
@@ -122,19 +97,18 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     precision = Precision(config.train.precision, device)
     attention = model.to(device).prepare(precision, config.model.compile)
     longest = config.windows.max_seq_length
-    form = partial(model.batch_form, device, longest)
-    make_collator = collator_class(model)
-    collator = make_collator(longest, *form(trains=True), passes=passes)
-    run = make_run(config, model, windows[TRAINING], collator, world)
+    form = model.batch_form(device, longest, trains=True)
+    collator = collator_class(model)(longest, *form, passes=passes)
+    run = make_run(config, model, windows, collator, world)
     if world.rank > 0:  # all processes start with the same weights, but draw their own dropout
         seed_everything(config.train.seed + 1000 * world.rank)
     for note in model.notes:
         report(note)
     how = f"{attention}, CUDA graphs" if run.graphs else attention
     report(f"model: {described}, {run.precision.name} on {run.device.type}, {how}")
-    answerer = Answerer(
+    answerer = make_answerer(
         model,
-        make_collator(longest, *form(trains=False)),
+        longest,
         config.decoding,
         run.precision,
         config.evaluation.per_device_eval_batch_size,
@@ -145,10 +119,10 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         reader=Reader(answerer, tokenizer, config.windows),
         run=run,
         eval_examples=eval_examples,
-        eval_windows=windows.get(HELD_OUT),
+        eval_windows=parts[HELD_OUT].windows if HELD_OUT in parts else None,
         flops=flops,
-        data_fingerprints=fingerprints,
-        data=facts,
+        data_fingerprints=nothing | {name: part.fingerprint for name, part in parts.items()},
+        data={name: part.facts for name, part in parts.items()},
         is_korean=is_korean(train_examples),
     )
 

@@ -28,9 +28,10 @@ from qa.models.generative.seq2seq import Seq2SeqReader
 from qa.outputs.card_facts import SPAN_CLASS, CardFacts, ScoreFacts
 from qa.outputs.directory import BEST, CURVES_FILE
 from qa.outputs.model_card import CARD_FILE, MAIN_METRICS, model_card
-from qa.training.build import HELD_OUT, TRAINING, Job
+from qa.training.build import Job
 from qa.training.data_facts import hub_ids
 from qa.training.final_report import read_predictions, scores_by_metric
+from qa.training.parts import HELD_OUT, TRAINING
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 TOLD = ("train_data", "eval_data", "model")  # elsewhere in the card, without folders

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import nn
 
 from qa.config import EMBEDDED, GENERATIVE, Config
@@ -14,8 +13,6 @@ from qa.data.holdout import split_holdout
 from qa.data.overlap import find_overlap, overlap_lines
 from qa.data.quickstart.passages import make_quickstart
 from qa.data.quickstart.tokenizer import train_tokenizer
-from qa.data.windows.cache import iterate_columns
-from qa.data.windows.coverage import Coverage
 from qa.engine.errors import first_few, notice, require
 from qa.models.pretrained import load_tokenizer, revision_of
 from qa.models.readers import AnyReader, load_reader, make_reader
@@ -23,7 +20,6 @@ from qa.models.small_bert import small_bert_config
 from qa.models.vocabulary import num_embeddings, require_vocabulary
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerFast
 
 
@@ -114,30 +110,6 @@ def load_model(
     )
     require_vocabulary(settings.model, tokenizer, num_embeddings(model))
     return tokenizer, model
-
-
-def describe_data(
-    name: str, examples: list[Example], windows: Dataset, coverage: Coverage, negative_ratio: float
-) -> list[str]:
-    """Return lines on a data set: questions and windows, and one for each thing that is missed.
-
-    Args:
-        name: What the lines call the data set.
-        examples: Its examples.
-        windows: The windows of these examples.
-        coverage: Is given all of these windows.
-        negative_ratio: Share of the windows without the answer that an epoch trains on.
-    """
-    for columns in iterate_columns(windows):
-        coverage.add(examples, columns)
-    negatives = int((~np.asarray(windows["has_answer"][:])).sum())
-    line = (
-        f"{name}: {len(examples):,} questions, {len(windows):,} windows,"
-        f" {len(windows) - negatives:,} of them with the answer"
-    )
-    if negative_ratio < 1:
-        line += f"; each epoch trains on {round(negatives * negative_ratio):,} of the others"
-    return [line, *(f"{name}: {missed}" for missed in coverage.lines())]
 
 
 def describe_parameters(model: nn.Module) -> str:

@@ -60,3 +60,18 @@ def test_only_an_export_is_replaced_and_only_if_asked(
     assert (output / "thesis.txt").read_text() == "mine"
     arguments[2] = str(tmp_path / "missing" / "x.onnx")
     assert "missing: is not a directory" in error_of(arguments, capsys)
+
+
+def test_a_reader_that_writes_is_refused_before_anything_is_to_be_installed(
+    squad_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also one of transformers' own encoder and decoder, which has no file of qa's decoder."""
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "reader.json").write_text('{"decoding": "free"}')
+    output = str(tmp_path / "x.onnx")
+    arguments = [str(tmp_path), "--output", output, "--data", str(squad_file)]
+    assert "a generative reader cannot be exported" in error_of(arguments, capsys)

@@ -65,11 +65,13 @@ def test_pair_head_is_counted() -> None:
 
 def test_counting_leaves_the_reader_as_it_was() -> None:
     reader = SpanReader(make_model("bert")).train()
+    reader.model.bert.embeddings.eval()
+    modes = [each.training for each in reader.modules()]
     before = {name: weight.clone() for name, weight in reader.state_dict().items()}
     state = torch.get_rng_state()
     assert count_flops(reader) == count_flops(reader)
     assert torch.equal(torch.get_rng_state(), state)
-    assert reader.training
+    assert [each.training for each in reader.modules()] == modes
     for name, weight in reader.state_dict().items():
         assert torch.equal(weight, before[name])
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from qa.engine.errors import UserError, cut, notice, out_of_memory
+from qa.engine.modes import evaluating
 from qa.engine.precision import Precision
 from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.gpu_attention import attend_flash, attend_padded
-from qa.models.packing.probe import evaluating, two_windows
+from qa.models.packing.probe import two_windows
 from qa.models.packing.segments import Attend
 from qa.models.packing.trial import has_local_layers, most_tokens, telling_lengths
 

@@ -5,40 +5,24 @@ Nothing here asks for a model's name: what counts is what its forward does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from qa.engine.errors import cut
+from qa.engine.modes import evaluating, kept_modes
 from qa.models.head_parts import UnfitModelError
 from qa.models.packing import attention
 from qa.models.packing.cpu_attention import attend_on_cpu
 from qa.models.packing.segments import Scratch, Segments
-from qa.models.packing.trial import (
-    PACKED_TOLERANCE,
-    SHORT_WINDOWS,
-    are_close,
-    telling_lengths,
-    uneven_lengths,
-)
+from qa.models.packing.trial import SHORT_WINDOWS, are_close, telling_lengths, uneven_lengths
 from qa.models.weights import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 RULED_OUT = -1e5  # a logit below is no score
-
-__all__ = [
-    "PACKED_TOLERANCE",
-    "evaluating",
-    "exchange_attention",
-    "require_standard_forward",
-    "sees_padding",
-    "two_windows",
-]
 
 
 @torch.no_grad()
@@ -151,17 +135,14 @@ def sees_padding(
     """
     batch = two_windows(model, uneven_lengths(model.config))
     name = type(model).__name__
-    was_training = model.training
     # Reformer takes every length but in training. What dropout draws here is put back.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), kept_modes(model):
         try:
             score_padded(**two_windows(model.train()))
         except Exception as error:
             raise UnfitModelError(
                 f"{name} runs, but not in training ({cut(str(error))})"
             ) from error
-        finally:
-            model.train(was_training)
     with evaluating(model):
         try:
             return not are_close(score_padded(**batch), score_alone(**batch))
@@ -186,14 +167,3 @@ def two_windows(model: PreTrainedModel, lengths: tuple[int, int] = SHORT_WINDOWS
         "shape": (2, longest),
         "num_characters": torch.ones(total, dtype=torch.long, device=device),
     }
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Keep a module in evaluation mode inside the context, and restore its mode behind it."""
-    was_training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(was_training)

@@ -28,8 +28,9 @@ from qa.models.packing import attention
 from qa.models.packing.attention import segment_attention
 from qa.models.packing.byte_dropout import ByteDropout
 from qa.models.packing.cpu_attention import attend_on_cpu
-from qa.models.packing.probe import PACKED_TOLERANCE, two_windows
+from qa.models.packing.probe import two_windows
 from qa.models.packing.segments import Scratch, Segments
+from qa.models.packing.trial import PACKED_TOLERANCE
 from qa.models.span_reader import SpanReader
 
 pytestmark = pytest.mark.usefixtures("one_thread")
