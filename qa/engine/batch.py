@@ -47,7 +47,9 @@ def move_to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, Mapping):
         return {name: move_to_device(item, device) for name, item in value.items()}
     if hasattr(value, "to"):  # a tensor, or a thing of several, e.g. a PackedSequence
-        return value.to(device, non_blocking=True)
+        # Elsewhere memory that is not pinned may be read when it is another's already: on MPS
+        # (pytorch issue 189690).
+        return value.to(device, non_blocking=device.type == "cuda")
     if isinstance(value, list | tuple):
         moved = [move_to_device(item, device) for item in value]
         return value._make(moved) if hasattr(value, "_make") else type(value)(moved)

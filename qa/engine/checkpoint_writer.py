@@ -19,7 +19,8 @@ class CheckpointWriter:
 
     Args:
         directory: The folder of all checkpoints; it is made if it is missing.
-        limit: How many of the newest checkpoints are kept; None: all.
+        limit: How many of the newest checkpoints are kept; None: all. Those of later steps than
+            the one that is saved are of another course of the run, and are removed.
         background: Let a thread write, so that `save` takes only the time of a copy of the state
             to host memory. A failure of the thread is raised by the next call of `check`, `wait` or
             `save`; call `check` after every step to hear of it soon.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule
 
 from qa.engine.errors import require
-from qa.engine.optim import with_own_settings
+from qa.engine.optim import parameters_of, with_own_settings
 
 # Not strict: what may be missing of a checkpoint is checked before it is loaded.
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
@@ -89,18 +89,42 @@ def load_state(
             set_optimizer_state_dict(model, optimizer, state, options=WHOLE)
         return
     model.load_state_dict(weights, strict=False)
+    named = model.named_parameters()
+    dtypes: dict[torch.Tensor, torch.dtype] = {
+        p: weights[n].dtype for n, p in named if n in weights
+    }
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict(state)
-        unshare(optimizer, state)
+        take_over(optimizer, state, dtypes)
 
 
-def unshare(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Copy the tensors that an optimizer has taken over from a state, which shall stay as it is."""
-    saved = [own for own in state["state"].values() if isinstance(own, dict)]
-    given = {id(value) for own in saved for value in own.values()}
-    for own in optimizer.state.values():
-        for name, value in own.items():
-            if isinstance(value, torch.Tensor) and id(value) in given:
+def take_over(
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    dtypes: Mapping[torch.Tensor, torch.dtype],
+) -> None:
+    """Give an optimizer its own copies of a state's tensors, in the format in which it keeps them.
+
+    torch shares them, and casts all to the format of the weight: also moments that an optimizer
+    keeps in fp32 beside weights in bf16, and counters.
+
+    Args:
+        optimizer: Has loaded the state.
+        state: What it has loaded, which stays as it is.
+        dtypes: The formats of the weights when the state was saved.
+    """
+    saved_as = [index for group in state["param_groups"] for index in group["params"]]
+    indices = dict(zip(parameters_of([optimizer]), saved_as, strict=True))
+    for parameter, own in optimizer.state.items():
+        saved = state["state"].get(indices.get(parameter))
+        for name, value in own.items() if isinstance(saved, dict) else ():
+            given = saved.get(name)
+            if not (isinstance(value, torch.Tensor) and isinstance(given, torch.Tensor)):
+                continue
+            dtype = dtypes.get(parameter, parameter.dtype)
+            if given.dtype not in (value.dtype, dtype):
+                own[name] = given.to(value.device, copy=True)
+            elif value is given:
                 own[name] = value.clone()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections import OrderedDict
 from typing import Any
 
 import torch
 
-from qa.engine.errors import UserError, shown, type_name
+from qa.engine.errors import UserError, out_of_memory, shown, type_name
 
 PLAIN = (type(None), bool, int, float, str, torch.Tensor, torch.nn.Parameter)
 
@@ -19,7 +20,7 @@ def require_loadable(value: Any, place: str = "") -> None:
     """
     if type(value) in PLAIN:
         return
-    if type(value) is dict:
+    if type(value) in (dict, OrderedDict):  # the second is what a module's state_dict returns
         for key, item in value.items():
             name = f"{place}.{key}".removeprefix(".")
             require_loadable(key, f"the key {name}")
@@ -32,8 +33,10 @@ def require_loadable(value: Any, place: str = "") -> None:
         try:
             torch.save(value, file)
             file.seek(0)
-            torch.load(file, weights_only=True)
+            torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # which ones depends on the value
+            if out_of_memory(error):
+                raise
             raise UserError(
                 f"a checkpoint cannot hold {shown(place)}, which is {type_name(value)}: it could"
                 " not be loaded again; store tensors and plain values, e.g. float(...)"

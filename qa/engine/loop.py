@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from qa.engine.agreement import Agreement
 from qa.engine.batch import Batch, move_to_device, sum_counts
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
@@ -21,7 +22,7 @@ from qa.engine.evaluation_mode import evaluation_mode
 from qa.engine.full_state import load_state, model_state, optimizer_state, states_to_load
 from qa.engine.graph_recorder import step_graphs
 from qa.engine.loss_terms import LossFn
-from qa.engine.micro_batches import MicroBatches
+from qa.engine.micro_batches import make_micro_batches
 from qa.engine.modes import notice_of_modes
 from qa.engine.optim import MakeOptimizer, adamw, make_optimizers, set_rates
 from qa.engine.phase_clock import PhaseClock
@@ -79,7 +80,8 @@ class TrainingRun:
         self.config = config
         self.world = world
         self.device = resolve_device(config.device)
-        self.micro_batches = MicroBatches(dataset, order, collate_fn, config, self.device, world)
+        data = dataset, order, collate_fn
+        self.micro_batches = make_micro_batches(*data, config, self.device, world)
         self.precision = Precision(config.precision, self.device)
         self.model = model.to(self.device)
         self.clock = PhaseClock(self.device)
@@ -92,6 +94,7 @@ class TrainingRun:
         self._modes = [module.training for module in self._modules]
         self._kernels = partial(deterministic_kernels, config.deterministic, self.device)
         self.loss_fn = loss_fn
+        self._agreement = Agreement(self.synced_model, world)
         self.optimizers = make_optimizers(optimizer or partial(adamw, config=config), self.model)
         self.graphs = step_graphs(config, self.model, self.precision, world)
         self.global_step = 0  # optimizer steps made so far
@@ -115,6 +118,7 @@ class TrainingRun:
         """
         if self.is_finished:
             return
+        self.precision.restart_scaling()  # a step that was interrupted may have left it half done
         # Closed even if an exception's traceback goes on holding it, and its data workers with it.
         with closing(self.micro_batches.steps()) as steps:
             self.clock.start("data")
@@ -206,17 +210,19 @@ class TrainingRun:
 
     def _step(self, micro_batches: list[Batch], num_own: int, consumed: int) -> StepOutput:
         """Make one step and move on in the data."""
-        counts = sum_counts(micro_batches[:num_own])
+        # A process without a micro-batch of its own has the names, too.
+        counts = dict.fromkeys(sum_counts(micro_batches), 0) | sum_counts(micro_batches[:num_own])
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
         # A float, since a checkpoint cannot hold numpy's.
         set_rates(self.optimizers, float(self.schedule(self.global_step, self.total_steps)))
         learning_rate = self.optimizers[0].param_groups[0]["lr"]
         self._set_modes()
+        self._agreement.require_known()
         with self._kernels():
             result = train_step(
                 self.synced_model,
                 micro_batches,
-                self.loss_fn,
+                self._agreement.checked(self.loss_fn),
                 self.optimizers,
                 self.precision,
                 max_grad_norm=self.config.max_grad_norm,
@@ -226,6 +232,7 @@ class TrainingRun:
                 clock=self.clock,
                 graphs=self.graphs,
             )
+        self._agreement.require_exchanged(result.grad_norm)
         self.global_step += 1
         self.micro_batches.position += consumed
         return StepOutput(

@@ -3,100 +3,95 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import islice
 from typing import Any
 
 import torch
-from torch.utils.data import (
-    IterableDataset,
-    RandomSampler,
-    SubsetRandomSampler,
-    WeightedRandomSampler,
-)
+from torch.utils.data import IterableDataset
 
-from qa.engine.batch import Batch, move_to_device
+from qa.engine.batch import Batch
 from qa.engine.batch_order import Order
 from qa.engine.config import TrainConfig
 from qa.engine.data_workers import load_batches
 from qa.engine.distributed import World
-from qa.engine.errors import UserError, notice, require, type_name
+from qa.engine.errors import notice, require, type_name
+from qa.engine.stream import StreamBatches
 
 FEW = 8  # micro-batches of an epoch that tell one shuffle from another
+RANKS_APART = 1_000_003  # between the seeds of processes; no run has more epochs
 
 
-class MicroBatches:
-    """The micro-batches of a run, step by step, and the place in them.
+def make_micro_batches(
+    dataset: Any,
+    order: Order | None,
+    collate_fn: Callable[[list[Any]], Batch] | None,
+    config: TrainConfig,
+    device: torch.device,
+    world: World,
+) -> EpochBatches | StreamBatches:
+    """Return the micro-batches of a run with these arguments; UserError if they do not fit."""
+    if order is not None:
+        return EpochBatches(dataset, order, collate_fn, config, device, world)
+    require(
+        config.max_steps and collate_fn is None and hasattr(dataset, "__iter__"),
+        "without an order the data is a stream: an iterable of micro-batches, with collate_fn None"
+        " and max_steps set",
+    )
+    return StreamBatches(dataset, config, device, world)
+
+
+class EpochBatches:
+    """The micro-batches of a data set, step by step, and the place in them.
 
     The place is `epoch` and `position`, the micro-batches of that epoch that all processes together
-    have consumed; whoever trains on a step moves it on. A stream has no epochs: there the position
-    counts from its beginning. The arguments are those of `TrainingRun`.
+    have consumed; whoever trains on a step moves it on. The arguments are those of `TrainingRun`.
     """
 
     def __init__(
         self,
         dataset: Any,
-        order: Order | None,
+        order: Order,
         collate_fn: Callable[[list[Any]], Batch] | None,
         config: TrainConfig,
         device: torch.device,
         world: World,
     ) -> None:
-        self.dataset, self.order, self.collate_fn = dataset, order, collate_fn
-        self.config, self.device, self.world = config, device, world
-        self.per_step = config.gradient_accumulation_steps * world.size
-        self.epoch = 0  # the epoch in progress
-        self.position = 0
-        self.epoch_length: int | None = None  # micro-batches of that epoch; None: a stream
-        self._loads = 0  # how often a place was loaded, which a generator of `steps` cannot follow
-        self._stream: Iterator[Batch] | None = None
-        if order is None:
-            require(
-                config.max_steps and collate_fn is None and hasattr(dataset, "__iter__"),
-                "without an order the data is a stream: an iterable of micro-batches, with"
-                " collate_fn None and max_steps set",
-            )
-            notice_of_stream(dataset, config)
-            return
         require(callable(order), f"order must be a function of the epoch, not {type_name(order)}")
         require(
             hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset),
             f"the data set must return an item for its index, as {type_name(dataset)} does not; to"
             " train on the batches that it yields pass order None and collate_fn None",
         )
+        self.dataset, self.order, self.collate_fn = dataset, order, collate_fn
+        self.config, self.device, self.world = config, device, world
+        self.per_step = config.gradient_accumulation_steps * world.size
+        self.epoch = 0  # the epoch in progress
+        self.position = 0
+        self.epoch_length: int | None = None  # micro-batches of that epoch; None: not known yet
+        self._loads = 0  # how often a place was loaded, which a generator of `steps` cannot follow
         self._known = (-1, "")  # the epoch of the last call of order, and how that began
         self._note(self._batches(0))
 
     @property
-    def end_of_epoch(self) -> bool | None:
-        """Whether the place is the end of an epoch; None for a stream, where nobody knows."""
-        return None if self.epoch_length is None else self.position == self.epoch_length
+    def end_of_epoch(self) -> bool:
+        """Whether the place is the end of an epoch."""
+        return self.position == self.epoch_length
 
     @property
     def epochs_consumed(self) -> float:
-        """Epochs consumed so far; 0 for a stream."""
-        return self.epoch + (self.position / self.epoch_length if self.epoch_length else 0)
+        """Epochs consumed so far."""
+        return self.epoch + self.position / (self.epoch_length or 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place, and the state of a stream that has one."""
-        place: dict[str, Any] = {"epoch": self.epoch, "position": self.position}
-        if self.order is None and hasattr(self.dataset, "state_dict"):
-            place["stream"] = self.dataset.state_dict()
-        return place
+        """Return the place."""
+        return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to a saved place; what a stream without a state yields up to there is passed over."""
+        """Go to a saved place; UserError if the epoch has no such place any more."""
         epoch, position = state["epoch"], state["position"]
         self._loads += 1
-        if self.order is None:
-            if "stream" in state:
-                self.dataset.load_state_dict(state["stream"])
-            self._stream = iter(self.dataset)
-            self.position = position
-            for _ in range(0 if "stream" in state else position):
-                self._next()
-            return
         length = len(self._batches(epoch))
         require(
             position <= length,
@@ -115,10 +110,6 @@ class MicroBatches:
             UserError: `load_state_dict` was called since the step before.
         """
         loads = self._loads
-        while self.order is None:
-            taken = [self._next() for _ in range(self.per_step)][self.world.rank :: self.world.size]
-            own = [move_to_device(batch, self.device) for batch in taken]
-            yield own, len(own), self.per_step
         while True:
             remaining = self._note(self._batches(self.epoch))[self.position :]
             size = self.per_step  # the last step of an epoch may have fewer
@@ -132,13 +123,19 @@ class MicroBatches:
                 self.collate_fn,
                 self.device,
                 self.config.num_workers,
-                seed=self.config.seed + self.epoch,
+                seed=self.config.seed + self.epoch + RANKS_APART * self.world.rank,
             )
             # Closed even if an exception's traceback goes on holding it, and its workers with it.
             with closing(loading) as loaded:
                 for step, (share, num_own) in zip(steps, shares, strict=True):
                     self._require_no_load(loads)
-                    yield list(islice(loaded, len(share))), num_own, len(step)
+                    own = list(islice(loaded, len(share)))
+                    require(
+                        len(own) == len(share),
+                        "the data ended before its order: the data set or collate_fn raised"
+                        " StopIteration, e.g. by next() of an iterator at its end",
+                    )
+                    yield own, num_own, len(step)
             self.epoch += 1
             self.position = 0
 
@@ -152,7 +149,6 @@ class MicroBatches:
 
     def _batches(self, epoch: int) -> list[list[Any]]:
         """Return an epoch's micro-batches; UserError if they were others at the call before."""
-        assert self.order is not None
         batches = list(self.order(epoch))
         known, self._known = self._known, (epoch, repr(batches[:FEW]))
         require(
@@ -178,34 +174,6 @@ class MicroBatches:
             )
         self.epoch_length = len(batches)
         return batches
-
-    def _next(self) -> Batch:
-        """Return the next micro-batch of the stream, which begins anew when it ends.
-
-        Not if it has a state: a restored one may begin anew in the middle, as `datasets`' does.
-        """
-        for begins_anew in (False, True):
-            if self._stream is None or (begins_anew and not hasattr(self.dataset, "state_dict")):
-                self._stream = iter(self.dataset)
-            for batch in self._stream:
-                return batch
-        raise UserError(
-            f"the stream ended before max_steps, in the step after {self.position} micro-batches;"
-            " one that has a state_dict, or can be read only once, must go on for ever"
-        )
-
-
-def notice_of_stream(stream: Any, config: TrainConfig) -> None:
-    """Say what a stream that is torch's own loader does not do as a person may think."""
-    if config.num_workers:
-        notice("num_workers is of data with an order; a stream's own loader has its own workers")
-    sampler: Any = getattr(stream, "sampler", None)
-    draws = isinstance(sampler, RandomSampler | WeightedRandomSampler | SubsetRandomSampler)
-    if draws and sampler.generator is None and not hasattr(stream, "state_dict"):
-        notice(
-            "the loader shuffles by torch's global generator, so that from its second pass on a"
-            " resumed run goes on in other data; give it generator=torch.Generator().manual_seed(0)"
-        )
 
 
 def split_step(step: list[Any], world: World, sharding: str) -> tuple[list[Any], int]:

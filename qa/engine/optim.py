@@ -164,6 +164,13 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
         f" run's {type(optimizer).__name__} {sizes}; resume with the optimizer it was made with",
     )
     for now, then in zip(*pair, strict=True):
+        lacking, others = settings_of(now) - settings_of(then), settings_of(then) - settings_of(now)
+        require(
+            not (lacking and others),  # one alone: another release of the optimizer
+            f"the checkpoint is of another optimizer than this run's {type(optimizer).__name__}: it"
+            f" has {', '.join(sorted(others))} instead of {', '.join(sorted(lacking))}; resume with"
+            " the optimizer it was made with",
+        )
         own = {name: now[name] for name in ("initial_lr", *COMPUTING) if name in now}
         for name in DECIDED:
             initial = f"initial_{name}"
@@ -174,3 +181,9 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
         groups.append({**then, **own})
         groups[-1].pop("lr_scale", None)  # which older checkpoints have, instead of the peak
     return {**saved, "param_groups": groups}
+
+
+def settings_of(group: Mapping[str, Any]) -> set[str]:
+    """Return the names of a group's own settings."""
+    added = {"params", "lr_scale", *COMPUTING}
+    return {name for name in group if name not in added and not name.startswith("initial_")}

@@ -24,6 +24,13 @@ class Precision:
         # Only fp16 needs scaling; with bf16 and fp32 every call of the scaler does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.name == "fp16")
 
+    def restart_scaling(self) -> None:
+        """Go on with the same scale, as if no step were in the middle of its unscaling."""
+        if self.scaler.is_enabled():
+            state = self.scaler.state_dict()
+            self.scaler = torch.amp.GradScaler(self.device.type)
+            self.scaler.load_state_dict(state)
+
     def autocast(self, keeps_casts: bool = True) -> AbstractContextManager[None]:
         """Return the context of a forward pass, which does nothing with fp32.
 

@@ -135,3 +135,16 @@ def test_a_packed_sequence_keeps_its_lengths_on_the_cpu() -> None:
     moved = run.to_device({"x": [packed]})["x"][0]
     assert isinstance(moved, PackedSequence)
     assert (moved.data.device.type, moved.batch_sizes.device.type) == ("meta", "cpu")
+
+
+@pytest.mark.parametrize(("device", "is_ahead"), [("cuda", True), ("mps", False), ("cpu", False)])
+def test_only_cuda_copies_while_the_host_goes_on(device: str, is_ahead: bool) -> None:
+    """Elsewhere it would read memory that may be another's by then (pytorch issue 189690)."""
+
+    class Recording:
+        def to(self, device: torch.device, non_blocking: bool) -> Any:
+            return device.type, non_blocking
+
+    run = make_run()
+    run.device = torch.device(device)
+    assert run.to_device([Recording()]) == [(device, is_ahead)]

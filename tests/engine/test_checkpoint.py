@@ -37,6 +37,7 @@ from qa.engine import (
 )
 from qa.engine.atomic_files import naming, replace_directory
 from qa.engine.json_files import write_json
+from qa.engine.loadable import require_loadable
 from qa.engine.rng import rng_state, set_rng_state
 
 STATE: dict[str, Any] = {
@@ -293,6 +294,28 @@ PLAIN = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
     | st.sampled_from([torch.float16, torch.device("cpu"), torch.Size([2, 3])])
 )  # fmt: skip
+
+
+def test_a_state_dict_of_a_module_is_looked_at_and_not_serialised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would take the time of a save, and on a GPU its memory."""
+    monkeypatch.setattr(torch, "save", lambda *_: pytest.fail("serialised"))
+    weights = torch.nn.Linear(2, 2).state_dict()
+    assert isinstance(weights, OrderedDict)
+    require_loadable({"ema": weights})
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="ema.x, which is function"):
+        require_loadable({"ema": OrderedDict(x=lambda: None)})
+
+
+def test_short_memory_is_no_fault_of_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        require_loadable({"size": torch.Size([2])})
 
 
 @settings(deadline=None, max_examples=60)

@@ -415,3 +415,101 @@ def test_a_weight_without_a_gradient_is_named_before_processes_differ(launcher: 
     for run in run_nested(launcher, 2, "none", True):
         assert run.code == 3, run.stderr
         assert run.stdout.startswith("no gradient reaches 2 trained weights (pooler.weight,")
+
+
+# What makes processes train apart, or add up what does not belong together.
+APART = """
+import sys
+import torch
+from torch import nn
+torch.set_num_threads(1)
+from qa.engine import TrainConfig, TrainingRun, UserError, seed_everything
+from qa.engine.distributed import join_world
+
+world = join_world(torch.device("cpu"))
+seed_everything(0)
+model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+if case == "thawed":
+    model[0].requires_grad_(False)
+
+def loss_fn(given, batch):
+    net = model if case == "another name" else given
+    if case == "a part":
+        net = getattr(given, "module", given).forward
+    loss = net(batch["x"]).square().sum()
+    others = case == "other terms" or (case == "later terms" and len(losses) == 2)
+    name = "b" if world.rank and others else "a"
+    return loss, {name: loss}
+
+def collate(items):
+    return {"x": torch.stack(items), "num_items": len(items), "tokens": 3}
+
+def order(epoch):
+    return [[0, 1], [2, 3], [4, 5]]
+
+rows = list(torch.randn(6, 4, generator=torch.Generator().manual_seed(1)))
+config = TrainConfig(precision="fp32", device="cpu", max_steps=4, learning_rate=0.01)
+run = TrainingRun(model, loss_fn, rows, order, collate, config, world=world)
+losses, tokens = [], 0
+try:
+    for out in run.steps():
+        losses.append(float(out.loss))
+        tokens += out.counts["tokens"]
+        if case == "thawed" and out.global_step == 2:
+            model[0].requires_grad_(True)
+            run.optimizers[0].add_param_group({"params": model[0].parameters(), "lr": 0.01})
+except UserError as error:
+    print(len(losses), error)
+    sys.exit(3)
+print(tokens)
+world.leave()
+sys.exit(0)
+"""
+
+
+def run_apart(launcher: Launcher, size: int, case: str) -> list[Run]:
+    port = free_port()
+    script = f"case = {case!r}\n{APART}"
+    ranks = [as_rank(rank, size, port) if size > 1 else "" for rank in range(size)]
+    runs = [launcher.start([], prelude + script) for prelude in ranks]
+    for run in runs:
+        run.wait()
+    return runs
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("case", "steps", "told"),
+    [
+        ("thawed", 2, "2 weights train that did not when the run was made (module.0.weight,"),
+        ("another name", 0, "the processes have exchanged no gradients: their norms are"),
+        ("a part", 0, "the processes have exchanged no gradients: their norms are"),
+        (
+            "other terms",
+            0,
+            "loss_fn returned the terms ['{}'] in one process and ['{}'] in",
+        ),
+        ("later terms", 2, "loss_fn returned the terms ['b'] after ['a']; with several processes"),
+    ],
+)
+def test_processes_that_would_train_apart_end(
+    case: str, steps: int, told: str, launcher: Launcher
+) -> None:
+    (alone,) = run_apart(launcher, 1, case)
+    assert alone.code == 0, alone.stderr
+    runs = run_apart(launcher, 2, case)
+    for rank, run in enumerate(runs[1:] if case == "later terms" else runs):  # the other waits
+        assert run.code == 3, run.stderr
+        names = ("b", "a") if rank else ("a", "b")
+        assert run.stdout.startswith(f"{steps} {told.format(*names)}")
+
+
+@pytest.mark.e2e
+def test_counts_have_their_names_in_a_process_without_a_micro_batch_of_its_own(
+    launcher: Launcher,
+) -> None:
+    """Of an epoch's three one process gets two."""
+    (alone,) = run_apart(launcher, 1, "")
+    assert alone.stdout == "12\n", alone.stderr
+    runs = run_apart(launcher, 2, "")
+    assert [run.stdout for run in runs] == ["12\n", "6\n"], [run.stderr for run in runs]

@@ -6,6 +6,7 @@ import copy
 import itertools
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from qa.engine import (
     save_checkpoint,
     seed_everything,
 )
+from qa.engine.distributed import World
+from qa.engine.micro_batches import make_micro_batches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -190,6 +193,105 @@ def test_the_body_may_leave_a_stream_and_come_back() -> None:
     assert found == expected
 
 
+class Breaking:
+    """Fails once at a micro-batch, in a generator or not; the same batches at each beginning."""
+
+    def __init__(self, at: int, is_generator: bool) -> None:
+        self.at, self.is_generator = at, is_generator
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._batches() if self.is_generator else map(self._checked, self._numbered())
+
+    def _numbered(self) -> Iterator[Any]:
+        return zip(itertools.count(1), batches_of(3))
+
+    def _checked(self, numbered: tuple[int, Any]) -> Any:
+        if numbered[0] == self.at:
+            self.at = 0
+            raise KeyboardInterrupt
+        return numbered[1]
+
+    def _batches(self) -> Iterator[Any]:
+        for numbered in self._numbered():
+            yield self._checked(numbered)
+
+
+def interrupted(run: TrainingRun) -> list[float]:
+    """The losses of a run that is begun again wherever it is interrupted, as in a notebook."""
+    losses = []
+    while not run.is_finished:
+        try:
+            losses += [float(out.loss) for out in run.steps()]
+        except KeyboardInterrupt:
+            losses = []
+    return losses
+
+
+@pytest.mark.parametrize("at", [1, 4, 5, 6])
+def test_a_stream_that_fails_goes_on_where_it_was(at: int) -> None:
+    """What ends a generator begins it anew, up to the same place; others just go on."""
+    settings = {"max_steps": 4, "gradient_accumulation_steps": 2}
+    whole = make_run(Endless(), **settings)
+    expected = [float(out.loss) for out in whole.steps()]
+    run = make_run(Breaking(at, is_generator=True), **settings)
+    found = interrupted(run)
+    assert found == expected[len(expected) - len(found) :]
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(run.model.state_dict()[name], value)
+    # The batch that failed is gone there, and nothing else.
+    other = make_run(Breaking(at, is_generator=False), **settings)
+    found = interrupted(other)
+    batches = list(itertools.islice(batches_of(3), 9))
+    expected = losses_of(batches[: at - 1] + batches[at:])
+    assert found == expected[len(expected) - len(found) :]
+
+
+def losses_of(batches: list[Any]) -> list[float]:
+    run = make_run(batches, max_steps=4, gradient_accumulation_steps=2)
+    return [float(out.loss) for out in run.steps()]
+
+
+@pytest.mark.parametrize("stream", [Endless, Counting, shuffled_loader, lambda: batches_of(3)])
+def test_a_step_that_fails_is_made_again_with_the_same_batches(stream: Any) -> None:
+    """Of a stream that can be read once only, too."""
+    settings = {"max_steps": 4, "gradient_accumulation_steps": 2}
+    whole, run = make_run(stream(), **settings), make_run(stream(), **settings)
+    for each in (whole, run):
+        dropout: Any = each.model.get_submodule("1")
+        dropout.p = 0  # the failed step has drawn masks
+    expected, calls = [float(out.loss) for out in whole.steps()], itertools.count(1)
+
+    def fail(*_: Any) -> None:
+        if next(calls) == 4:  # the second micro-batch of the second step
+            raise KeyboardInterrupt
+
+    run.model.register_forward_pre_hook(fail)
+    assert interrupted(run) == expected[1:]
+
+
+def test_a_stream_may_use_a_batch_again() -> None:
+    def again() -> Iterator[Any]:
+        batch: dict[str, Any] = {}
+        for each in batches_of(3):
+            batch.update(each)
+            yield batch
+
+    settings = {"max_steps": 3, "gradient_accumulation_steps": 3}
+    expected = [float(out.loss) for out in make_run(batches_of(3), **settings).steps()]
+    assert [float(out.loss) for out in make_run(again(), **settings).steps()] == expected
+
+
+class EndsEarly(list[Any]):
+    def __getitem__(self, index: Any) -> Any:
+        return next(iter([])) if index == 5 else super().__getitem__(index)
+
+
+def test_a_data_set_that_ends_before_its_order_is_told() -> None:
+    run = make_run(EndsEarly(make_dataset()), order, num_train_epochs=1)
+    with pytest.raises(UserError, match="raised StopIteration, e.g. by next"):
+        list(run.steps())
+
+
 def test_a_stream_has_no_epochs() -> None:
     run = make_run(Endless(), max_steps=2)
     out = next(run.steps())
@@ -327,3 +429,19 @@ def test_going_back_within_a_loop_is_refused() -> None:
     with pytest.raises(UserError, match="leave that loop and begin another"):
         next(steps)
     assert len(list(run.steps())) == 6
+
+
+class Drawing(list[Any]):
+    def __getitem__(self, index: Any) -> Any:
+        return torch.rand(5)
+
+
+def test_data_workers_of_two_processes_draw_other_numbers() -> None:
+    drawn = []
+    for rank in (0, 1, 0):
+        rest = collate, config(num_workers=1), torch.device("cpu"), World(rank, 2)
+        with closing(make_micro_batches(Drawing(make_dataset()), order, *rest).steps()) as steps:
+            (batch,), *_ = next(steps)
+        drawn.append(batch["x"])
+    assert torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])

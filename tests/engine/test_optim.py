@@ -315,3 +315,89 @@ def test_adamw_takes_complex_weights() -> None:
         for optimizer in (None, lambda model: AdamW(model.parameters(), lr=0.05, weight_decay=0))
     ]
     assert found[0] == found[1]
+
+
+class Master(Optimizer):
+    """SGD on an fp32 copy of the weights, which counts what it did in whole numbers."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight not in self.state:
+                    steps = torch.tensor(2**24)  # of which fp32 does not know the next number
+                    self.state[weight] = {"master": weight.float(), "steps": steps}
+                state = self.state[weight]
+                state["steps"] += 1
+                state["master"] -= group["lr"] * weight.grad.float()
+                weight.copy_(state["master"])
+
+
+def in_bf16(seed: int) -> TrainingRun:
+    seed_everything(seed)
+
+    def loss_fn(model: nn.Module, batch: Any) -> torch.Tensor:
+        return squared_error(model, {"x": batch["x"].bfloat16(), "y": batch["y"].bfloat16()})
+
+    config = TrainConfig(precision="fp32", device="cpu", learning_rate=1e-3, num_train_epochs=1)
+    model = make_model().bfloat16()
+    rest = make_dataset(), order, collate, config
+    return TrainingRun(model, loss_fn, *rest, optimizer=lambda m: Master(m.parameters(), lr=1e-3))
+
+
+def test_an_optimizer_keeps_its_own_formats() -> None:
+    """Torch casts what it loads to the format of the weights."""
+    run = in_bf16(0)
+    next(run.steps())
+    state = copy.deepcopy(run.state_dict())
+    expected = [float(out.loss) for out in run.steps()]
+    resumed = in_bf16(1)
+    resumed.load_state_dict(state)
+    for own in resumed.optimizers[0].state.values():
+        assert (own["master"].dtype, int(own["steps"])) == (torch.float32, 2**24 + 1)
+    assert [float(out.loss) for out in resumed.steps()] == expected
+    ends = [each.optimizers[0].state_dict()["state"] for each in (run, resumed)]
+    for one, other in zip(*(end.values() for end in ends), strict=True):
+        assert torch.equal(one["master"], other["master"])
+    before = state["optimizer"]["state"][0]  # still as it was
+    assert (before["master"].dtype, int(before["steps"])) == (torch.float32, 2**24 + 1)
+
+
+def test_a_checkpoint_of_another_kind_of_optimizer_is_one_line() -> None:
+    state = make_run(lambda model: torch.optim.AdamW(model.parameters())).state_dict()
+    with pytest.raises(UserError, match=r"this run's SGD: it has .*betas.* instead of .*momentum"):
+        make_run(OPTIMIZERS["sgd"]).load_state_dict(state)
+    # A release may know a setting more, or one less.
+    for change in ({"new": 1}, {}):
+        group = {**state["optimizer"]["param_groups"][0], **change}
+        group = group if change else {n: x for n, x in group.items() if n != "maximize"}
+        newer = {**state, "optimizer": {**state["optimizer"], "param_groups": [group]}}
+        make_run(lambda model: torch.optim.AdamW(model.parameters())).load_state_dict(newer)
+
+
+class InterruptedOnce(SGD):
+    calls = 0
+
+    def step(self, closure: Any = None) -> Any:
+        self.calls += 1
+        if self.calls == 3:
+            raise KeyboardInterrupt
+        return super().step(closure)
+
+
+def test_a_step_of_fp16_that_was_interrupted_can_be_made_again() -> None:
+    seed_everything(0)
+    config = TrainConfig(precision="fp16", device="cpu", num_train_epochs=2)
+    rest = make_dataset(), order, collate, config
+    sgd = lambda model: InterruptedOnce(model.parameters(), lr=1e-3)  # noqa: E731
+    run = TrainingRun(make_model(), squared_error, *rest, optimizer=sgd)
+    with pytest.raises(KeyboardInterrupt):
+        list(run.steps())
+    place = run.global_step, run.precision.scaler.get_scale()
+    next(run.steps())
+    assert (run.global_step - 1, run.precision.scaler.get_scale()) == place
+    list(run.steps())
+    assert run.is_finished

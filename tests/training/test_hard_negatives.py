@@ -23,6 +23,7 @@ from qa.data.examples import Example
 from qa.data.quickstart.passages import make_quickstart
 from qa.engine.distributed import World
 from qa.engine.errors import Notice
+from qa.engine.micro_batches import EpochBatches
 from qa.engine.run_differences import run_differences
 from qa.retrieval.bigrams import bigrams
 from qa.training.build import Job, build_job
@@ -192,9 +193,9 @@ def test_the_order_of_a_run_has_them_as_windows_without_an_answer(
 
 def shown(job: Job, epoch: int) -> set[int]:
     """The windows of an epoch."""
-    order = job.run.micro_batches.order
-    assert order is not None
-    return {index for batch in order(epoch) for index in batch}
+    batches = job.run.micro_batches
+    assert isinstance(batches, EpochBatches)
+    return {index for batch in batches.order(epoch) for index in batch}
 
 
 def test_a_generative_reader_has_them_beside_answers_by_text(
