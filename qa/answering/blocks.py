@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 WINDOWS_PER_BLOCK = 256  # within which batches are made; a last one need not be full
@@ -21,6 +22,15 @@ def make_blocks(windows: Iterator[Window]) -> Iterator[list[Window]]:
         block.append(window)
     if block:
         yield block
+
+
+def own_blocks(blocks: Iterator[list[Window]], rank: int, size: int) -> Iterator[Sequence[Window]]:
+    """Yield the blocks of one of `size` processes, which get them in turn.
+
+    [] where the last ones do not suffice for all, so that all gather equally often.
+    """
+    while together := list(islice(blocks, size)):
+        yield together[rank] if rank < len(together) else []
 
 
 def examples_of(windows: Sequence[Window]) -> slice:

@@ -118,3 +118,8 @@ def in_original(answers: Sequence[Answer], context: str) -> list[Answer]:
 def null_odds(answers: Sequence[Answer]) -> float:
     """Return by how much "no answer" scores above the best answer; below 0 if it scores lower."""
     return -answers[0].score if answers else NOTHING_FOUND
+
+
+def is_left(odds: float, threshold: float | None) -> bool:
+    """Return whether a question of these null odds is left unanswered; None: none is."""
+    return threshold is not None and odds > threshold

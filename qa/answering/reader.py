@@ -100,16 +100,16 @@ class Reader:
         return cls(*load(str(directory), device, precision, trust_remote_code, settings))
 
     def save_pretrained(
-        self, directory: Path, weights: dict[str, torch.Tensor] | None = None
+        self, directory: str | Path, weights: dict[str, torch.Tensor] | None = None
     ) -> None:
         """Write model, tokenizer and settings, for `from_pretrained` and for transformers.
 
         `weights`: the model's state_dict, for a process that holds only a part of it.
         """
-        self.model.save_pretrained(directory, weights)
+        self.model.save_pretrained(Path(directory), weights)
         self.save_settings(directory)
 
-    def save_settings(self, directory: Path) -> None:
+    def save_settings(self, directory: str | Path) -> None:
         """Write tokenizer and settings, which lie beside any form of the model."""
         self.tokenizer.save_pretrained(directory)
         options = (self.windows, self.answerer.options, self.collection)
@@ -118,7 +118,7 @@ class Reader:
         if isinstance(self.answerer.model, WRITING):
             settings[DECODING] = self.answerer.options.decoding or CONSTRAINED
         write_json(
-            directory / SETTINGS_FILE,
+            Path(directory) / SETTINGS_FILE,
             {name: value for name, value in settings.items() if value is not None},
         )
 

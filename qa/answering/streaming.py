@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 from qa.answering.answerer import Answerer
-from qa.answering.blocks import Window, make_blocks
-from qa.answering.nbest import Answer, in_original, null_odds
+from qa.answering.blocks import Window, make_blocks, own_blocks
+from qa.answering.nbest import Answer, in_original, is_left, null_odds
 from qa.data.examples import Example
 from qa.data.nfc import compose_example
 from qa.data.windows.coverage import Coverage
@@ -80,7 +80,7 @@ class AnswerStream:
                     yield window
 
         n_best_size = max(self.top_k, self.answerer.options.n_best_size)
-        blocks = self._own(make_blocks(windows()))
+        blocks = own_blocks(make_blocks(windows()), self.world.rank, self.world.size)
         for own in self.answerer.answer_blocks(kept, blocks, n_best_size):
             for found in self.world.gather(own):
                 if found.answers:
@@ -90,16 +90,9 @@ class AnswerStream:
             if not self.world.is_main:
                 kept.forget(own.part.stop)
 
-    def _own(self, blocks: Iterator[list[Window]]) -> Iterator[Sequence[Window]]:
-        """Yield the blocks of this process."""
-        while together := list(islice(blocks, self.world.size)):
-            # An empty one, so that all processes gather equally often.
-            yield together[self.world.rank] if self.world.rank < len(together) else []
-
     def _given(self, answers: list[Answer]) -> list[Answer]:
         """Return the answers that are given; [] if the question is left unanswered."""
-        is_left = self.threshold is not None and null_odds(answers) > self.threshold
-        return [] if is_left else answers[: self.top_k]
+        return [] if is_left(null_odds(answers), self.threshold) else answers[: self.top_k]
 
 
 class _Kept(Sequence[Example]):

@@ -18,7 +18,7 @@ from qa.cli.scored_data import add_flags, read_questions
 from qa.cli.startup import no_collection, prepare_hub
 from qa.data.batches.evaluation_batches import BATCH_SIZE, CPU_BATCH_TOKENS
 from qa.engine.errors import require
-from qa.evaluation.null_threshold import DEFAULT_THRESHOLD, has_unanswerable, metrics_for
+from qa.evaluation.null_threshold import metrics_for, threshold_on
 from qa.metrics import METRICS, Score
 from qa.metrics.table import Intervals, ranking_note, score_table
 
@@ -124,8 +124,7 @@ def evaluate_model(options: argparse.Namespace) -> None:
         )
         threshold, tunes = None, True
     elif threshold is None:
-        stored = reader.null_score_diff_threshold
-        threshold = DEFAULT_THRESHOLD if stored is None and has_unanswerable(examples) else stored
+        threshold = threshold_on(reader.null_score_diff_threshold, examples)
     directory = make_output(options.output_dir, "evaluation")
     result = score_reader(reader, examples, directory, scores, threshold, tunes)
     intervals = {score.name: score.intervals() for score in scores}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qa.metrics import Score
+from qa.evaluation.texts import score_texts
 from qa.metrics.no_answer import apply_threshold, best_thresholds
 from qa.metrics.score import summarise, summary_intervals
 
@@ -50,9 +50,7 @@ def score_file(
     """
     file = ScoredFile(path, {}, {}, {})
     for name in names:
-        score = Score(name)
-        for example in examples:
-            score.add(predictions.get(example.id), example.gold_answers)
+        score = score_texts(name, predictions, examples)
         values, has_answer, best = score.values, score.has_answer, {}
         if name == "squad2" and na_probs is not None:
             ids = [example.id for example in examples]

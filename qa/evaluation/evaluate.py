@@ -9,20 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from qa.answering.answerer import Answerer
-from qa.answering.blocks import Window, make_blocks
+from qa.answering.blocks import Window, make_blocks, own_blocks
 from qa.data.examples import Example
 from qa.engine.distributed import World
-from qa.evaluation.null_threshold import NO_ANSWER_METRICS, metrics_for
+from qa.evaluation.null_threshold import main_score, metrics_for
 from qa.evaluation.tally import Tally
 from qa.metrics import METRICS, Score
 from qa.outputs.prediction_files import PredictionFiles
-
-MAIN_SCORE = "korquad1"
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Evaluation:
     @property
     def main_score(self) -> str:
         """KorQuAD's, or SQuAD v2.0's if there are questions without an answer."""
-        return NO_ANSWER_METRICS[0] if NO_ANSWER_METRICS[0] in self.scores else MAIN_SCORE
+        return main_score(self.scores)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -105,18 +102,15 @@ def evaluate(
     num_workers, worker = (world.size, world.rank) if shards_blocks else (1, 0)
     is_aborted = False
 
-    def own_blocks() -> Iterator[Sequence[Window]]:
+    def until_abort() -> Iterator[Sequence[Window]]:
         nonlocal is_aborted
-        remaining = make_blocks(iter(windows))
-        while next_blocks := list(islice(remaining, num_workers)):
+        for own in own_blocks(make_blocks(iter(windows)), worker, num_workers):
             is_aborted = should_abort()
             if is_aborted:
                 return
-            # An empty one, so that all processes gather equally often.
-            own = next_blocks[worker] if worker < len(next_blocks) else []
             yield answerer.with_text_targets(own, examples)
 
-    for own in answerer.answer_blocks(examples, own_blocks(), computes_loss=True):
+    for own in answerer.answer_blocks(examples, until_abort(), computes_loss=True):
         for index, found in enumerate(world.gather(own)[:num_workers]):
             # The other processes decode at the same time, so their decoding takes no time.
             tally.add_block(examples[found.part], found, counts_decoding=index == worker)

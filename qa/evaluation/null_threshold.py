@@ -9,14 +9,15 @@ Q: questions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from qa.data.examples import Example
 from qa.metrics import DEFAULT_METRICS
 
-NO_ANSWER_METRICS = ("squad2", "klue-mrc")
+MAIN_SCORE = "korquad1"  # what decides where every question has an answer
+NO_ANSWER_METRICS = ("squad2", "klue-mrc")  # the first one decides where some have none
 DEFAULT_THRESHOLD = 0.0  # as likely as not
 
 
@@ -26,6 +27,19 @@ def metrics_for(examples: Sequence[Example]) -> tuple[str, ...]:
     If there are questions without an answer, these include the scores that know such questions.
     """
     return (*DEFAULT_METRICS, *(NO_ANSWER_METRICS if has_unanswerable(examples) else ()))
+
+
+def main_score(names: Collection[str]) -> str:
+    """Return the name of the score that decides: KorQuAD's, or SQuAD 2.0's where it is counted."""
+    return NO_ANSWER_METRICS[0] if NO_ANSWER_METRICS[0] in names else MAIN_SCORE
+
+
+def threshold_on(own: float | None, examples: Sequence[Example]) -> float | None:
+    """Return the null odds above which a reader leaves questions of this data unanswered.
+
+    None: it answers all. `own`: the reader's threshold, if it has one.
+    """
+    return DEFAULT_THRESHOLD if own is None and has_unanswerable(examples) else own
 
 
 def has_unanswerable(examples: Sequence[Example]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from qa.answering.answerer import Answerer
 from qa.answering.blocks import Window, make_blocks
-from qa.answering.nbest import null_odds
+from qa.answering.nbest import is_left, null_odds
 from qa.data.examples import Example
 from qa.metrics import Score
 from qa.metrics.resample import sign_flip_p_value
@@ -77,8 +77,8 @@ def find_answers(
     started = time.perf_counter()
     for found in answerer.answer_blocks(examples, make_blocks(iter(windows))):
         for answers in found.answers:
-            is_left = threshold is not None and null_odds(answers) > threshold
-            texts.append(answers[0].text if answers and not is_left else "")
+            is_given = answers and not is_left(null_odds(answers), threshold)
+            texts.append(answers[0].text if is_given else "")
     seconds = time.perf_counter() - started
     for text, example in zip(texts, examples, strict=True):
         score.add(text, example.gold_answers)

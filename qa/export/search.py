@@ -10,8 +10,7 @@ from qa.answering.blocks import Window
 from qa.answering.reader import Reader
 from qa.data.examples import Example
 from qa.engine.errors import RunStopped, notice
-from qa.evaluation.evaluate import MAIN_SCORE
-from qa.evaluation.null_threshold import DEFAULT_THRESHOLD, NO_ANSWER_METRICS, has_unanswerable
+from qa.evaluation.null_threshold import main_score, metrics_for, threshold_on
 from qa.export.forms import SMALLER_FORMS
 from qa.export.gate import INT8_LOSS, Found, Row, compare, find_answers
 from qa.export.onnx_file import write_onnx
@@ -42,10 +41,8 @@ class Search:
         self.examples = examples
         self.windows = windows
         self.report = report
-        self.metric = NO_ANSWER_METRICS[0] if has_unanswerable(examples) else MAIN_SCORE
-        self.threshold = reader.null_score_diff_threshold
-        if self.threshold is None and has_unanswerable(examples):
-            self.threshold = DEFAULT_THRESHOLD
+        self.metric = main_score(metrics_for(examples))
+        self.threshold = threshold_on(reader.null_score_diff_threshold, examples)
         self.rows: list[Row] = []
 
     def write_best(self, file: Path, smaller: bool) -> str:

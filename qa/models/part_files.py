@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from qa.engine.errors import UserError
+from qa.engine.errors import UserError, cut
 
 BOUNDARY_FILE = "boundary_head.safetensors"
 PAIR_FILE = "pair_head.safetensors"
@@ -46,11 +46,10 @@ def load_part(part: nn.Module, file: Path) -> None:
 
 def damaged(file: Path, error: Exception) -> UserError:
     """Return what says that a file does not hold the part that belongs to a model."""
-    reason = " ".join(str(error).split())[:160]
     what = file.stem.replace("_", " ")
     return UserError(
-        f"{file}: cannot be loaded as this model's {what} ({reason}); put it back, or remove it"
-        f" {WITHOUT[file.name]}"
+        f"{file}: cannot be loaded as this model's {what} ({cut(str(error))}); put it back, or"
+        f" remove it {WITHOUT[file.name]}"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from qa.answering.nbest import is_left
 from qa.answering.options import FREE, PASSAGE_WEIGHT, PASSAGES, CollectionOptions
 from qa.answering.questions import check_top_k, is_whole, kind, make_question
 from qa.answering.reader import Reader
@@ -94,8 +95,7 @@ class OpenReader:
         temperature = options.temperature or 1.0
         for each, found in read_passages(self.reader, sought, num_answers, coverage):
             answers = rank_open_answers(each.hits, found, self.weight, temperature)
-            is_left = self.threshold is not None and open_null_odds(answers) > self.threshold
-            yield [] if is_left else answers[:top_k]
+            yield [] if is_left(open_null_odds(answers), self.threshold) else answers[:top_k]
         if given is None:
             coverage.give_notices()
 

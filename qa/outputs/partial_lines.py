@@ -44,6 +44,7 @@ class PartialLines:
         self.part, self.log = part_of(path), progress_of(path)
         is_left = self.part.exists() and self.log.exists()
         self._lines = self.part.open("a+b")
+        is_foreign = not is_left and os.fstat(self._lines.fileno()).st_size > 0
         is_free = try_lock(self._lines) and is_at(self._lines, self.part)
         try:
             require(is_free, f"{self.part}: another run is writing it; wait for it, or stop it")
@@ -52,9 +53,14 @@ class PartialLines:
                 overwrite or not path.exists(),
                 f"{path}: is there already; pass --overwrite to replace it, or another --output",
             )
+            require(
+                overwrite or not is_foreign,
+                f"{self.part}: is there without {self.log.name}, which says what it holds; put that"
+                " beside it, move it away, or pass --overwrite to remove it",
+            )
             self._open(identity, is_left and not overwrite, resume)
         except BaseException:
-            if is_free and not is_left and os.name != "nt":
+            if is_free and not (is_left or is_foreign) and os.name != "nt":
                 self.remove()
             self._lines.close()
             raise
@@ -68,6 +74,8 @@ class PartialLines:
         else:  # nothing, or one of them alone, of a kill while they were made
             remove(self.log)  # another file, since who has just finished removes his own
             self.log.write_text(json.dumps(identity, ensure_ascii=False) + "\n", encoding="utf-8")
+            flush(self.log)  # a power cut must not leave lines of which nobody knows what they are
+            flush(self.log.parent)
         with naming(self.part):
             self._lines.truncate(self.done.bytes)  # what is behind was cut off by the kill
         self._progress = self.log.open("r+b")

@@ -8,7 +8,8 @@ from typing import Any
 
 from qa.data.examples import Example
 from qa.engine.errors import require
-from qa.metrics import METRICS, Score
+from qa.evaluation.texts import score_texts
+from qa.metrics import METRICS
 from qa.metrics.table import score_table
 from qa.report.buckets import DIVISIONS, make_buckets
 from qa.report.calibration import Calibration, calibrate
@@ -104,16 +105,10 @@ class Report:
         """Return each file's official scores with their intervals, in %."""
         tables = []
         for file, main in zip(self.files, self.main_scores, strict=True):
-            scores = [main, *(self._score(file, name) for name in self.names[1:])]
+            others = (score_texts(name, file.texts, self.examples) for name in self.names[1:])
+            scores = [main, *others]
             tables.append([row for score in scores for row in score_rows(score)])
         return tables
-
-    def _score(self, file: Predicted, name: str) -> Score:
-        """Return one official score of one file."""
-        score = Score(name)
-        for example in self.examples:
-            score.add(file.texts.get(example.id), example.gold_answers)
-        return score
 
     def _comparison(self) -> dict[str, Any] | None:
         """Return how the second reader differs from the first; None for one reader."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qa.data.examples import Example
+from qa.evaluation.texts import score_texts
 from qa.metrics import METRICS, Score
 from qa.outputs.nbest_file import Candidate
 from qa.report.kinds import Span, away, kind_of
@@ -42,9 +43,7 @@ def judge(
         examples: The questions, with gold answers.
         metric: The official score, a key of `METRICS`.
     """
-    score = Score(metric)
-    for example in examples:
-        score.add(predicted.texts.get(example.id), example.gold_answers)
+    score = score_texts(metric, predicted.texts, examples)
     judged = [
         judge_question(example, predicted, metric, bool(exact_match), overlap)
         for example, (exact_match, overlap) in zip(examples, score.values.tolist(), strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
@@ -75,19 +75,19 @@ def readable(name: str) -> str:
 
 
 def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
-    """Yield the documents of files; those that cannot be read are passed over, with a `Notice`.
+    """Yield the documents of files; what cannot be read is passed over, with a `Notice`.
 
     Of several documents with the same id the first one counts.
 
     Raises:
-        UserError: No file could be read.
+        UserError: Nothing could be read.
     """
     seen: set[int] = set()  # hashes take less memory than the ids of a million documents
     repeated: list[str] = []
     unread: list[str] = []
     for each in inputs:
         try:
-            for document in _documents(each):
+            for document in _documents(each, unread.append):
                 if hash(document.id) in seen:
                     repeated.append(document.id)
                     continue
@@ -106,7 +106,7 @@ def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
         require(seen, unread[0])
         for line in unread[:3]:
             notice(f"passed over: {line}")
-        notice(f"{len(unread):,} of {len(inputs):,} files could not be read as a whole")
+        notice(f"{len(unread):,} files or rows of {len(inputs):,} files were passed over")
 
 
 def _below(folder: str) -> Iterator[tuple[str, str]]:
@@ -127,11 +127,11 @@ def _tell(error: OSError) -> None:
     notice(f"passed over: {error.filename}: {error.strerror}")
 
 
-def _documents(file: Input) -> Iterator[Document]:
-    """Yield the documents of one file."""
+def _documents(file: Input, pass_over: Callable[[str], None]) -> Iterator[Document]:
+    """Yield the documents of one file; `pass_over` is told of the rows that are none."""
     suffix = suffix_of(file.path)
     if file.path.startswith(HUB_PREFIX) or suffix in RECORD_SUFFIXES:
-        yield from data_documents(file.path, file.id, suffix)
+        yield from data_documents(file.path, file.id, suffix, pass_over)
         return
     content = unpacked(file.path, Path(file.path).read_bytes())
     is_html = suffix in HTML_SUFFIXES

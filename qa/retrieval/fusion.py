@@ -29,10 +29,9 @@ def fuse(lists: Sequence[Found], weights: Sequence[float]) -> Found:
     for leg, weight in found:
         mean = sum(score for _, score in leg) / len(leg)
         spread = (sum((score - mean) ** 2 for _, score in leg) / len(leg)) ** 0.5
-        # Not by the spread: the mean of equal numbers may be off by a bit.
-        if (
-            len({score for _, score in leg}) == 1
-        ):  # they all score alike: it prefers them to what it has not found
+        # They all score alike: it prefers them to what it has not found. Not told by the spread,
+        # since the mean of equal numbers may be off by a bit.
+        if len({score for _, score in leg}) == 1:
             share = len(leg) / len(sums)
             both = {True: ((1 - share) / share) ** 0.5, False: -((share / (1 - share or 1)) ** 0.5)}
             keys = {key for key, _ in leg}

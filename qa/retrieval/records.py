@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -18,13 +18,16 @@ from qa.data.formats.json_mistakes import reason_of
 from qa.data.formats.json_rows import LINE_SUFFIXES, NESTED, Row, follows_a_line, list_of
 from qa.data.formats.json_shapes import entries_of
 from qa.data.formats.names import by_field
+from qa.data.formats.row_to_example import read_id
 from qa.engine.errors import UserError, require
 from qa.retrieval.documents import Document
 
 SPLIT = "train"  # of a file, folder or hub data set with several; NAME:validation reads another
 
 
-def data_documents(path: str, name: str, suffix: str) -> Iterator[Document]:
+def data_documents(
+    path: str, name: str, suffix: str, pass_over: Callable[[str], None]
+) -> Iterator[Document]:
     """Yield the documents of a file, or of a data set of the hub.
 
     Rows without a question are documents; otherwise the contexts are, each once, and each is one
@@ -34,16 +37,17 @@ def data_documents(path: str, name: str, suffix: str) -> Iterator[Document]:
         path: Of the file; `hub:NAME` for a data set.
         name: Of the file in the index.
         suffix: Of the path; "" if there is none.
+        pass_over: Is told of each row that is no document, but of the first.
     """
     if suffix in (".json", *LINE_SUFFIXES):
-        rows = _rows(path)
+        rows = _rows(path, pass_over)
         try:
             first = next(rows, None)
         except UserError as error:
             examples = _examples(path, error)
         else:
             if first is not None and not has_question(first[1]):
-                yield from _of_rows(chain([first], rows), name)
+                yield from _of_rows(chain([first], rows), name, pass_over)
                 return
             examples = _examples(path)
     else:
@@ -70,12 +74,19 @@ def has_question(row: dict[str, Any]) -> bool:
     return "question" in by_field(row) or ("data" in row and is_task(row))
 
 
-def _of_rows(rows: Iterator[Row], name: str) -> Iterator[Document]:
+def _of_rows(
+    rows: Iterator[Row], name: str, pass_over: Callable[[str], None]
+) -> Iterator[Document]:
     """Yield the documents of texts, and the paragraphs of articles."""
     seen: set[str] = set()
     for where, row in rows:
         if not any(key in row for key in NESTED):
-            yield _document(row, where, name)
+            try:
+                document = _document(row, where, name)
+            except UserError as error:
+                pass_over(str(error))
+            else:
+                yield document
             continue
         title = by_field(row).get("title") or ""
         for paragraph in list_of(row, "paragraphs", where) if "paragraphs" in row else [row]:
@@ -93,10 +104,10 @@ def _passage(title: str, text: str, name: str) -> Document:
     return Document(_made_id(name, text), normalize("NFC", title), text, is_passage=True)
 
 
-def _rows(path: str) -> Iterator[Row]:
+def _rows(path: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
     """Yield the objects of a JSON file; of JSON lines without reading the whole file at once."""
     if Path(path).suffix.lower() in LINE_SUFFIXES:
-        yield from _lines(path)
+        yield from _lines(path, pass_over)
         return
     for file in open_files(Path(path)):
         text = decode(file)
@@ -105,25 +116,32 @@ def _rows(path: str) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             if file.suffix not in LINE_SUFFIXES and not follows_a_line(error, text):
                 raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
-            yield from _objects(text.split("\n"), file.name)
+            yield from _objects(text.split("\n"), file.name, pass_over)
         else:
             yield from entries_of(content, file.name, SPLIT)
 
 
-def _lines(path: str) -> Iterator[Row]:
+def _lines(path: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
     """Yield the objects of JSON lines, without MRQA's header."""
     try:
         with open(path, encoding="utf-8-sig", newline="\n") as lines:
-            yield from _objects(lines, path)
+            yield from _objects(lines, path, pass_over)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text; convert it") from error
 
 
-def _objects(lines: Iterable[str], name: str) -> Iterator[Row]:
-    """Yield the objects on the lines of a file of this name."""
+def _objects(lines: Iterable[str], name: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
+    """Yield the objects on the lines of a file of this name; UserError if the first is none."""
     for number, line in enumerate(lines, 1):
         where = f"{name}: line {number}"
-        if line.strip() and (row := _object(line, where)).keys() != {"header"}:
+        try:
+            row = _object(line, where) if line.strip() else {}
+        except UserError as error:
+            if number == 1:
+                raise
+            pass_over(str(error))
+            continue
+        if row and row.keys() != {"header"}:
             yield where, row
 
 
@@ -141,10 +159,8 @@ def _document(row: dict[str, Any], where: str, name: str) -> Document:
     """Return the document of a row; UserError, naming `where`, if it is none."""
     fields = by_field(row)
     text = _checked(row["contents"] if "contents" in row else fields.get("context"), where)
-    given = fields.get("id")
-    is_id = given is None or type(given) is int or (isinstance(given, str) and given.strip())
-    require(is_id, f"{where}: id must be a text or a whole number")
-    own = _made_id(name, text) if given is None else normalize("NFC", str(given).strip())
+    given = read_id(fields.get("id"), where)
+    own = normalize("NFC", given.strip()) or _made_id(name, text)
     title = normalize("NFC", str(fields.get("title") or ""))
     for each in (own, title):
         check_characters(each, where)

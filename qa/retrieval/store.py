@@ -114,12 +114,16 @@ class Store:
         counts.replaced += old is not None
 
     def remove(self, pattern: str) -> int:
-        """Remove the document of this id, or else those whose ids match it; return how many."""
+        """Remove the document of this id, or else those whose ids match it; return how many.
+
+        `*` stands for any characters and `?` for one; [ and ] are common in Korean file names.
+        """
         with self.database:
             self.database.execute("BEGIN IMMEDIATE")
-            for test in ("id = ?", "id GLOB ?"):
+            glob = pattern.replace("[", "[[]")
+            for test, value in (("id = ?", pattern), ("id GLOB ?", glob)):
                 rows = self.database.execute(
-                    f"SELECT number FROM documents WHERE {test}", (pattern,)
+                    f"SELECT number FROM documents WHERE {test}", (value,)
                 ).fetchall()
                 if rows:
                     break

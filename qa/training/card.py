@@ -21,9 +21,9 @@ from qa.engine.atomic_files import replace_file
 from qa.engine.best_tracker import BestTracker
 from qa.engine.curve_lines import read_lines
 from qa.engine.json_files import read_json
-from qa.evaluation.evaluate import MAIN_SCORE
-from qa.evaluation.null_threshold import NO_ANSWER_METRICS
-from qa.metrics import METRICS, Score
+from qa.evaluation.null_threshold import main_score
+from qa.evaluation.texts import score_texts
+from qa.metrics import METRICS
 from qa.models.generative.seq2seq import Seq2SeqReader
 from qa.outputs.card_facts import SPAN_CLASS, CardFacts, ScoreFacts
 from qa.outputs.directory import BEST, CURVES_FILE
@@ -55,7 +55,7 @@ def card_facts(job: Job, directory: Path, tracker: BestTracker) -> CardFacts:
     is_seq2seq = isinstance(job.reader.model, Seq2SeqReader)
     base, is_on_hub = _base(config)
     by_metric = scores_by_metric(best)
-    main = NO_ANSWER_METRICS[0] if NO_ANSWER_METRICS[0] in by_metric else MAIN_SCORE
+    main = main_score(by_metric)
     sources = [s for s in (config.data.train_data, config.data.eval_data) if s is not None]
     return CardFacts(
         name=directory.resolve().name,
@@ -108,13 +108,11 @@ def _scores(
     if not by_metric:
         return ()
     predictions = read_predictions(directory)
-    found = []
-    for name, values in by_metric.items():
-        score = Score(name)
-        for example in job.eval_examples:
-            score.add(predictions.get(example.id), example.gold_answers)
-        found.append(ScoreFacts(METRICS[name].title, values, score.intervals()))
-    return tuple(found)
+    scores = {name: score_texts(name, predictions, job.eval_examples) for name in by_metric}
+    return tuple(
+        ScoreFacts(METRICS[name].title, values, scores[name].intervals())
+        for name, values in by_metric.items()
+    )
 
 
 def _history(job: Job, directory: Path, tracker: BestTracker) -> tuple[str, ...]:

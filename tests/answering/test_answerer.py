@@ -138,7 +138,7 @@ def reader() -> Reader:
 @pytest.fixture
 def directory(reader: Reader, tmp_path: Path) -> Path:
     """That reader, saved as train.py does."""
-    reader.save_pretrained(tmp_path / "reader")
+    reader.save_pretrained(str(tmp_path / "reader"))
     return tmp_path / "reader"
 
 

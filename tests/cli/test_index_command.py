@@ -54,6 +54,12 @@ def test_added_replaced_and_removed(run: Run, squad_file: Path, tmp_path: Path) 
     run(tmp_path / "안내.txt")
     windows = os.fsdecode(b"\xb0\xa1.txt")
     assert run("--remove", windows)[1].startswith("0 documents removed: 가.txt")
+    for name in ("[공지] 안내.txt", "공문.txt", "지침.md"):
+        (tmp_path / "docs" / name).write_text(name, encoding="utf-8")
+    run(tmp_path / "docs")
+    assert run("--remove", "[공지]*")[1].startswith("1 documents removed")
+    assert run("--remove", "[공지] 안내.txt")[1].startswith("0 documents removed")
+    assert run("--remove", "공문.t?t", "--remove", "지침.md", "--remove", "a.txt")[0] == 0
     decomposed = normalize("NFD", "안내*")  # as a Mac's shell completes it
     assert run("--remove", decomposed)[1].startswith("1 documents removed")
     assert run()[1] == "index: /i (1 documents, 2 passages)\n"

@@ -193,7 +193,7 @@ def test_what_it_reads_is_never_replaced(
 
 
 def no_gold(tmp_path: Path) -> Path:
-    qas = [{"id": "0-0", "question": "언제?"}]
+    qas = [{"id": "0-0", "question": "언제?", "answers": []}]
     data = {"data": [{"paragraphs": [{"context": "1921년", "qas": qas}]}]}
     return write_texts(tmp_path / "no_gold.json", data)
 

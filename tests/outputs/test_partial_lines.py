@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from qa.engine.errors import Notice, UserError
-from qa.outputs.partial_lines import PartialLines, Progress, progress_of
+from qa.outputs.partial_lines import PartialLines, Progress, part_of, progress_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
 
@@ -132,3 +132,16 @@ def test_nobody_writes_a_file_that_gets_its_name(
     behind[0].finish()
     assert path.read_text() == "second\n"
     assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_lines_of_which_nothing_is_known_are_not_removed(resume: bool, path: Path) -> None:
+    """Copied to another machine without the file that tells what they are."""
+    progress_of(path).unlink()
+    content = part_of(path).read_bytes()
+    with pytest.raises(UserError, match="without out.jsonl.progress, which says what it"):
+        lines_of(path, resume)
+    assert part_of(path).read_bytes() == content
+    assert not progress_of(path).exists()
+    with PartialLines(path, IDENTITY, False, overwrite=True) as lines:
+        assert lines.done == Progress()

@@ -132,7 +132,7 @@ def test_json_lines(tmp_path: Path) -> None:
 def test_half_a_character_in_a_row_is_told(field: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "글", field: "\ud800"}), encoding="utf-8")
-    with pytest.raises(UserError, match="a.jsonl: line 1 holds half a surrogate pair"):
+    with pytest.raises(UserError, match="a.jsonl: line 1(: id)? holds half a surrogate pair"):
         read(path)
 
 
@@ -162,17 +162,20 @@ def test_what_cannot_be_read_is_passed_over_and_told(tmp_path: Path) -> None:
     write(tmp_path / "good.txt", "글")
     write(tmp_path / "bytes.txt", b"\x00\x01\xff\xfe\x00binary")
     write(tmp_path / "old.txt", "한글".encode("cp949"))
-    write(tmp_path / "bad.jsonl", '{"text": "하나", "id": 1}\n{"text": 3}\n')
+    lines = '{"text": "하나", "id": 1}\n{"text": 3}\n{"text": "둘", "id": 2.0}\n{"text"\n'
+    write(tmp_path / "bad.jsonl", lines + '{"text": "셋", "id": " "}\n{"text": "넷", "id": [4]}')
     write(tmp_path / "settings.json", '{"a": 1}')
     write(tmp_path / "image.png", b"\x89PNG")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", Notice)
         documents = read(tmp_path)
-    assert [each.text for each in documents] == ["하나", "글"]
+    assert [each.text for each in documents] == ["하나", "둘", "셋", "글"]
+    assert [each.id for each in documents][:2] == ["1", "2"]  # as pandas writes numbers
     told = "\n".join(str(each.message) for each in caught)
     assert "1 files of other kinds are passed over (image.png)" in told
     assert "bad.jsonl: line 2: text, context or contents must be there, and a text" in told
-    assert "4 of 5 files could not be read as a whole" in told
+    assert "bad.jsonl: line 4 is not JSON" in told
+    assert "6 files or rows of 5 files were passed over" in told
     with pytest.raises(UserError, match="CP949"):
         read(tmp_path / "old.txt")
 

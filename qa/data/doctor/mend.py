@@ -121,9 +121,8 @@ def mend_answers(
         if done:
             mended.answers[done] += 1
             mended.affected.setdefault(done, []).append(example.id)
-    if not kept and any(
-        map(str.strip, example.answers)
-    ):  # empty answers alone mean that it has none
+    # Empty answers alone mean that it has none.
+    if not kept and any(map(str.strip, example.answers)):
         mended.questions_left_out += 1
         return
     answers, starts = tuple(text for text, _ in kept), tuple(start for _, start in kept)

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, TypeAlias
 
 from qa.data.formats.kinds import told_suffix
-from qa.engine.errors import UserError
+from qa.engine.errors import UserError, cut
 
 ARCHIVE_SUFFIXES = (".zip", ".tar")
 SHORT = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
@@ -112,7 +112,7 @@ def unpacked(name: str, content: bytes) -> bytes:
 
 def reason_of(error: BaseException) -> str:
     """Return the start of an error's message on one line, or its type if it has none."""
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return cut(str(error)) or type(error).__name__
 
 
 def _whole(tar: tarfile.TarFile) -> list[tarfile.TarInfo]:

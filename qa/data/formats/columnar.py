@@ -9,7 +9,7 @@ from qa.data.formats.files import DataFile
 from qa.data.formats.json_rows import NESTED, Row, flatten
 from qa.data.formats.names import known_keys
 from qa.data.formats.tables import require_columns
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError, cut, require
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 BATCH = 1000  # rows that are Python objects at a time
@@ -33,8 +33,7 @@ def columnar_rows(file: DataFile, labelled: bool) -> Iterator[Row]:
     except UserError:
         raise
     except (pyarrow.lib.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{file.name}: is not a whole {kind} file ({reason})") from error
+        raise UserError(f"{file.name}: is not a whole {kind} file ({cut(str(error))})") from error
 
 
 def _parquet(file: DataFile, labelled: bool) -> Iterator[Any]:

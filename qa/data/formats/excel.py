@@ -13,7 +13,7 @@ from qa.data.formats.json_rows import Row
 from qa.data.formats.names import by_field
 from qa.data.formats.splits import choose, split_of
 from qa.data.formats.tables import missing_columns, require_columns
-from qa.engine.errors import UserError, first_few, notice, require
+from qa.engine.errors import UserError, cut, first_few, notice, require
 
 ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # a character that XML lacks, also in _x005F_, a "_"
 Sheet = list[tuple[Any, ...]]
@@ -79,7 +79,7 @@ def _sheets(file: DataFile, formulas: bool = False) -> dict[str, Sheet]:
             sheet.reset_dimensions()  # some tools write a wrong size, which would cut the table
         return {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
     except Exception as error:  # a damaged workbook makes openpyxl raise anything at all
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = cut(str(error)) or type(error).__name__
         raise UserError(f"{file.name}: is not a whole Excel workbook ({reason})") from error
 
 

@@ -19,6 +19,10 @@ SEVERAL_PLACES = (
 )
 WRITTEN = "answers stand nowhere in their context; they are learned and scored as texts"
 NO_ANSWER = "questions have empty answers only, so they count as questions without an answer"
+NO_FIELD = (
+    "questions have no field with answers, so they count as questions without an answer;"
+    " docs/formats.md lists its names"
+)
 EMPTY_ANSWER = "empty answers beside others were left out"
 NUMBER = "answers are numbers; they were read as their digits"
 SENTENCES = "contexts are lists of sentences; they were joined by blanks"

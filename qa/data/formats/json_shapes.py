@@ -45,7 +45,7 @@ def entries_of(
 def _parts(content: Any, place: str, split: str, is_named: bool) -> list[tuple[str, Any]]:
     """Return the parts of a value that are read, with their places; the value if it has none."""
     names: list[str] = []
-    if isinstance(content, dict) and not _is_entry(content):
+    if isinstance(content, dict) and not _is_entry(content) and not _has_ids(content):
         names = [name for name, value in content.items() if _may_hold_entries(value)]
     if not any(map(split_of, names)):
         require(not is_named, f"{place}: {NO_SPLITS}")
@@ -57,6 +57,15 @@ def _parts(content: Any, place: str, split: str, is_named: bool) -> list[tuple[s
 def _is_entry(content: dict[str, Any]) -> bool:
     """Return whether an object is an article, a context with questions, or a question."""
     return "paragraphs" in content or "qas" in content or "question" in by_field(content)
+
+
+def _has_ids(content: dict[str, Any]) -> bool:
+    """Return whether an object holds questions by their ids, which may look like names of splits.
+
+    A part of columns has questions, too, but not one.
+    """
+    asked = [by_field(v).get("question") if isinstance(v, dict) else None for v in content.values()]
+    return bool(asked) and all(isinstance(question, str) for question in asked)
 
 
 def _may_hold_entries(value: Any) -> bool:
@@ -98,10 +107,16 @@ def _listed(content: dict[str, Any], place: str) -> list[Any] | dict[str, Any]:
 
 
 def _rows_of_lists(content: dict[str, Any], number: int, place: str) -> list[Any]:
-    """Return the rows of an object of lists of `number` values; other values are every row's."""
-    columns = {}
+    """Return the rows of an object of lists of `number` values; one text or number is every row's.
+
+    A column may be an object of such lists, e.g. of the texts and the starts of the answers.
+    """
+    columns: dict[str, list[Any]] = {}
     for name, column in content.items():
-        columns[name] = column if isinstance(column, list) else [column] * number
+        if isinstance(column, dict):
+            columns[name] = _rows_of_lists(column, number, f"{place}: {shown(name)}")
+        else:
+            columns[name] = column if isinstance(column, list) else [column] * number
         found = len(columns[name])
         require(
             found == number,

@@ -21,9 +21,8 @@ def detected_answers(value: Any, context: str, where: str) -> list[tuple[str, in
         lists = [answer.get("char_spans") for answer in value]
     else:
         raise UserError(f"{where} must be a list of objects with char_spans")
-    found: dict[
-        tuple[str, int], None
-    ] = {}  # an ordered set: two answers may be found at one offset
+    # An ordered set: two answers may be found at one offset.
+    found: dict[tuple[str, int], None] = {}
     for spans in lists:
         if isinstance(spans, dict):
             firsts, lasts = _list_of(spans, "start", where), _list_of(spans, "end", where)

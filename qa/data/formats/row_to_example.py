@@ -13,6 +13,7 @@ from qa.data.formats.findings import (
     EMPTY_ANSWER,
     MADE_ID,
     NO_ANSWER,
+    NO_FIELD,
     NOT_ANNOTATED,
     NOT_MARKED,
     NUMBER,
@@ -28,6 +29,7 @@ from qa.data.formats.place import NOWHERE, SEVERAL, place_of
 from qa.data.nfc import UNKNOWN
 from qa.engine.errors import UserError, first_few, require, shown
 
+ANSWER_FIELDS = {"answers", "answer_start", "spans", "detected_answers"}
 TRUTH = {
     **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0", "예", "네"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0", "0.0", "아니오", "아니요", *NULLS), False),
@@ -90,6 +92,8 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
         references = reference_answers(texts, answers, name, where)
         if unplaced and not references:
             references = [*(text for text, _ in answers), *unplaced]
+        if not ANSWER_FIELDS & fields.keys():
+            findings.add(NO_FIELD, example_id)
     return Example(
         id=example_id,
         question=question,

@@ -18,9 +18,7 @@ class FreeAnswers(NamedTuple):
 
     scores: torch.Tensor  # (B,) log-probability minus that of the empty answer
     token_ids: torch.Tensor  # (B, L) -1 behind the end
-    starts: (
-        torch.Tensor
-    )  # (B,) first token in the window; -1 if the answer is no run of tokens there
+    starts: torch.Tensor  # (B,) first token in the window; -1: it is no run of tokens there
     ends: torch.Tensor  # (B,) last token; -1 likewise
 
 

@@ -30,7 +30,7 @@ def test_made_ids_are_the_same_wherever_the_question_is(tmp_path: Path) -> None:
     contents = {
         "a.json": rows,
         "b.json": [
-            {"context": CONTEXT, "qas": [{"question": f" {r['question']}\n"} for r in rows]}
+            {"context": CONTEXT, "qas": [{**r, "question": f" {r['question']}\n"} for r in rows]}
         ],
         "a.jsonl": rows[::-1],
         "a.csv": csv_bytes([{"id": "", **r} for r in rows]),
@@ -68,7 +68,7 @@ def test_predictions_and_scores_meet(tmp_path: Path) -> None:
 def test_a_row_for_each_gold_answer(tmp_path: Path) -> None:
     rows = [
         {**QUESTION, **ANSWER},
-        {**QUESTION, "id": "2"},
+        {**QUESTION, "id": "2", "answers": []},
         {**QUESTION, "answer": "1921", "answer_start": 5},
         {**QUESTION, **ANSWER},
     ]

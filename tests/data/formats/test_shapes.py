@@ -28,6 +28,18 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {key: [row[key] for row in rows] for key in rows[0]}
 
 
+def without_answer(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in row if not key.startswith("answer")}
+
+
+def columns_of_answers(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Texts and starts apart, a list for each question."""
+    return {
+        key: [[row[name]] for row in rows]
+        for key, name in (("text", "answer"), ("answer_start", "answer_start"))
+    }
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -38,6 +50,7 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
         columns(ROWS),
         {**columns(ROWS), "version": "1"},
         {"data": columns(ROWS)},
+        {**columns([without_answer(row) for row in ROWS]), "answers": columns_of_answers(ROWS)},
         {key: dict(zip("abcdefghijkl", v, strict=True)) for key, v in columns(ROWS).items()},
         {str(number): row for number, row in enumerate(ROWS)},
         {"columns": list(ROWS[0]), "index": [0], "data": [list(row.values()) for row in ROWS]},
@@ -58,6 +71,55 @@ def test_shapes(content: Any, tmp_path: Path) -> None:
 def test_questions_by_their_ids(tmp_path: Path) -> None:
     content = {row["id"]: {key: row[key] for key in row if key != "id"} for row in ROWS}
     assert read(write(tmp_path / "a.json", content)) == (article_examples(), [])
+
+
+@pytest.mark.parametrize("prefixes", [("dev_",), ("train-", "test-", "q"), ("검증", "val.")])
+def test_ids_that_look_like_names_of_splits(prefixes: tuple[str, ...], tmp_path: Path) -> None:
+    named = {f"{prefixes[i % len(prefixes)]}{i}": row for i, row in enumerate(ROWS)}
+    content = {name: {key: row[key] for key in row if key != "id"} for name, row in named.items()}
+    examples, notes = read(write(tmp_path / "a.json", content))
+    assert [each.id for each in examples] == list(named)
+    assert notes == []
+
+
+@pytest.mark.parametrize("answers", [{"text": ["1921년"]}, {"text": [["1921년"]], "start": [[5]]}])
+def test_a_column_of_another_length_is_refused(answers: Any, tmp_path: Path) -> None:
+    """It would give every question the answers of all."""
+    content = {"question": ["?", "!"], "context": [CONTEXT, CONTEXT], "answers": answers}
+    with pytest.raises(UserError, match="has 1 values, but there are 2 questions"):
+        read(write(tmp_path / "a.json", content))
+
+
+NO_FIELD = "questions have no field with answers"
+
+
+@pytest.mark.parametrize(
+    ("row", "note"),
+    [
+        ({"gold": "1921년"}, NO_FIELD),
+        ({"답": "1921년"}, NO_FIELD),
+        ({"is_impossible": False}, NO_FIELD),
+        ({}, NO_FIELD),
+        ({"answers": None}, None),
+        ({"answers": [None]}, "questions have empty answers only"),
+        ({"answers": ""}, "questions have empty answers only"),
+        ({"answers": []}, None),
+        ({"answers": {"text": [], "answer_start": []}}, None),
+        ({"is_impossible": True}, None),
+        ({"is_impossible": True, "answers": None}, None),
+    ],
+)
+def test_questions_become_unanswerable_in_silence_only_if_the_data_says_so(
+    row: dict[str, Any], note: str | None, tmp_path: Path
+) -> None:
+    rows = [{**QUESTION, "id": str(n), **row} for n in (1, 2)]
+    rows.append({**QUESTION, "id": "3", "answers": [ANSWER]})
+    for name in ("a.json", "a.jsonl"):
+        lines = rows if name == "a.json" else "\n".join(map(json.dumps, rows))
+        examples, notes = read(write(tmp_path / name, lines))
+        assert [each.answers for each in examples] == [(), (), ("1921년",)]
+        expected = [] if note is None else [(f"2 {note}", "(1, 2)")]
+        assert [(each[: len(f"2 {note}")], each[-6:]) for each in notes] == expected
 
 
 @pytest.mark.parametrize(
