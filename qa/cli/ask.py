@@ -82,7 +82,7 @@ def read_lines() -> Iterator[list[str]]:
     """Yield the questions of stdin, blank lines left out, as many as are answered together."""
     if sys.stdin.isatty():
         print("one question a line; Ctrl-D ends", file=sys.stderr)
-    questions = filter(None, (line.strip("\ufeff \t\r\n") for line in checked_lines()))
+    questions = filter(None, (line.strip().strip("\ufeff").strip() for line in checked_lines()))
     while together := list(islice(questions, 1 if sys.stdin.isatty() else LINES)):
         yield together
 

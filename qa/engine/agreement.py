@@ -16,7 +16,7 @@ from qa.engine.distributed import World
 from qa.engine.errors import first_few, require
 from qa.engine.loss_terms import LOSS, LossFn, loss_and_terms
 
-TOLERANCE = 1e-3  # of the norms of one gradient, which different devices may round otherwise
+TOLERANCE = 1e-5  # of the norms of one gradient, which different devices may round otherwise
 
 
 class Agreement:
@@ -95,4 +95,5 @@ class Agreement:
 
 def trained_names(model: nn.Module) -> dict[str, None]:
     """Return the names of the weights that require a gradient, in order."""
-    return {name: None for name, weight in model.named_parameters() if weight.requires_grad}
+    named = getattr(model, "module", model).named_parameters()  # without DDP's prefix
+    return {name: None for name, weight in named if weight.requires_grad}

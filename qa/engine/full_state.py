@@ -118,14 +118,24 @@ def take_over(
     for parameter, own in optimizer.state.items():
         saved = state["state"].get(indices.get(parameter))
         for name, value in own.items() if isinstance(saved, dict) else ():
-            given = saved.get(name)
-            if not (isinstance(value, torch.Tensor) and isinstance(given, torch.Tensor)):
-                continue
-            dtype = dtypes.get(parameter, parameter.dtype)
-            if given.dtype not in (value.dtype, dtype):
-                own[name] = given.to(value.device, copy=True)
-            elif value is given:
-                own[name] = value.clone()
+            own[name] = own_copy(value, saved.get(name), dtypes.get(parameter, parameter.dtype))
+
+
+def own_copy(value: Any, saved: Any, dtype: torch.dtype) -> Any:
+    """Return what a loaded optimizer keeps, copied where it shares a tensor with what was saved.
+
+    In the saved format, unless that was `dtype`, the format of the weight; in lists and dicts, too.
+    """
+    if isinstance(value, torch.Tensor) and isinstance(saved, torch.Tensor):
+        if saved.dtype not in (value.dtype, dtype):
+            return saved.to(value.device, copy=True)
+        return value.clone() if value is saved else value
+    if isinstance(value, dict) and isinstance(saved, dict):
+        return {name: own_copy(each, saved.get(name), dtype) for name, each in value.items()}
+    if type(value) in (list, tuple) and type(saved) in (list, tuple) and len(value) == len(saved):
+        pairs = zip(value, saved, strict=True)
+        return type(value)(own_copy(*pair, dtype) for pair in pairs)
+    return value
 
 
 def require_same_model(

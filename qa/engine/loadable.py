@@ -25,6 +25,8 @@ def require_loadable(value: Any, place: str = "") -> None:
             name = f"{place}.{key}".removeprefix(".")
             require_loadable(key, f"the key {name}")
             require_loadable(item, name)
+        if type(value) is OrderedDict:  # with its own attributes, as a module's `_metadata`
+            require_loadable(vars(value), place)
     elif type(value) in (list, tuple):
         for number, item in enumerate(value):
             require_loadable(item, f"{place}[{number}]")

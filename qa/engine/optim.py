@@ -165,8 +165,9 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
     )
     for now, then in zip(*pair, strict=True):
         lacking, others = settings_of(now) - settings_of(then), settings_of(then) - settings_of(now)
+        lacking &= optimizer.defaults.keys()  # others may be a person's own
         require(
-            not (lacking and others),  # one alone: another release of the optimizer
+            len(lacking) < 2 or not others,  # else another release of the optimizer
             f"the checkpoint is of another optimizer than this run's {type(optimizer).__name__}: it"
             f" has {', '.join(sorted(others))} instead of {', '.join(sorted(lacking))}; resume with"
             " the optimizer it was made with",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
@@ -11,7 +11,9 @@ from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomS
 from qa.engine.batch import Batch, move_to_device
 from qa.engine.config import TrainConfig
 from qa.engine.distributed import World
-from qa.engine.errors import UserError, notice
+from qa.engine.errors import notice, require
+
+END = object()  # what is read behind the last micro-batch
 
 
 class StreamBatches:
@@ -37,8 +39,8 @@ class StreamBatches:
         self.position = 0
         self._taken = 0  # of the stream; more than `position` within a step
         self._own: list[Batch] = []  # this process's, of the step in progress
-        self._stream: Iterator[Batch] | None = None
-        self._is_broken = False  # whether its last batch failed
+        self._stream: Iterator[Any] | None = None
+        self._has_failed = False  # when it was asked for a micro-batch the last time
 
     @property
     def has_state(self) -> bool:
@@ -54,8 +56,9 @@ class StreamBatches:
         """Go to a saved place; what a stream without a state yields up to there is passed over."""
         if "stream" in state:
             self.dataset.load_state_dict(state["stream"])
-        self.position = state["position"]
-        self._begin(self.position, reads="stream" not in state)
+        self._stream = self._opened(0 if "stream" in state else state["position"])
+        self.position = self._taken = state["position"]
+        self._has_failed = False
 
     def steps(self) -> Generator[tuple[list[Batch], int, int], None, None]:
         """Yield each step from the current place on, for ever: what this process has to do.
@@ -67,39 +70,48 @@ class StreamBatches:
             if self._taken == self.position:
                 self._own = []
             # Fewer than a step's, after one that was interrupted: what that had taken is kept.
-            for number in range(self._taken - self.position, self.per_step):
+            while self._taken < self.position + self.per_step:
                 batch = self._next()
-                if number % self.world.size == self.world.rank:
+                if (self._taken - self.position) % self.world.size == self.world.rank:
                     # At once, since the stream may write its next batch into the same one.
                     self._own.append(move_to_device(batch, self.device))
-            yield self._own, len(self._own), self.per_step
-
-    def _begin(self, place: int, reads: bool) -> None:
-        """Begin the stream anew at a place, of which it knows or up to which it is read."""
-        self._stream, self._is_broken = iter(self.dataset), False
-        self._taken = 0 if reads else place
-        while self._taken < place:
-            self._next()
+                self._taken += 1
+            # Others of the same tensors, since loss_fn may take something out of them.
+            given = [move_to_device(batch, self.device) for batch in self._own]
+            yield given, len(given), self.per_step
 
     def _next(self) -> Batch:
         """Return the next micro-batch of the stream, which begins anew when it ends.
 
-        Not if it has a state: a restored one may begin anew in the middle, as `datasets`' does.
+        Not if it has a state: a restored one may begin anew in the middle, as `datasets`' does. One
+        that an exception has ended, as it ends generators, begins anew up to the same place.
         """
-        if self._is_broken and isinstance(self._stream, Generator):  # an exception ends those
-            self._begin(self._taken, reads=not self.has_state)
-        for begins_anew in (False, True):
-            if self._stream is None or (begins_anew and not self.has_state):
-                self._stream = iter(self.dataset)
-            self._is_broken = True
-            for batch in self._stream:
-                self._taken, self._is_broken = self._taken + 1, False
-                return batch
-            self._is_broken = False
-        raise UserError(
+        has_failed, self._has_failed = self._has_failed, True
+        if self._stream is None:
+            self._stream = iter(self.dataset)
+        batch = next(self._stream, END)
+        if batch is END and (has_failed or not self.has_state):
+            if self.has_state:  # else it would begin where it was loaded the last time
+                self.dataset.load_state_dict(self.dataset.state_dict())
+            is_read = has_failed and not self.has_state
+            self._stream = self._opened(self._taken if is_read else 0)
+            batch = next(self._stream, END)
+        self._has_failed = False
+        require(
+            batch is not END,
             f"the stream ended before max_steps, in the step after {self.position} micro-batches;"
-            " one that has a state_dict, or can be read only once, must go on for ever"
+            " one that has a state_dict, or can be read only once, must go on for ever",
         )
+        return cast("Batch", batch)
+
+    def _opened(self, place: int) -> Iterator[Any]:
+        """Return the stream begun anew and read up to a place, over its end if that comes first."""
+        stream: Iterator[Any] = iter(self.dataset)
+        for _ in range(place):
+            if next(stream, END) is END:
+                stream = iter(self.dataset)
+                next(stream, END)
+        return stream
 
 
 def notice_of_stream(stream: Any, config: TrainConfig) -> None:

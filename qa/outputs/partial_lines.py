@@ -55,8 +55,9 @@ class PartialLines:
             )
             require(
                 overwrite or not is_foreign,
-                f"{self.part}: is there without {self.log.name}, which says what it holds; put that"
-                " beside it, move it away, or pass --overwrite to remove it",
+                f"{self.part}: is there without {self.log.name}, which says what it holds; put"
+                f" {self.log.name} beside it, or move {self.part.name} away, or pass --overwrite to"
+                " remove it",
             )
             self._open(identity, is_left and not overwrite, resume)
         except BaseException:

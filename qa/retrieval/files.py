@@ -20,6 +20,7 @@ from qa.retrieval.records import data_documents
 from qa.retrieval.settings import FILE as INDEX
 from qa.retrieval.store import FILE as PASSAGES
 
+SHOWN = 3  # of what is passed over
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 MARKDOWN_SUFFIXES = (".md", ".markdown")
 TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES, *HTML_SUFFIXES)
@@ -74,6 +75,20 @@ def readable(name: str) -> str:
     return content.decode(errors="backslashreplace")
 
 
+class PassedOver:
+    """Counts the rows that are no documents; of logs there may be millions."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.first: list[str] = []  # what is wrong with the first ones
+
+    def add(self, what: str) -> None:
+        """Count a row."""
+        self.number += 1
+        if self.number <= SHOWN:
+            self.first.append(what)
+
+
 def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
     """Yield the documents of files; what cannot be read is passed over, with a `Notice`.
 
@@ -85,9 +100,10 @@ def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
     seen: set[int] = set()  # hashes take less memory than the ids of a million documents
     repeated: list[str] = []
     unread: list[str] = []
+    rows = PassedOver()
     for each in inputs:
         try:
-            for document in _documents(each, unread.append):
+            for document in _documents(each, rows.add):
                 if hash(document.id) in seen:
                     repeated.append(document.id)
                     continue
@@ -102,11 +118,13 @@ def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
             f"{len(repeated):,} documents are passed over, since one before them has the same id"
             f" ({first_few(repeated)})"
         )
+    require(seen or not (unread or rows.first), next(iter([*unread, *rows.first]), ""))
+    for line in [*unread[:SHOWN], *rows.first]:
+        notice(f"passed over: {line}")
+    if rows.number:
+        notice(f"{rows.number:,} rows that are no documents were passed over")
     if unread:
-        require(seen, unread[0])
-        for line in unread[:3]:
-            notice(f"passed over: {line}")
-        notice(f"{len(unread):,} files or rows of {len(inputs):,} files were passed over")
+        notice(f"{len(unread):,} of {len(inputs):,} files could not be read as a whole")
 
 
 def _below(folder: str) -> Iterator[tuple[str, str]]:

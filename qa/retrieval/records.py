@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -37,7 +38,7 @@ def data_documents(
         path: Of the file; `hub:NAME` for a data set.
         name: Of the file in the index.
         suffix: Of the path; "" if there is none.
-        pass_over: Is told of each row that is no document, but of the first.
+        pass_over: Is told of each row of texts, or paragraph of an article, that is none.
     """
     if suffix in (".json", *LINE_SUFFIXES):
         rows = _rows(path, pass_over)
@@ -78,24 +79,29 @@ def _of_rows(
     rows: Iterator[Row], name: str, pass_over: Callable[[str], None]
 ) -> Iterator[Document]:
     """Yield the documents of texts, and the paragraphs of articles."""
-    seen: set[str] = set()
+    seen: set[str] = set()  # contexts
     for where, row in rows:
-        if not any(key in row for key in NESTED):
+        is_article = any(key in row for key in NESTED)
+        title = str(by_field(row).get("title") or "")
+        make = partial(_paragraph, title) if is_article else _document
+        for part in list_of(row, "paragraphs", where) if "paragraphs" in row else [row]:
             try:
-                document = _document(row, where, name)
+                document = make(part, where, name)
             except UserError as error:
                 pass_over(str(error))
-            else:
+                continue
+            if not (is_article and document.text in seen):
                 yield document
-            continue
-        title = by_field(row).get("title") or ""
-        for paragraph in list_of(row, "paragraphs", where) if "paragraphs" in row else [row]:
-            require(isinstance(paragraph, dict), f"{where}: a paragraph is not an object")
-            fields = by_field(paragraph)
-            text = _checked(fields.get("context"), where)
-            if text not in seen:
-                seen.add(text)
-                yield _passage(str(fields.get("title") or title), text, name)
+            if is_article:
+                seen.add(document.text)
+
+
+def _paragraph(title: str, paragraph: Any, where: str, name: str) -> Document:
+    """Return the document of an article's paragraph; UserError, naming `where`, if it is none."""
+    require(isinstance(paragraph, dict), f"{where}: a paragraph is not an object")
+    fields = by_field(paragraph)
+    text = _checked(fields.get("context"), where)
+    return _passage(str(fields.get("title") or title), text, name)
 
 
 def _passage(title: str, text: str, name: str) -> Document:
@@ -132,16 +138,21 @@ def _lines(path: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
 
 def _objects(lines: Iterable[str], name: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
     """Yield the objects on the lines of a file of this name; UserError if the first is none."""
+    are_lines = False
     for number, line in enumerate(lines, 1):
+        line = line.removeprefix("\ufeff")  # files with byte-order marks that were put together
+        if not line.strip():
+            continue
         where = f"{name}: line {number}"
         try:
-            row = _object(line, where) if line.strip() else {}
+            row = _object(line, where)
         except UserError as error:
-            if number == 1:
+            if not are_lines:
                 raise
             pass_over(str(error))
             continue
-        if row and row.keys() != {"header"}:
+        are_lines = True
+        if row.keys() != {"header"}:
             yield where, row
 
 

@@ -98,7 +98,7 @@ def test_json_has_all_of_an_answer(ask: Run, tiny_reader: Reader) -> None:
 def test_each_line_of_stdin_is_a_question(
     ask: Run, monkeypatch: pytest.MonkeyPatch, collection: WordSearch
 ) -> None:
-    lines = [QUESTION, "", "  xyz?  ", QUESTION]
+    lines = [f"\ufeff{QUESTION}", "", "\u3000", "  xyz?  ", QUESTION]
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
     code, out, _ = ask()
     assert code == 0

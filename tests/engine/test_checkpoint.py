@@ -307,6 +307,9 @@ def test_a_state_dict_of_a_module_is_looked_at_and_not_serialised(
     monkeypatch.undo()
     with pytest.raises(UserError, match="ema.x, which is function"):
         require_loadable({"ema": OrderedDict(x=lambda: None)})
+    weights._metadata["x"] = lambda: None  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="ema._metadata.x, which is function"):
+        require_loadable({"ema": weights})
 
 
 def test_short_memory_is_no_fault_of_a_value(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -481,7 +481,7 @@ def run_apart(launcher: Launcher, size: int, case: str) -> list[Run]:
 @pytest.mark.parametrize(
     ("case", "steps", "told"),
     [
-        ("thawed", 2, "2 weights train that did not when the run was made (module.0.weight,"),
+        ("thawed", 2, "2 weights train that did not when the run was made (0.weight,"),
         ("another name", 0, "the processes have exchanged no gradients: their norms are"),
         ("a part", 0, "the processes have exchanged no gradients: their norms are"),
         (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -244,6 +244,75 @@ def test_a_stream_that_fails_goes_on_where_it_was(at: int) -> None:
     batches = list(itertools.islice(batches_of(3), 9))
     expected = losses_of(batches[: at - 1] + batches[at:])
     assert found == expected[len(expected) - len(found) :]
+
+
+@pytest.mark.parametrize("first", [1, 4])
+def test_a_stream_that_fails_again_while_it_is_read_up_to_its_place(first: int) -> None:
+    class Twice:
+        """Fails at the 6th micro-batch, and then at another one, when it is read again."""
+
+        ends: ClassVar = [6, first]
+
+        def __iter__(self) -> Iterator[Any]:
+            end = self.ends.pop(0) if self.ends else 0
+            for number, batch in enumerate(batches_of(3), 1):
+                if number == end:
+                    raise KeyboardInterrupt
+                yield batch
+
+    settings = {"max_steps": 4, "gradient_accumulation_steps": 2}
+    expected = [float(out.loss) for out in make_run(Endless(), **settings).steps()]
+    assert interrupted(make_run(Twice(), **settings)) == expected[2:]
+
+
+def test_a_loader_over_a_generator_that_fails() -> None:
+    class Rows(IterableDataset[Any]):
+        fails = True
+
+        def __iter__(self) -> Iterator[Any]:
+            for number, row in enumerate(make_dataset()):
+                if number == 7 and self.fails:
+                    self.fails = False
+                    raise KeyboardInterrupt
+                yield row
+
+    def loader(fails: bool) -> DataLoader[Any]:
+        rows = Rows()
+        rows.fails = fails
+        return DataLoader(rows, 2, collate_fn=collate, generator=torch.Generator())
+
+    expected = [float(out.loss) for out in make_run(loader(False), max_steps=6).steps()]
+    assert interrupted(make_run(loader(True), max_steps=6)) == expected[3:]
+
+
+def test_a_hub_stream_that_fails_loses_what_failed_alone() -> None:
+    """Its state is where it is, but it begins where it was loaded."""
+    seen: list[int] = []
+
+    def check(row: dict[str, Any]) -> dict[str, Any]:
+        seen.append(row["row"])
+        if seen == [0, 1, 2, 3]:
+            raise KeyboardInterrupt
+        return collate([torch.ones(5)])
+
+    rows = datasets.Dataset.from_dict({"row": list(range(9))}).to_iterable_dataset()
+    run = make_run(rows.repeat(None).map(check, remove_columns=["row"]), max_steps=5)
+    interrupted(run)
+    assert seen[:6] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_step_made_again_has_what_loss_fn_has_taken_out() -> None:
+    calls = itertools.count(1)
+
+    def popping(model: Any, batch: Any) -> Any:
+        y = batch.pop("y")
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return squared_error(model, {**batch, "y": y})
+
+    run = make_run(Endless(), max_steps=3)
+    run.loss_fn = popping
+    assert len(interrupted(run)) == 2
 
 
 def losses_of(batches: list[Any]) -> list[float]:

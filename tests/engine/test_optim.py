@@ -329,11 +329,12 @@ class Master(Optimizer):
             for weight in group["params"]:
                 if weight not in self.state:
                     steps = torch.tensor(2**24)  # of which fp32 does not know the next number
-                    self.state[weight] = {"master": weight.float(), "steps": steps}
+                    masters = [weight.float()]  # in a list, as preconditioners are
+                    self.state[weight] = {"masters": masters, "steps": steps}
                 state = self.state[weight]
                 state["steps"] += 1
-                state["master"] -= group["lr"] * weight.grad.float()
-                weight.copy_(state["master"])
+                state["masters"][0] -= group["lr"] * weight.grad.float()
+                weight.copy_(state["masters"][0])
 
 
 def in_bf16(seed: int) -> TrainingRun:
@@ -357,23 +358,23 @@ def test_an_optimizer_keeps_its_own_formats() -> None:
     resumed = in_bf16(1)
     resumed.load_state_dict(state)
     for own in resumed.optimizers[0].state.values():
-        assert (own["master"].dtype, int(own["steps"])) == (torch.float32, 2**24 + 1)
+        assert (own["masters"][0].dtype, int(own["steps"])) == (torch.float32, 2**24 + 1)
     assert [float(out.loss) for out in resumed.steps()] == expected
     ends = [each.optimizers[0].state_dict()["state"] for each in (run, resumed)]
     for one, other in zip(*(end.values() for end in ends), strict=True):
-        assert torch.equal(one["master"], other["master"])
+        assert torch.equal(one["masters"][0], other["masters"][0])
     before = state["optimizer"]["state"][0]  # still as it was
-    assert (before["master"].dtype, int(before["steps"])) == (torch.float32, 2**24 + 1)
+    assert (before["masters"][0].dtype, int(before["steps"])) == (torch.float32, 2**24 + 1)
 
 
 def test_a_checkpoint_of_another_kind_of_optimizer_is_one_line() -> None:
     state = make_run(lambda model: torch.optim.AdamW(model.parameters())).state_dict()
     with pytest.raises(UserError, match=r"this run's SGD: it has .*betas.* instead of .*momentum"):
         make_run(OPTIMIZERS["sgd"]).load_state_dict(state)
-    # A release may know a setting more, or one less.
-    for change in ({"new": 1}, {}):
-        group = {**state["optimizer"]["param_groups"][0], **change}
-        group = group if change else {n: x for n, x in group.items() if n != "maximize"}
+    # A release may know a setting more, or one less; names of a person's own say nothing.
+    saved = state["optimizer"]["param_groups"][0]
+    older = {n: x for n, x in saved.items() if n != "decoupled_weight_decay"}
+    for group in ({**saved, "new": 1}, older, {**older, "layer": 1, "swaps": 2}):
         newer = {**state, "optimizer": {**state["optimizer"], "param_groups": [group]}}
         make_run(lambda model: torch.optim.AdamW(model.parameters())).load_state_dict(newer)
 

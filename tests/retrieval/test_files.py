@@ -175,9 +175,35 @@ def test_what_cannot_be_read_is_passed_over_and_told(tmp_path: Path) -> None:
     assert "1 files of other kinds are passed over (image.png)" in told
     assert "bad.jsonl: line 2: text, context or contents must be there, and a text" in told
     assert "bad.jsonl: line 4 is not JSON" in told
-    assert "6 files or rows of 5 files were passed over" in told
+    assert "3 rows that are no documents were passed over" in told
+    assert "3 of 5 files could not be read as a whole" in told
     with pytest.raises(UserError, match="CP949"):
         read(tmp_path / "old.txt")
+
+
+def test_rows_that_are_none_hide_no_file(tmp_path: Path) -> None:
+    """A log of many lines, and articles of which a paragraph is broken."""
+    write(tmp_path / "a_log.jsonl", [{"level": "info", "msg": str(n)} for n in range(99)])
+    write(tmp_path / "old.txt", "한글".encode("cp949"))
+    paragraphs = [{"context": "하나"}, None, {"context": 3}, {"context": "둘"}, {"context": "둘"}]
+    write(tmp_path / "s.json", json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    write(tmp_path / "t.jsonl", '\n[\n{"question": "?", "context": "셋"}\n]\n')
+    write(tmp_path / "u.jsonl", '{"text": "넷"}\n\ufeff{"text": "다섯"}\n')
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Notice)
+        documents = read(tmp_path)
+    assert [each.text for each in documents] == ["하나", "둘", "셋", "넷", "다섯"]
+    told = [str(each.message) for each in caught if "have no id" not in str(each.message)]
+    assert "CP949" in told[0]
+    assert [line.partition("a_log.jsonl: ")[2][:6] for line in told[1:4]] == [
+        "line 1",
+        "line 2",
+        "line 3",
+    ]
+    assert told[4:] == [
+        "101 rows that are no documents were passed over",
+        "1 of 5 files could not be read as a whole",
+    ]
 
 
 def test_a_folder_that_cannot_be_opened_is_told(

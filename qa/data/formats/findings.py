@@ -20,8 +20,8 @@ SEVERAL_PLACES = (
 WRITTEN = "answers stand nowhere in their context; they are learned and scored as texts"
 NO_ANSWER = "questions have empty answers only, so they count as questions without an answer"
 NO_FIELD = (
-    "questions have no field with answers, so they count as questions without an answer;"
-    " docs/formats.md lists its names"
+    "questions have no field of a known name with answers (answers, answer, answer_text, 정답,"
+    " ...), so they count as questions without an answer"
 )
 EMPTY_ANSWER = "empty answers beside others were left out"
 NUMBER = "answers are numbers; they were read as their digits"

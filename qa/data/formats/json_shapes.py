@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from qa.data.formats.annotations import is_task
-from qa.data.formats.names import by_field
-from qa.data.formats.splits import NO_SPLITS, choose, split_of
+from qa.data.formats.names import by_field, known_keys
+from qa.data.formats.splits import NO_SPLITS, choose, is_bare_split, split_of
 from qa.engine.errors import UserError, first_few, require, shown
 
 
@@ -62,10 +62,11 @@ def _is_entry(content: dict[str, Any]) -> bool:
 def _has_ids(content: dict[str, Any]) -> bool:
     """Return whether an object holds questions by their ids, which may look like names of splits.
 
-    A part of columns has questions, too, but not one.
+    A part of columns has questions, too, but not one; nor are `train` and `dev` alone ids.
     """
     asked = [by_field(v).get("question") if isinstance(v, dict) else None for v in content.values()]
-    return bool(asked) and all(isinstance(question, str) for question in asked)
+    has_ids = not all(map(is_bare_split, content))
+    return has_ids and all(isinstance(question, str) for question in asked)
 
 
 def _may_hold_entries(value: Any) -> bool:
@@ -113,7 +114,7 @@ def _rows_of_lists(content: dict[str, Any], number: int, place: str) -> list[Any
     """
     columns: dict[str, list[Any]] = {}
     for name, column in content.items():
-        if isinstance(column, dict):
+        if isinstance(column, dict) and known_keys([name]):
             columns[name] = _rows_of_lists(column, number, f"{place}: {shown(name)}")
         else:
             columns[name] = column if isinstance(column, list) else [column] * number

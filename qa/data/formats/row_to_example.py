@@ -29,7 +29,7 @@ from qa.data.formats.place import NOWHERE, SEVERAL, place_of
 from qa.data.nfc import UNKNOWN
 from qa.engine.errors import UserError, first_few, require, shown
 
-ANSWER_FIELDS = {"answers", "answer_start", "spans", "detected_answers"}
+ANSWER_FIELDS = {"answers", "answer_end", "spans", "detected_answers"}
 TRUTH = {
     **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0", "예", "네"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0", "0.0", "아니오", "아니요", *NULLS), False),

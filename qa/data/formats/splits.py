@@ -44,6 +44,11 @@ def split_of(name: str) -> str | None:
     return None
 
 
+def is_bare_split(name: str) -> bool:
+    """Return whether a name is a word for a split and nothing else, as an id hardly is."""
+    return SPLIT_WORD.fullmatch(normalize("NFC", name)) is not None
+
+
 def choose(
     names: Sequence[str],
     where: str,

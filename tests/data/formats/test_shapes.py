@@ -82,6 +82,19 @@ def test_ids_that_look_like_names_of_splits(prefixes: tuple[str, ...], tmp_path:
     assert notes == []
 
 
+def test_parts_of_one_question_each(tmp_path: Path) -> None:
+    parts = {"train": {**QUESTION, "answers": [ANSWER]}, "validation": {**QUESTION, "answers": []}}
+    path = write(tmp_path / "a.json", parts)
+    assert [each.answers for each in read(path)[0]] == [("1921년",)]
+    with pytest.warns(Notice, match="the split validation"):
+        assert [each.answers for each in read_examples(f"{path}:validation")] == [()]
+
+
+def test_an_object_beside_columns_is_every_row_s(tmp_path: Path) -> None:
+    content = {**columns(ROWS), "meta": {"tags": ["a", "b"]}}
+    assert read(write(tmp_path / "a.json", content)) == (article_examples(), [])
+
+
 @pytest.mark.parametrize("answers", [{"text": ["1921년"]}, {"text": [["1921년"]], "start": [[5]]}])
 def test_a_column_of_another_length_is_refused(answers: Any, tmp_path: Path) -> None:
     """It would give every question the answers of all."""
@@ -90,7 +103,7 @@ def test_a_column_of_another_length_is_refused(answers: Any, tmp_path: Path) -> 
         read(write(tmp_path / "a.json", content))
 
 
-NO_FIELD = "questions have no field with answers"
+NO_FIELD = "questions have no field of a known name with answers"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +111,7 @@ NO_FIELD = "questions have no field with answers"
     [
         ({"gold": "1921년"}, NO_FIELD),
         ({"답": "1921년"}, NO_FIELD),
+        ({"gold": "1921년", "answer_start": 5}, NO_FIELD),
         ({"is_impossible": False}, NO_FIELD),
         ({}, NO_FIELD),
         ({"answers": None}, None),
