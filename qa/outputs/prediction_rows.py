@@ -10,7 +10,7 @@ from typing import Any
 from qa.data.formats.delimited import table_rows
 from qa.data.formats.files import DATA_SUFFIXES, TEXT_SUFFIXES, DataFile, decode
 from qa.data.formats.json_mistakes import reason_of
-from qa.data.formats.json_rows import follows_a_line
+from qa.data.formats.json_rows import follows_a_line, json_lines
 from qa.engine.errors import UserError, require, shown
 from qa.engine.json_files import kind_of
 
@@ -54,20 +54,10 @@ def _list_rows(name: str, entries: list[Any]) -> Iterator[tuple[str, dict[str, A
 def _line_rows(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of JSON lines."""
     # Not splitlines: it also splits at U+2028, which JSON strings may hold as it is.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            where = f"{name}: line {number}"
-            try:
-                row = _parse(line, where)
-            except UserError:
-                raise
-            except (ValueError, RecursionError) as error:
-                raise UserError(f"{where} is not JSON ({reason_of(error, line)})") from error
-            if not isinstance(row, dict):
-                raise UserError(
-                    f"{where} is {kind_of(row)}, not an object with id and prediction_text"
-                )
-            yield where, row
+    for where, row in json_lines(name, text.split("\n"), _parse):
+        if not isinstance(row, dict):
+            raise UserError(f"{where} is {kind_of(row)}, not an object with id and prediction_text")
+        yield where, row
 
 
 def _table_rows(name: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:

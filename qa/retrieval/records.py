@@ -16,7 +16,14 @@ from qa.data.formats import read_examples
 from qa.data.formats.annotations import is_task
 from qa.data.formats.files import decode, open_files
 from qa.data.formats.json_mistakes import reason_of
-from qa.data.formats.json_rows import LINE_SUFFIXES, NESTED, Row, follows_a_line, list_of
+from qa.data.formats.json_rows import (
+    LINE_SUFFIXES,
+    NESTED,
+    Row,
+    follows_a_line,
+    json_lines,
+    list_of,
+)
 from qa.data.formats.json_shapes import entries_of
 from qa.data.formats.names import by_field
 from qa.data.formats.row_to_example import read_id
@@ -138,32 +145,12 @@ def _lines(path: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
 
 def _objects(lines: Iterable[str], name: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
     """Yield the objects on the lines of a file of this name; UserError if the first is none."""
-    are_lines = False
-    for number, line in enumerate(lines, 1):
-        line = line.removeprefix("\ufeff")  # files with byte-order marks that were put together
-        if not line.strip():
-            continue
-        where = f"{name}: line {number}"
-        try:
-            row = _object(line, where)
-        except UserError as error:
-            if not are_lines:
-                raise
-            pass_over(str(error))
-            continue
-        are_lines = True
-        if row.keys() != {"header"}:
+    for number, (where, row) in enumerate(json_lines(name, lines, pass_over=pass_over)):
+        if isinstance(row, dict):
             yield where, row
-
-
-def _object(line: str, where: str) -> dict[str, Any]:
-    """Return the object on a line; UserError, naming `where`, for other lines."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not JSON ({reason_of(error, line)})") from error
-    require(isinstance(value, dict), f"{where} is not an object")
-    return dict(value)
+            continue
+        require(number, f"{where} is not an object")
+        pass_over(f"{where} is not an object")
 
 
 def _document(row: dict[str, Any], where: str, name: str) -> Document:

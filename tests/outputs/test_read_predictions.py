@@ -150,6 +150,8 @@ def test_ids_may_be_numbers() -> None:
     """7.0 is what pandas makes of 7 where another row has none; data is read in the same way."""
     assert read("p.jsonl", '{"id": 7, "prediction": "x"}\n') == {"7": "x"}
     assert read("p.jsonl", '{"id": 7.0, "prediction": "x"}\n') == {"7": "x"}
+    lines = [f'{{"id": {n}, "prediction": "{n}"}}\n' for n in (7, 8)]
+    assert read("p.jsonl", "\ufeff".join(["", *lines])) == {"7": "7", "8": "8"}
 
 
 def test_the_first_of_several_answers_counts_and_that_is_said() -> None:

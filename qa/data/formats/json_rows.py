@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from qa.data.formats.files import DataFile, decode
@@ -85,22 +85,47 @@ def _questions(entry: dict[str, Any], title: Any, where: str) -> Iterator[Row]:
 
 
 def line_rows(name: str, lines: Iterable[str], split: str) -> Iterator[Row]:
-    """Yield the rows of one JSON value a line; skip the header, MRQA's first line."""
+    """Yield the rows of JSON lines, each an entry or a list of them."""
+    for where, entry in json_lines(name, lines):
+        require(isinstance(entry, (dict, list)), f"{where} is not an object")
+        for place, each in entries_of(entry, where, split):
+            yield from flatten(each, place)
+
+
+def json_lines(
+    name: str,
+    lines: Iterable[str],
+    parse: Callable[[str, str], Any] = lambda line, where: json.loads(line),
+    pass_over: Callable[[str], None] | None = None,
+) -> Iterator[tuple[str, Any]]:
+    """Yield where a line stands, and its value; blank lines and MRQA's header are left out.
+
+    Args:
+        name: Of the file, for messages.
+        lines: Its lines.
+        parse: Returns the value of a line that stands there.
+        pass_over: Is told of lines behind the first that are no JSON. None: they are UserErrors, as
+            the first always is.
+    """
+    is_first = True
     for number, line in enumerate(lines, 1):
         line = line.removeprefix("\ufeff")  # files with byte-order marks that were put together
         if not line.strip():
             continue
         where = f"{name}: line {number}"
         try:
-            entry = json.loads(line)
+            value = parse(line, where)
+        except UserError:
+            raise
         except (ValueError, RecursionError) as error:
-            reason = reason_of(error, line)
-            raise UserError(f"{where} is not JSON ({reason})") from error
-        require(isinstance(entry, (dict, list)), f"{where} is not an object")
-        if isinstance(entry, dict) and entry.keys() == {"header"}:
+            message = f"{where} is not JSON ({reason_of(error, line)})"
+            if pass_over is None or is_first:
+                raise UserError(message) from error
+            pass_over(message)
             continue
-        for place, each in entries_of(entry, where, split):
-            yield from flatten(each, place)
+        is_first = False
+        if not isinstance(value, dict) or value.keys() != {"header"}:
+            yield where, value
 
 
 def follows_a_line(error: Exception, text: str) -> bool:
