@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from inspect import Parameter, signature
 from typing import Any, TypeAlias
 
@@ -165,9 +166,8 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
     )
     for now, then in zip(*pair, strict=True):
         lacking, others = settings_of(now) - settings_of(then), settings_of(then) - settings_of(now)
-        lacking &= optimizer.defaults.keys()  # others may be a person's own
         require(
-            len(lacking) < 2 or not others,  # else another release of the optimizer
+            not (lacking and others),  # one alone: another release of the optimizer
             f"the checkpoint is of another optimizer than this run's {type(optimizer).__name__}: it"
             f" has {', '.join(sorted(others))} instead of {', '.join(sorted(lacking))}; resume with"
             " the optimizer it was made with",
@@ -179,12 +179,18 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
             told = then.get(initial, None if name == "weight_decay" else now.get(initial))
             if now.get(initial) != told:
                 own |= {n: now[n] for n in (name, initial) if n in now}
-        groups.append({**then, **own})
+        groups.append({**{name: now[name] for name in lacking}, **then, **own})
         groups[-1].pop("lr_scale", None)  # which older checkpoints have, instead of the peak
     return {**saved, "param_groups": groups}
 
 
 def settings_of(group: Mapping[str, Any]) -> set[str]:
-    """Return the names of a group's own settings."""
-    added = {"params", "lr_scale", *COMPUTING}
-    return {name for name in group if name not in added and not name.startswith("initial_")}
+    """Return what a group has of the settings of torch's optimizers; others are a person's own."""
+    return {name for name in group if name in known_settings() and name not in COMPUTING}
+
+
+@cache
+def known_settings() -> set[str]:
+    """Return the names of all settings of torch's optimizers."""
+    kinds = [each for each in vars(torch.optim).values() if isinstance(each, type)]
+    return {name for kind in kinds for name in signature(kind).parameters} - {"params"}

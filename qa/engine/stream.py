@@ -39,7 +39,9 @@ class StreamBatches:
         self.position = 0
         self._taken = 0  # of the stream; more than `position` within a step
         self._own: list[Batch] = []  # this process's, of the step in progress
+        self._pending: Any = END  # what is read and not yet on the device
         self._stream: Iterator[Any] | None = None
+        self._in_pass = 0  # what was read of the stream since it has begun
         self._has_failed = False  # when it was asked for a micro-batch the last time
 
     @property
@@ -56,9 +58,9 @@ class StreamBatches:
         """Go to a saved place; what a stream without a state yields up to there is passed over."""
         if "stream" in state:
             self.dataset.load_state_dict(state["stream"])
-        self._stream = self._opened(0 if "stream" in state else state["position"])
+        self._begin(0 if "stream" in state else state["position"])
         self.position = self._taken = state["position"]
-        self._has_failed = False
+        self._pending, self._has_failed = END, False
 
     def steps(self) -> Generator[tuple[list[Batch], int, int], None, None]:
         """Yield each step from the current place on, for ever: what this process has to do.
@@ -71,11 +73,12 @@ class StreamBatches:
                 self._own = []
             # Fewer than a step's, after one that was interrupted: what that had taken is kept.
             while self._taken < self.position + self.per_step:
-                batch = self._next()
+                if self._pending is END:
+                    self._pending = self._next()
                 if (self._taken - self.position) % self.world.size == self.world.rank:
                     # At once, since the stream may write its next batch into the same one.
-                    self._own.append(move_to_device(batch, self.device))
-                self._taken += 1
+                    self._own.append(move_to_device(self._pending, self.device))
+                self._taken, self._pending = self._taken + 1, END
             # Others of the same tensors, since loss_fn may take something out of them.
             given = [move_to_device(batch, self.device) for batch in self._own]
             yield given, len(given), self.per_step
@@ -87,31 +90,41 @@ class StreamBatches:
         that an exception has ended, as it ends generators, begins anew up to the same place.
         """
         has_failed, self._has_failed = self._has_failed, True
-        if self._stream is None:
-            self._stream = iter(self.dataset)
-        batch = next(self._stream, END)
-        if batch is END and (has_failed or not self.has_state):
-            if self.has_state:  # else it would begin where it was loaded the last time
+        batch = END if self._stream is None else next(self._stream, END)
+        if batch is END and (has_failed or self._stream is None):
+            if has_failed and self.has_state:  # else it begins where it was loaded the last time
                 self.dataset.load_state_dict(self.dataset.state_dict())
-            is_read = has_failed and not self.has_state
-            self._stream = self._opened(self._taken if is_read else 0)
-            batch = next(self._stream, END)
+            batch = next(self._begin(0 if self.has_state else self._in_pass), END)
+        if batch is END and not self.has_state:
+            self._in_pass = 0
+            batch = next(self._begin(0), END)
         self._has_failed = False
-        require(
-            batch is not END,
-            f"the stream ended before max_steps, in the step after {self.position} micro-batches;"
-            " one that has a state_dict, or can be read only once, must go on for ever",
-        )
+        require(batch is not END, self._ended())
+        self._in_pass += 1
         return cast("Batch", batch)
 
-    def _opened(self, place: int) -> Iterator[Any]:
-        """Return the stream begun anew and read up to a place, over its end if that comes first."""
+    def _begin(self, place: int) -> Iterator[Any]:
+        """Return the stream begun anew and read up to a place, over its end if that comes first.
+
+        UserError if it ends at once. Where it fails, it is begun at the next call.
+        """
+        self._stream = None
         stream: Iterator[Any] = iter(self.dataset)
+        in_pass = 0
         for _ in range(place):
             if next(stream, END) is END:
-                stream = iter(self.dataset)
-                next(stream, END)
+                stream, in_pass = iter(self.dataset), 0
+                require(next(stream, END) is not END, self._ended())
+            in_pass += 1
+        self._stream, self._in_pass = stream, in_pass
         return stream
+
+    def _ended(self) -> str:
+        """Return what says that there is nothing more to read."""
+        return (
+            f"the stream ended before max_steps, in the step after {self.position} micro-batches;"
+            " one that has a state_dict, or can be read only once, must go on for ever"
+        )
 
 
 def notice_of_stream(stream: Any, config: TrainConfig) -> None:

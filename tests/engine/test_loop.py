@@ -419,3 +419,11 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match="nonsense") as error:
         make_run(device="nonsense")
     assert "\n" not in str(error.value)
+
+
+def test_a_part_of_a_model_may_have_any_name() -> None:
+    """Also that under which DDP keeps the model it wraps."""
+    model = make_model()
+    model.module = "encoder"  # type: ignore[assignment]
+    run = TrainingRun(model, squared_error, make_dataset(), order, collate, make_run().config)
+    assert next(iter(run.steps())).global_step == 1

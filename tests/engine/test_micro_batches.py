@@ -265,6 +265,58 @@ def test_a_stream_that_fails_again_while_it_is_read_up_to_its_place(first: int) 
     assert interrupted(make_run(Twice(), **settings)) == expected[2:]
 
 
+class Passes:
+    """Four micro-batches a pass; reading fails once, at a micro-batch or where a pass begins."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in itertools.islice(batches_of(3), 4):
+            self.at -= 1
+            if self.at == 0:
+                raise KeyboardInterrupt
+            yield batch
+
+
+@pytest.mark.parametrize("at", [4, 5, 6, 9, 10])
+def test_a_stream_that_fails_in_a_later_pass(at: int) -> None:
+    """At its beginning, too; what was read of that pass alone is read again."""
+    expected = [float(out.loss) for out in make_run(Passes(99), max_steps=11).steps()]
+    source = Passes(at)
+    found = interrupted(make_run(source, max_steps=11))
+    assert found == expected[at - 1 :]
+    assert -source.at <= 11 - (at - 1) + 4
+
+
+def test_what_cannot_be_moved_is_moved_at_the_next_step() -> None:
+    class Heavy(dict[str, Any]):
+        fails: ClassVar = [True]
+
+        def items(self) -> Any:
+            if self["is_heavy"] and self.fails:
+                self.fails.pop()
+                raise KeyboardInterrupt
+            return super().items()
+
+    def heavy() -> Iterator[Any]:
+        for number, batch in enumerate(batches_of(3)):
+            yield Heavy(batch, is_heavy=str(number) * (number == 3))
+
+    settings = {"max_steps": 4, "gradient_accumulation_steps": 2}
+    expected = [float(out.loss) for out in make_run(Endless(), **settings).steps()]
+    assert interrupted(make_run(heavy(), **settings)) == expected[1:]
+
+
+def test_a_place_that_a_stream_has_not_is_refused_before_anything_changes() -> None:
+    run = make_run(iter([*itertools.islice(batches_of(3), 3)]), max_steps=9)
+    before = copy.deepcopy(run.model.state_dict())
+    with pytest.raises(UserError, match="the stream ended before max_steps"):
+        run.load_state_dict({**make_run(Endless(), max_steps=9).state_dict(), "position": 7})
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_a_loader_over_a_generator_that_fails() -> None:
     class Rows(IterableDataset[Any]):
         fails = True

@@ -371,6 +371,9 @@ def test_a_checkpoint_of_another_kind_of_optimizer_is_one_line() -> None:
     state = make_run(lambda model: torch.optim.AdamW(model.parameters())).state_dict()
     with pytest.raises(UserError, match=r"this run's SGD: it has .*betas.* instead of .*momentum"):
         make_run(OPTIMIZERS["sgd"]).load_state_dict(state)
+    for other in (torch.optim.NAdam, torch.optim.Adagrad, torch.optim.Adadelta):
+        with pytest.raises(UserError, match="is of another optimizer than this run's"):
+            make_run(lambda model, kind=other: kind(model.parameters())).load_state_dict(state)
     # A release may know a setting more, or one less; names of a person's own say nothing.
     saved = state["optimizer"]["param_groups"][0]
     older = {n: x for n, x in saved.items() if n != "decoupled_weight_decay"}

@@ -46,7 +46,8 @@ def _parts(content: Any, place: str, split: str, is_named: bool) -> list[tuple[s
     """Return the parts of a value that are read, with their places; the value if it has none."""
     names: list[str] = []
     if isinstance(content, dict) and not _is_entry(content) and not _has_ids(content):
-        names = [name for name, value in content.items() if _may_hold_entries(value)]
+        are_splits = all(map(is_bare_split, content))  # of which each may be one question
+        names = [name for name, value in content.items() if _may_hold_entries(value, are_splits)]
     if not any(map(split_of, names)):
         require(not is_named, f"{place}: {NO_SPLITS}")
         return [(place, content)]
@@ -69,10 +70,13 @@ def _has_ids(content: dict[str, Any]) -> bool:
     return has_ids and all(isinstance(question, str) for question in asked)
 
 
-def _may_hold_entries(value: Any) -> bool:
-    """Return whether a value is a list, or an object with more than numbers and texts in it."""
+def _may_hold_entries(value: Any, is_split: bool) -> bool:
+    """Return whether a value is a list, or an object with more than numbers and texts in it.
+
+    `is_split`: it may be an object of numbers and texts, too.
+    """
     if isinstance(value, dict):
-        return any(isinstance(inner, (list, dict)) for inner in value.values())
+        return is_split or any(isinstance(inner, (list, dict)) for inner in value.values())
     return isinstance(value, list)
 
 

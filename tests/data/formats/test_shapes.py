@@ -83,7 +83,7 @@ def test_ids_that_look_like_names_of_splits(prefixes: tuple[str, ...], tmp_path:
 
 
 def test_parts_of_one_question_each(tmp_path: Path) -> None:
-    parts = {"train": {**QUESTION, "answers": [ANSWER]}, "validation": {**QUESTION, "answers": []}}
+    parts = {"train": {**QUESTION, "answers": [ANSWER]}, "validation": {**QUESTION, "answers": ""}}
     path = write(tmp_path / "a.json", parts)
     assert [each.answers for each in read(path)[0]] == [("1921년",)]
     with pytest.warns(Notice, match="the split validation"):
