@@ -165,28 +165,46 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
         f" run's {type(optimizer).__name__} {sizes}; resume with the optimizer it was made with",
     )
     for now, then in zip(*pair, strict=True):
-        lacking, others = settings_of(now) - settings_of(then), settings_of(then) - settings_of(now)
-        require(
-            not (lacking and others),  # one alone: another release of the optimizer
-            f"the checkpoint is of another optimizer than this run's {type(optimizer).__name__}: it"
-            f" has {', '.join(sorted(others))} instead of {', '.join(sorted(lacking))}; resume with"
-            " the optimizer it was made with",
-        )
-        own = {name: now[name] for name in ("initial_lr", *COMPUTING) if name in now}
+        lacking = require_same_kind(optimizer, now, then)
+        kept = ("initial_lr", *(f"initial_{name}" for name in DECIDED), *COMPUTING)
+        own = {name: now[name] for name in kept if name in now}
         for name in DECIDED:
             initial = f"initial_{name}"
             # Older checkpoints do not tell the others.
             told = then.get(initial, None if name == "weight_decay" else now.get(initial))
-            if now.get(initial) != told:
-                own |= {n: now[n] for n in (name, initial) if n in now}
+            if name in now and now.get(initial) != told:
+                own[name] = now[name]
         groups.append({**{name: now[name] for name in lacking}, **then, **own})
-        groups[-1].pop("lr_scale", None)  # which older checkpoints have, instead of the peak
+        if "initial_lr" not in then:  # older checkpoints have this instead of the peak
+            groups[-1].pop("lr_scale", None)
     return {**saved, "param_groups": groups}
 
 
-def settings_of(group: Mapping[str, Any]) -> set[str]:
-    """Return what a group has of the settings of torch's optimizers; others are a person's own."""
-    return {name for name in group if name in known_settings() and name not in COMPUTING}
+def require_same_kind(
+    optimizer: Optimizer, now: Mapping[str, Any], then: Mapping[str, Any]
+) -> set[str]:
+    """Return the settings that a saved group lacks, as an older release of the optimizer may.
+
+    Raise UserError if it has others instead, so that it is of another optimizer. A name that a
+    person has added to a group says nothing, unless several of the optimizer's own are missing.
+
+    Args:
+        optimizer: The run's.
+        now: One of its groups.
+        then: The group as it was saved.
+    """
+    own = now.keys() & optimizer.defaults.keys()
+    lacking = {name for name in own - then.keys() if name not in COMPUTING}
+    left_out = {"lr_scale", *COMPUTING, *(f"initial_{name}" for name in ("lr", *DECIDED))}
+    others = then.keys() - now.keys() - left_out
+    known = known_settings()
+    require(
+        not (lacking & known and others & known) and not (len(lacking) > 1 and others),
+        f"the checkpoint is of another optimizer than this run's {type(optimizer).__name__}: it"
+        f" has {', '.join(sorted(others))} instead of {', '.join(sorted(lacking))}; resume with"
+        " the optimizer it was made with",
+    )
+    return lacking
 
 
 @cache

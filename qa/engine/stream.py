@@ -43,6 +43,7 @@ class StreamBatches:
         self._stream: Iterator[Any] | None = None
         self._in_pass = 0  # what was read of the stream since it has begun
         self._has_failed = False  # when it was asked for a micro-batch the last time
+        self._loaded: Any = None  # the state that it was given and has not been read on from
 
     @property
     def has_state(self) -> bool:
@@ -52,12 +53,17 @@ class StreamBatches:
     def state_dict(self) -> dict[str, Any]:
         """Return the place, and the state of a stream that has one."""
         place: dict[str, Any] = {"epoch": self.epoch, "position": self.position}
-        return {**place, "stream": self.dataset.state_dict()} if self.has_state else place
+        if not self.has_state:
+            return place
+        # `datasets` tells a state that it was given only once it has been read on.
+        own = self.dataset.state_dict() if self._loaded is None else self._loaded
+        return {**place, "stream": own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a saved place; what a stream without a state yields up to there is passed over."""
         if "stream" in state:
             self.dataset.load_state_dict(state["stream"])
+        self._loaded = state.get("stream")
         self._begin(0 if "stream" in state else state["position"])
         self.position = self._taken = state["position"]
         self._pending, self._has_failed = END, False
@@ -98,7 +104,7 @@ class StreamBatches:
         if batch is END and not self.has_state:
             self._in_pass = 0
             batch = next(self._begin(0), END)
-        self._has_failed = False
+        self._has_failed, self._loaded = False, None
         require(batch is not END, self._ended())
         self._in_pass += 1
         return cast("Batch", batch)

@@ -353,6 +353,21 @@ def test_a_hub_stream_that_fails_loses_what_failed_alone() -> None:
     assert seen[:6] == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_hub_stream_that_is_saved_before_it_is_read_on_is_where_it_was() -> None:
+    run = make_run(hub_stream(), max_steps=9)
+    losses = [float(out.loss) for _, out in zip(range(5), run.steps(), strict=False)]
+    state = copy.deepcopy(run.state_dict())
+    losses += [float(out.loss) for out in run.steps()]
+    for loaded in (make_run(hub_stream(), max_steps=9), run):  # one is new, one goes back
+        loaded.load_state_dict(state)
+        saved = copy.deepcopy(loaded.state_dict())
+        again = make_run(hub_stream(), max_steps=9)
+        again.load_state_dict(saved)
+        assert [float(out.loss) for out in again.steps()] == losses[5:]
+        loaded.load_state_dict(state)
+        assert [float(out.loss) for out in loaded.steps()] == losses[5:]
+
+
 def test_a_step_made_again_has_what_loss_fn_has_taken_out() -> None:
     calls = itertools.count(1)
 

@@ -194,6 +194,17 @@ def test_changed_moments_are_those_of_this_run() -> None:
     run = make_run(adam((0.9, 0.95), 1e-8))
     run.load_state_dict(state)
     assert run.optimizers[0].param_groups[0]["betas"] == (0.8, 0.999)
+    newest = make_run(adam((0.9, 0.9), 1e-8))  # which are this run's again
+    newest.load_state_dict(copy.deepcopy(run.state_dict()))
+    assert newest.optimizers[0].param_groups[0]["betas"] == (0.9, 0.9)
+
+
+def test_what_a_person_puts_into_a_group_stays() -> None:
+    """Timm calls its factors of layers `lr_scale`, as older checkpoints called something else."""
+    run = make_run(lambda model: SGD([{"params": model.parameters(), "lr_scale": 0.5}], lr=0.1))
+    next(run.steps())
+    run.load_state_dict(copy.deepcopy(run.state_dict()))
+    assert run.optimizers[0].param_groups[0]["lr_scale"] == 0.5
 
 
 def test_one_optimizer_keeps_the_format_and_an_older_one_is_read() -> None:
@@ -371,6 +382,12 @@ def test_a_checkpoint_of_another_kind_of_optimizer_is_one_line() -> None:
     state = make_run(lambda model: torch.optim.AdamW(model.parameters())).state_dict()
     with pytest.raises(UserError, match=r"this run's SGD: it has .*betas.* instead of .*momentum"):
         make_run(OPTIMIZERS["sgd"]).load_state_dict(state)
+    for name in ("adafactor", "schedule-free", "counting"):
+        for one, two in ((None, OPTIMIZERS[name]), (OPTIMIZERS[name], None)):
+            single = make_run(one or (lambda model: torch.optim.AdamW(model.parameters())))
+            other_run = make_run(two or (lambda model: torch.optim.AdamW(model.parameters())))
+            with pytest.raises(UserError, match="is of another optimizer than this run's"):
+                other_run.load_state_dict(single.state_dict())
     for other in (torch.optim.NAdam, torch.optim.Adagrad, torch.optim.Adadelta):
         with pytest.raises(UserError, match="is of another optimizer than this run's"):
             make_run(lambda model, kind=other: kind(model.parameters())).load_state_dict(state)

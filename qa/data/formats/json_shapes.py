@@ -73,10 +73,11 @@ def _has_ids(content: dict[str, Any]) -> bool:
 def _may_hold_entries(value: Any, is_split: bool) -> bool:
     """Return whether a value is a list, or an object with more than numbers and texts in it.
 
-    `is_split`: it may be an object of numbers and texts, too.
+    `is_split`: it may be one entry, too.
     """
     if isinstance(value, dict):
-        return is_split or any(isinstance(inner, (list, dict)) for inner in value.values())
+        is_one = is_split and _is_entry(value)
+        return is_one or any(isinstance(inner, (list, dict)) for inner in value.values())
     return isinstance(value, list)
 
 

@@ -90,6 +90,12 @@ def test_parts_of_one_question_each(tmp_path: Path) -> None:
         assert [each.answers for each in read_examples(f"{path}:validation")] == [()]
 
 
+@pytest.mark.parametrize("test", [{}, {"note": "hidden", "rows": 3}])
+def test_a_part_that_is_described_only_is_none(test: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", {"train": ROWS, "test": test})
+    assert read(path, split="validation")[0] == article_examples()
+
+
 def test_an_object_beside_columns_is_every_row_s(tmp_path: Path) -> None:
     content = {**columns(ROWS), "meta": {"tags": ["a", "b"]}}
     assert read(write(tmp_path / "a.json", content)) == (article_examples(), [])
