@@ -17,7 +17,8 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule
 
 from qa.engine.errors import require
-from qa.engine.optim import parameters_of, with_own_settings
+from qa.engine.optim import parameters_of
+from qa.engine.saved_groups import with_own_settings
 
 # Not strict: what may be missing of a checkpoint is checked before it is loaded.
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
