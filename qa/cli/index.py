@@ -24,6 +24,7 @@ from qa.engine.errors import require
 from qa.retrieval.settings import FILE, IndexSettings
 
 if TYPE_CHECKING:
+    from qa.retrieval.store import Counts
     from qa.retrieval.writer import IndexWriter
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -112,7 +113,6 @@ def index(options: argparse.Namespace) -> None:
     prepare_hub(given.get("dense"), *options.inputs)
     from qa.retrieval.files import find_inputs, read_documents, readable
     from qa.retrieval.sqlite_file import naming
-    from qa.retrieval.store import Counts
     from qa.retrieval.writer import IndexWriter
 
     inputs = find_inputs(options.inputs)
@@ -145,9 +145,13 @@ def index(options: argparse.Namespace) -> None:
             f" {'all documents are empty' if counts.empty else NO_DOCUMENTS}",
         )
     if inputs:
-        empty = f", {counts.empty:,} empty" * bool(counts.empty)
-        print(
-            f"{counts.new:,} new, {counts.replaced:,} replaced, {counts.unchanged:,} unchanged"
-            f"{empty}"
-        )
+        print(count_line(counts))
     print(f"index: {options.output} ({documents:,} documents, {passages:,} passages)")
+
+
+def count_line(counts: Counts) -> str:
+    """Return what became of the documents that were read, as a line for people."""
+    empty = f", {counts.empty:,} empty" * bool(counts.empty)
+    return (
+        f"{counts.new:,} new, {counts.replaced:,} replaced, {counts.unchanged:,} unchanged{empty}"
+    )

@@ -336,6 +336,16 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     world.leave()
 
 
+def run_ranks(launcher: Launcher, size: int, script: str) -> list[Run]:
+    """Run a script in so many processes until they end."""
+    port = free_port()
+    ranks = [as_rank(rank, size, port) if size > 1 else "" for rank in range(size)]
+    runs = [launcher.start([], prelude + script) for prelude in ranks]
+    for run in runs:
+        run.wait()
+    return runs
+
+
 # Blocks within blocks, as ALBERT's and T5's; and a weight that no loss needs.
 NESTED = """
 import sys
@@ -391,13 +401,7 @@ sys.exit(0)
 
 
 def run_nested(launcher: Launcher, size: int, sharding: str, unused: bool) -> list[Run]:
-    port = free_port()
-    script = f"sharding, unused = {sharding!r}, {unused}\n{NESTED}"
-    ranks = [as_rank(rank, size, port) if size > 1 else "" for rank in range(size)]
-    runs = [launcher.start([], prelude + script) for prelude in ranks]
-    for run in runs:
-        run.wait()
-    return runs
+    return run_ranks(launcher, size, f"sharding, unused = {sharding!r}, {unused}\n{NESTED}")
 
 
 @pytest.mark.e2e
@@ -468,13 +472,7 @@ sys.exit(0)
 
 
 def run_apart(launcher: Launcher, size: int, case: str) -> list[Run]:
-    port = free_port()
-    script = f"case = {case!r}\n{APART}"
-    ranks = [as_rank(rank, size, port) if size > 1 else "" for rank in range(size)]
-    runs = [launcher.start([], prelude + script) for prelude in ranks]
-    for run in runs:
-        run.wait()
-    return runs
+    return run_ranks(launcher, size, f"case = {case!r}\n{APART}")
 
 
 @pytest.mark.e2e
