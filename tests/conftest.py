@@ -55,6 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "korquad": None if KORQUAD_FILE.is_file() else f"no {KORQUAD_FILE}",
         "hub": None if os.environ.get("HF_HUB_OFFLINE") == "0" else "set HF_HUB_OFFLINE=0 to run",
         "browser": None if BROWSER and DRIVER else "no chromium or no chromedriver",
+        "e2e": None if os.environ.get("QA_E2E") else "set QA_E2E=1 to run",
         "slow": None if os.environ.get("QA_SLOW") else "set QA_SLOW=1 to run",
     }
     for item in items:

@@ -35,7 +35,7 @@ from qa.metrics import score_predictions
 from qa.models.part_files import BOUNDARY_FILE, HEADS
 from qa.models.pretrained import load_tokenizer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 HOLDOUT = 0.33  # articles 0 and 3 of the 6
 CONTEXT = "강나루는 1921년에 푸른골에서 태어난 화가이다."

@@ -323,7 +323,6 @@ def test_nothing_heavy_without_a_model(squad_file: Path) -> None:
     assert done.stdout.endswith("\n[]\n")
 
 
-@pytest.mark.e2e
 @pytest.mark.korquad
 def test_korquad(words: Any, capsys: pytest.CaptureFixture[str]) -> None:
     found = report(capsys, KORQUAD_FILE, "--model", BACKBONE, "--holdout", "0.2")

@@ -19,8 +19,6 @@ from qa.cli.train_flags import parse_arguments
 from qa.engine.errors import UserError
 from qa.models.part_files import PART_FILES
 
-pytestmark = pytest.mark.e2e
-
 BEST = Path(__file__).parents[1] / "outputs" / "golden" / "answerable" / "run" / "best"
 
 

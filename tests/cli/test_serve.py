@@ -67,7 +67,6 @@ def counts(port: int, line: str) -> bool:
         return line in read_all(connection).decode().splitlines()
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_it_answer_and_end_with_0(number: signal.Signals, launcher: Launcher) -> None:
     """One request is being read, and one waits."""
@@ -87,7 +86,6 @@ def test_a_signal_lets_it_answer_and_end_with_0(number: signal.Signals, launcher
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-@pytest.mark.e2e
 def test_a_second_signal_ends_it_at_once(launcher: Launcher) -> None:
     run, port = start(launcher, "--no-nfc", "--threads", "1")
     reading = Client(port, LONG)

@@ -12,8 +12,6 @@ from support.runs import ROOT
 
 from qa.cli.parser import run_command
 
-pytestmark = pytest.mark.e2e
-
 COMMAND = """
 import sys
 from qa.cli.parser import run_command

@@ -19,7 +19,7 @@ BEST = ROOT / "tests" / "outputs" / "golden" / "answerable" / "run" / "best"
 PAGE = (ROOT / "docs" / "bulk.md").read_text(encoding="utf-8")
 CLASS, RECIPE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,6 @@ def test_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("profile", [True, False])
 def test_profile_flag(
     profile: bool,

@@ -451,7 +451,6 @@ def trained(flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.e2e
 def test_run_stores_the_tuned_threshold(trained: Path) -> None:
     best = read_json(trained / "metrics.json")["best"]
     assert best["f1"] == best["squad2_f1"]
@@ -465,7 +464,6 @@ def test_run_stores_the_tuned_threshold(trained: Path) -> None:
     assert reader.null_score_diff_threshold == threshold
 
 
-@pytest.mark.e2e
 def test_files_of_the_run_heed_the_threshold(trained: Path, data_file: Path) -> None:
     threshold = read_json(trained / "best" / "reader.json")[THRESHOLD]
     odds, nbest = (read_json(trained / name) for name in (NULL_ODDS_FILE, NBEST_FILE))
@@ -483,7 +481,6 @@ def test_files_of_the_run_heed_the_threshold(trained: Path, data_file: Path) -> 
         assert best[f"squad2_{key}"] == pytest.approx(value)
 
 
-@pytest.mark.e2e
 def test_evaluating_the_saved_model_repeats_it(
     trained: Path, data_file: Path, tmp_path: Path
 ) -> None:
@@ -496,7 +493,6 @@ def test_evaluating_the_saved_model_repeats_it(
     assert read_json(output / PREDICTIONS_FILE) == read_json(trained / PREDICTIONS_FILE)
 
 
-@pytest.mark.e2e
 def test_run_with_a_threshold_of_its_own(flags: list[str], tmp_path: Path) -> None:
     directory = tmp_path / "run"
     arguments = [*flags, "--output-dir", str(directory), "--max-steps", "4"]

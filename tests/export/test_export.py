@@ -26,7 +26,7 @@ from qa.outputs.partial_lines import PartialLines
 
 for package in PACKAGES:
     pytest.importorskip(package, reason="needs qa[export]")
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 Form = Callable[[Path, Path], None]
 

@@ -37,7 +37,6 @@ def test_interval_against_every_resample(values: list[float], level: float) -> N
         assert np.mean(means <= end + 1e-9) >= share - 0.01
 
 
-@pytest.mark.e2e
 def test_interval_of_many_questions_is_the_normal_one() -> None:
     rng = np.random.default_rng(3)
     values = np.stack([rng.random(4000) < 0.6, rng.random(4000)], axis=1).astype(float)

@@ -36,7 +36,7 @@ from qa.answering.reader import Reader
 from qa.data.formats import read_examples
 from qa.engine.checkpoint import list_checkpoints, load_checkpoint
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GOLDEN = Path(__file__).with_name("golden")
 ENCODER = GOLDEN / "encoder"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.browser import browser
 from support.framed_page import run_in_page
 from support.reports import made_up, many_examples
 
@@ -16,11 +17,12 @@ from qa.report.content import Report
 from qa.report.page import make_page
 from qa.report.scores import report_scores
 
-pytestmark = [pytest.mark.browser, pytest.mark.e2e]
+pytestmark = pytest.mark.browser
 
 FRONT = "\U0001f600</script>\U0001f1f0\U0001f1f7 "  # characters of two UTF-16 units before answers
 LOOK = """
-const cards = () => [...document.querySelectorAll("article")].map((card) => ({
+const visible = (card) => card.checkVisibility();
+const cards = () => [...document.querySelectorAll("article")].filter(visible).map((card) => ({
   id: card.querySelector("details > small").textContent.replace("id ", ""),
   question: card.querySelector("h3").textContent,
   context: card.querySelector(".context").textContent,
@@ -180,6 +182,33 @@ def test_an_opened_question_shows_candidates_and_the_whole_context(told: Any) ->
     texts = [text for text, _ in QUESTIONS[opened["id"]]["candidates"]]
     assert opened["candidates"] == texts
     assert opened["context"] == next(e.context for e in examples() if e.id == opened["id"])
+
+
+def test_a_printout_holds_all_questions_that_are_chosen_opened(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(make_page(CONTENT), encoding="utf-8")
+    with browser(tmp_path / "browser") as session:
+        session.open(page.as_uri())
+        session.devtools("Emulation.setEmulatedMedia", media="print")
+        session.click("#more")
+        session.click("article:nth-child(2) summary")
+        session.run(f"""{LOOK}
+        const look = () => ({{ cards: cards(), opened: [...document.querySelectorAll("article")]
+          .filter(visible).map((card) => card.querySelector("details").open) }});
+        window.told = {{ before: look() }};
+        addEventListener("beforeprint", () => {{ told.printed = look(); }});
+        addEventListener("afterprint", () => {{ told.after = look(); }});""")
+        session.call("POST", "/print")
+        told = session.run("return told")
+    contexts = {each.id: each.context for each in examples()}
+    wrong = ids_with("result:wrong")
+    assert len(wrong) > 2 * PAGE
+    assert shown(told["printed"]) == wrong
+    assert [card["context"] for card in told["printed"]["cards"]] == [contexts[i] for i in wrong]
+    assert told["printed"]["opened"] == [True] * len(wrong)
+    assert told["after"] == told["before"]
+    assert shown(told["after"]) == wrong[: 2 * PAGE]
+    assert told["after"]["opened"] == [i == 1 for i in range(2 * PAGE)]
 
 
 def test_two_readers_and_questions_without_an_answer(tmp_path: Path) -> None:

@@ -28,8 +28,11 @@ import gc, json, os, signal, sys, time
 import torch
 torch.set_num_threads(1)
 import datasets, torch.utils.tensorboard, transformers.models.bert.modeling_bert
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 import train, qa.engine.matrix_rate, qa.training.build, qa.training.session
 qa.engine.matrix_rate.CPU_SHAPE, qa.engine.matrix_rate.SECONDS = (64, 64, 64), 0  # as conftest does
+# Patterns for the weights of all families, which transformers compiles once a process: 0.25 s.
+get_checkpoint_conversion_mapping("bert")
 gc.freeze()  # else each fork, when it ends, looks through all that was imported: 1 s
 
 def start(request):

@@ -20,7 +20,7 @@ from qa.engine.errors import Notice
 from qa.training.load import read_data
 from qa.training.text_answers import with_text_targets
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.usefixtures("one_thread")
 LONG = "강나루는 1921년에 태어난 화가이다. " * 8
 
 

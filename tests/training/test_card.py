@@ -19,7 +19,7 @@ from qa.outputs.card_facts import CardFacts, DataFacts
 from qa.outputs.model_card import model_card
 from qa.training.data_facts import source_names
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 GOLDEN = Path(__file__).parents[1] / "outputs" / "golden"
 

@@ -162,7 +162,6 @@ def test_an_answer_in_two_halves_of_two_windows() -> None:
     assert best == pytest.approx((0, 2 * 3 / (3 + 5)))  # 나 다라
 
 
-@pytest.mark.e2e
 @pytest.mark.korquad
 def test_questions_of_korquad() -> None:
     """Some real ones, in short windows and short answers, so that many are not reached."""

@@ -77,7 +77,6 @@ def test_particles_fit_the_last_syllable(word: str, particle: str, expected: str
     assert attach(word, particle) == expected
 
 
-@pytest.mark.e2e
 def test_the_tokenizer_is_the_same_in_every_process() -> None:
     command = [sys.executable, "-c", TRAIN_A_TOKENIZER]
     first, second = (

@@ -321,7 +321,6 @@ def test_padding_and_truncation_of_earlier_calls_do_not_count(any_tokenizer: Any
     assert windows_fingerprint(article_examples(), any_tokenizer, OPTIONS) == before
 
 
-@pytest.mark.e2e
 def test_fingerprint_is_the_same_in_another_process(tokenizer: Any, tmp_path: Path) -> None:
     """Nothing in it depends on hash seeds or addresses."""
     tokenizer.save_pretrained(tmp_path)

@@ -129,7 +129,6 @@ def test_a_sample_is_spread_over_the_contexts(monkeypatch: pytest.MonkeyPatch) -
     assert measure_health([], word_tokenizer("x")).problems() == []
 
 
-@pytest.mark.e2e
 @pytest.mark.korquad
 def test_a_real_one() -> None:
     from qa.data.formats import read_examples

@@ -384,7 +384,6 @@ def test_every_answer_of_the_small_file_is_labelled(any_tokenizer: Any) -> None:
             assert len(paragraph["context"][start:end].split()) == len(answer["text"].split())
 
 
-@pytest.mark.e2e
 @pytest.mark.korquad
 def test_windows_of_korquad() -> None:
     """Windows and windows with the answer, counted with transformers' truncation and labels."""
