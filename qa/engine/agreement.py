@@ -64,15 +64,24 @@ class Agreement:
         return returned
 
     def require_known(self) -> None:
-        """Raise UserError, naming them, if weights train of which DDP does not know."""
+        """Raise UserError, naming them, if other weights train than those of which DDP knows."""
         if not self._is_copied:
             return
-        thawed = [name for name in trained_names(self._model) if name not in self._trained]
+        now = trained_names(self._model)
+        thawed = [name for name in now if name not in self._trained]
         require(
             not thawed,
             f"{len(thawed)} weights train that did not when the run was made ({first_few(thawed)});"
             " several processes exchange the gradients of the others only: let them require a"
             " gradient when the run is made, and give them to an optimizer when they shall move",
+        )
+
+        frozen = [name for name in self._trained if name not in now]
+        require(
+            not frozen,
+            f"{len(frozen)} weights were frozen since the run was made ({first_few(frozen)});"
+            " several processes go on waiting for their gradients: set the lr of their group to 0"
+            " instead, or freeze them before the run is made",
         )
 
     def require_exchanged(self, grad_norm: torch.Tensor) -> None:

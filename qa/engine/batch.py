@@ -39,18 +39,20 @@ def sum_counts(micro_batches: Sequence[Batch]) -> dict[str, int]:
     return counts
 
 
-def move_to_device(value: Any, device: torch.device) -> Any:
+def move_to_device(value: Any, device: torch.device, copies: bool = False) -> Any:
     """Return a batch with its tensors on `device`, also those in dicts, lists and tuples in it.
 
-    From pinned memory the copy does not block the host.
+    From pinned memory the copy does not block the host. With `copies` tensors that are there
+    already are copied, too.
     """
     if isinstance(value, Mapping):
-        return {name: move_to_device(item, device) for name, item in value.items()}
+        return {name: move_to_device(item, device, copies) for name, item in value.items()}
     if hasattr(value, "to"):  # a tensor, or a thing of several, e.g. a PackedSequence
         # Elsewhere memory that is not pinned may be read when it is another's already: on MPS
         # (pytorch issue 189690).
-        return value.to(device, non_blocking=device.type == "cuda")
+        moved = value.to(device, non_blocking=device.type == "cuda")
+        return moved.clone() if copies and moved is value and torch.is_tensor(value) else moved
     if isinstance(value, list | tuple):
-        moved = [move_to_device(item, device) for item in value]
+        moved = [move_to_device(item, device, copies) for item in value]
         return value._make(moved) if hasattr(value, "_make") else type(value)(moved)
     return value

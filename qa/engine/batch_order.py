@@ -43,6 +43,7 @@ def length_grouped_batches(
     rng = np.random.default_rng([seed, epoch])
     indices = np.arange(len(lengths)) if indices is None else indices
     shuffled = rng.permutation(indices)
+    lengths = np.asarray(lengths)
     chunk_size = batch_size * batches_per_chunk
     batches: list[list[int]] = []
     for chunk_start in range(0, len(shuffled), chunk_size):

@@ -16,13 +16,17 @@ class BestTracker:
 
     Args:
         metric: Its name.
-        patience: Evaluations.
+        patience: Evaluations, 1 or more.
         smaller_is_better: None: of a metric named `...loss`.
     """
 
     def __init__(
         self, metric: str, patience: int | None = None, smaller_is_better: bool | None = None
     ) -> None:
+        require(
+            patience is None or patience >= 1,
+            f"patience must be at least 1, or None to go on to the last step, not {patience}",
+        )
         self.metric = metric
         by_name = metric.endswith("loss")
         self.smaller_is_better = by_name if smaller_is_better is None else smaller_is_better

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from qa.engine.atomic_files import discard, replace_directory, restore_directory
-from qa.engine.errors import UserError, out_of_memory
+from qa.engine.errors import UserError, out_of_memory, require
 from qa.engine.json_files import write_json
 from qa.engine.loadable import require_loadable
 
@@ -143,6 +143,7 @@ def prune_checkpoints(
         newest_step: The step just saved. Checkpoints of later steps are removed: they are damaged,
             or of a course of the run that a resume gave up. None removes no such checkpoint.
     """
+    require(limit is None or limit >= 0, f"limit must be at least 0 or None, not {limit}")
     directory = Path(directory)
     for leftover in directory.glob(".step-*"):
         discard(leftover)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from qa.engine.checkpoint import prune_checkpoints, save_checkpoint
+from qa.engine.errors import require
 from qa.engine.loadable import require_loadable
 
 
@@ -19,14 +21,15 @@ class CheckpointWriter:
 
     Args:
         directory: The folder of all checkpoints; it is made if it is missing.
-        limit: How many of the newest checkpoints are kept; None: all. Those of later steps than
-            the one that is saved are of another course of the run, and are removed.
+        limit: How many of the newest checkpoints are kept, 1 or more; None: all. Those of later
+            steps than the one that is saved are of another course of the run, and are removed.
         background: Let a thread write, so that `save` takes only the time of a copy of the state
             to host memory. A failure of the thread is raised by the next call of `check`, `wait` or
             `save`; call `check` after every step to hear of it soon.
     """
 
     def __init__(self, directory: Path | str, limit: int | None, background: bool = False) -> None:
+        require(limit is None or limit >= 1, f"limit must be at least 1 or None, not {limit}")
         self.directory = Path(directory)
         self.limit = limit
         self.background = background
@@ -102,7 +105,9 @@ def to_host(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {key: to_host(item) for key, item in value.items()}
+        copied = copy(value)  # with what a module's state tells besides: the versions of its parts
+        copied.update((key, to_host(item)) for key, item in value.items())
+        return copied
     if isinstance(value, (list, tuple)):
         return type(value)(to_host(item) for item in value)
     return value

@@ -150,10 +150,16 @@ class TrainConfig:
             f"deterministic must be True or False, not {self.deterministic!r}",
         )
         require_choices(self)
-        require(
-            self.sharding == "none" or self.precision != "fp16",
-            "sharding fsdp does not go with precision fp16, whose loss scaling it lacks; use bf16",
-        )
+        require_scaling(self.sharding, self.precision)
+
+
+def require_scaling(sharding: str, precision: str) -> None:
+    """Raise UserError for fp16 where its loss scaling is missing."""
+    require(
+        sharding == "none" or precision != "fp16",
+        "sharding fsdp does not go with precision fp16, whose loss scaling it lacks; use bf16, or"
+        " fp32 where the hardware has no bf16",
+    )
 
 
 def require_at_least(config: object, name: str, minimum: float) -> None:

@@ -21,11 +21,13 @@ class CurveLines:
 
     Args:
         path: The file; its folder is made if it is missing.
-        resumed_at: The step from which the run is resumed; 0: it starts from the beginning.
+        resumed_at: The step from which the run is resumed; 0: it starts from the beginning, and
+            what is in the file is dropped.
     """
 
     def __init__(self, path: Path, resumed_at: int = 0) -> None:
-        lines = [line for line in read_lines(path) if line["step"] <= resumed_at]
+        found = read_lines(path) if resumed_at else []
+        lines = [line for line in found if line["step"] <= resumed_at]
         self._written = {name for line in lines if line["step"] == resumed_at for name in line}
         self._resumed_at = resumed_at
         path.parent.mkdir(parents=True, exist_ok=True)

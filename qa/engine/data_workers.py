@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from multiprocessing import active_children, connection
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
@@ -52,21 +53,9 @@ def load_batches(
 
 
 def iterate_batches(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Iterate over a loader; torch's RuntimeError, `is_worker_death`, if a worker was killed.
-
-    Workers that are left when this process exits are killed. There multiprocessing sends SIGTERM,
-    which they ignore (`ignore_stop_signals`), and waits for them: for ever after an exception,
-    whose traceback holds the loader.
-    """
-    before = set(active_children())
-    try:
+    """Iterate over a loader; torch's RuntimeError, `is_worker_death`, if a worker was killed."""
+    with noting_workers() as own:
         batches = iter(loader)
-    finally:  # also if only some of them could be started
-        own = set(active_children()) - before
-        WORKERS.update(own)
-        # What is registered last is called first, so before multiprocessing's own.
-        atexit.unregister(kill_workers)
-        atexit.register(kill_workers)
     try:
         yield from batches
     # A worker killed while it sends a batch is told as "Connection reset by peer" and the like.
@@ -80,6 +69,27 @@ def iterate_batches(loader: DataLoader[Any]) -> Iterator[Any]:
                     f"DataLoader worker (pid {worker.pid}) died with exit code {worker.exitcode}"
                 ) from error
         raise
+
+
+@contextmanager
+def noting_workers() -> Iterator[set[BaseProcess]]:
+    """Give the data workers, once they are left, that are started in this context.
+
+    Those that are left when this process exits are killed. There multiprocessing sends SIGTERM,
+    which they ignore (`ignore_stop_signals`), and waits for them: for ever if anything still holds
+    the loader, as the traceback of an exception does.
+    """
+    before = set(active_children())
+    own: set[BaseProcess] = set()
+    try:
+        yield own
+    finally:  # also if only some of them could be started
+        own |= {child for child in set(active_children()) - before if child.daemon}
+        if own:
+            WORKERS.update(own)
+            # What is registered last is called first, so before multiprocessing's own.
+            atexit.unregister(kill_workers)
+            atexit.register(kill_workers)
 
 
 def is_worker_death(error: BaseException | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import FSDPModule
 
-from qa.engine.errors import require
+from qa.engine.errors import first_few, require
 from qa.engine.optim import parameters_of
 from qa.engine.saved_groups import with_own_settings
 
@@ -31,9 +32,11 @@ def model_state(model: nn.Module, trainable_only: bool = False) -> dict[str, Any
     memory, and the others get none.
     """
     is_sharded = isinstance(model, FSDPModule)
+    # torch's own dict, which also tells the versions of the modules.
     weights = get_model_state_dict(model, options=WHOLE) if is_sharded else model.state_dict()
-    left_out = frozen_names(model) if trainable_only else set()
-    return {name: value for name, value in weights.items() if name not in left_out}
+    for name in frozen_names(model) if trainable_only else ():
+        weights.pop(name, None)
+    return weights
 
 
 def frozen_names(model: nn.Module) -> set[str]:
@@ -89,7 +92,7 @@ def load_state(
         for optimizer, state in zip(optimizers, states, strict=True):
             set_optimizer_state_dict(model, optimizer, state, options=WHOLE)
         return
-    model.load_state_dict(weights, strict=False)
+    load_weights(model, weights)
     named = model.named_parameters()
     dtypes: dict[torch.Tensor, torch.dtype] = {
         p: weights[n].dtype for n, p in named if n in weights
@@ -97,6 +100,23 @@ def load_state(
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict(state)
         take_over(optimizer, state, dtypes)
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Load weights of the model's own names; UserError if a module leaves some of them unused.
+
+    The versions of its modules, by which some rename what older releases saved, are those of
+    today, since the names are.
+    """
+    own = OrderedDict(weights)
+    own._metadata = getattr(model.state_dict(), "_metadata", {})  # type: ignore[attr-defined]
+    missing, unused = model.load_state_dict(own, strict=False)
+    lost = sorted({*missing, *unused} - frozen_names(model))
+    require(
+        not lost,
+        f"{len(lost)} weights of the checkpoint were not loaded ({first_few(lost)}): the model"
+        " renames or drops them in its load_state_dict",
+    )
 
 
 def take_over(
@@ -116,16 +136,17 @@ def take_over(
     """
     saved_as = [index for group in state["param_groups"] for index in group["params"]]
     indices = dict(zip(parameters_of([optimizer]), saved_as, strict=True))
-    for parameter, own in optimizer.state.items():
-        saved = state["state"].get(indices.get(parameter))
-        for name, value in own.items() if isinstance(saved, dict) else ():
-            own[name] = own_copy(value, saved.get(name), dtypes.get(parameter, parameter.dtype))
+    for key, own in list(optimizer.state.items()):  # a parameter, or whatever an optimizer likes
+        saved = state["state"].get(indices.get(key, key))
+        dtype = dtypes.get(key, getattr(key, "dtype", None))
+        optimizer.state[key] = own_copy(own, saved, dtype)
 
 
-def own_copy(value: Any, saved: Any, dtype: torch.dtype) -> Any:
+def own_copy(value: Any, saved: Any, dtype: torch.dtype | None) -> Any:
     """Return what a loaded optimizer keeps, copied where it shares a tensor with what was saved.
 
-    In the saved format, unless that was `dtype`, the format of the weight; in lists and dicts, too.
+    In the saved format, unless that was `dtype`, the format of the weight, if there is one; in
+    lists and dicts, too.
     """
     if isinstance(value, torch.Tensor) and isinstance(saved, torch.Tensor):
         if saved.dtype not in (value.dtype, dtype):

@@ -7,7 +7,6 @@ import socket
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
-from weakref import WeakSet
 
 from qa.engine.atomic_files import naming
 from qa.engine.errors import UserError
@@ -18,6 +17,7 @@ LOCK_FILE = ".lock"
 class RunLock:
     """Holds `directory/.lock`, with host and pid in it, until `release` or the process's end.
 
+    The directory is made if it is missing, and the lock is held whether or not its object is kept.
     The operating system drops the lock when its process dies, however it dies, so a file that was
     left behind is no obstacle.
 
@@ -27,6 +27,7 @@ class RunLock:
 
     def __init__(self, directory: Path | str) -> None:
         path = Path(directory, LOCK_FILE)
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._file: IO[str] | None = path.open("a+", encoding="utf-8")
         if not try_lock(self._file):
             self._file.seek(0)
@@ -57,9 +58,10 @@ class RunLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+            LOCKS.discard(self)
 
 
-LOCKS: WeakSet[RunLock] = WeakSet()
+LOCKS: set[RunLock] = set()  # that this process holds
 
 
 @cache

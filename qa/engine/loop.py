@@ -14,17 +14,18 @@ from torch import nn
 from qa.engine.agreement import Agreement
 from qa.engine.batch import Batch, move_to_device, sum_counts
 from qa.engine.batch_order import Order
-from qa.engine.config import TrainConfig
+from qa.engine.config import TrainConfig, require_scaling
 from qa.engine.determinism import deterministic_kernels, fix_cublas_workspace
 from qa.engine.device import resolve_device
 from qa.engine.distributed import SINGLE_PROCESS, World
+from qa.engine.errors import first_few, require
 from qa.engine.evaluation_mode import evaluation_mode
 from qa.engine.full_state import load_state, model_state, optimizer_state, states_to_load
 from qa.engine.graph_recorder import step_graphs
 from qa.engine.loss_terms import LossFn
 from qa.engine.micro_batches import make_micro_batches
 from qa.engine.modes import notice_of_modes
-from qa.engine.optim import MakeOptimizer, adamw, make_optimizers, set_rates
+from qa.engine.optim import MakeOptimizer, adamw, first_rate, make_optimizers, set_rates
 from qa.engine.phase_clock import PhaseClock
 from qa.engine.precision import Precision
 from qa.engine.rng import rng_state, seed_everything, set_rng_state
@@ -83,6 +84,7 @@ class TrainingRun:
         data = dataset, order, collate_fn
         self.micro_batches = make_micro_batches(*data, config, self.device, world)
         self.precision = Precision(config.precision, self.device)
+        require_scaling(config.sharding, self.precision.name)  # "auto" may be fp16
         self.model = model.to(self.device)
         self.clock = PhaseClock(self.device)
         self.synced_model = world.wrap(self.model, self.device, config.sharding)
@@ -141,9 +143,11 @@ class TrainingRun:
         return self.micro_batches.epochs_consumed
 
     def learning_rate(self, step: int) -> float:
-        """Return the rate of the first parameter group in optimizer step `step`, from 0."""
-        peak: float = self.optimizers[0].param_groups[0]["initial_lr"]
-        return peak * self.schedule(step, self.total_steps)
+        """Return the rate of the first parameter group in optimizer step `step`, from 0.
+
+        It is nan if the optimizer decides by itself.
+        """
+        return first_rate(self.optimizers, "initial_lr") * self.schedule(step, self.total_steps)
 
     def to_device(self, batch: Any) -> Any:
         """Return a batch with its tensors on the device of the run, nested ones too."""
@@ -181,10 +185,14 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state; raise UserError if it is of another model or data size.
+        """Go back to a saved state; UserError if it is none, or of another model or data size.
 
         The random generators go back too, so nothing may draw between this call and `steps()`.
         """
+        require(
+            "model" in state,
+            f"this is no state of a run, as state_dict returns it: it has {first_few([*state])}",
+        )
         weights = state["model"]
         states = states_to_load(self.model, self.optimizers, weights, state["optimizer"])
         self.micro_batches.load_state_dict(state)
@@ -215,7 +223,7 @@ class TrainingRun:
         (num_items,) = self.world.sum_ints([counts.get("num_items", 0)])
         # A float, since a checkpoint cannot hold numpy's.
         set_rates(self.optimizers, float(self.schedule(self.global_step, self.total_steps)))
-        learning_rate = self.optimizers[0].param_groups[0]["lr"]
+        learning_rate = first_rate(self.optimizers, "lr")
         self._set_modes()
         self._agreement.require_known()
         with self._kernels():

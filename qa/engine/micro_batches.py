@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import islice
@@ -20,6 +21,7 @@ from qa.engine.errors import notice, require, type_name
 from qa.engine.stream import StreamBatches
 
 FEW = 8  # micro-batches of an epoch that tell one shuffle from another
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 RANKS_APART = 1_000_003  # between the seeds of processes; no run has more epochs
 
 
@@ -70,7 +72,7 @@ class EpochBatches:
         self.epoch = 0  # the epoch in progress
         self.position = 0
         self.epoch_length: int | None = None  # micro-batches of that epoch; None: not known yet
-        self._loads = 0  # how often a place was loaded, which a generator of `steps` cannot follow
+        self._moves = 0  # loads and other generators of `steps`, which one cannot follow
         self._known = (-1, "")  # the epoch of the last call of order, and how that began
         self._note(self._batches(0))
 
@@ -90,8 +92,13 @@ class EpochBatches:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a saved place; UserError if the epoch has no such place any more."""
+        require(
+            "stream" not in state,
+            "the checkpoint is of a stream, and this run's data have an order; resume with the data"
+            " it was made with",
+        )
         epoch, position = state["epoch"], state["position"]
-        self._loads += 1
+        self._moves += 1
         length = len(self._batches(epoch))
         require(
             position <= length,
@@ -107,9 +114,11 @@ class EpochBatches:
         micro-batches all processes together consume)
 
         Raises:
-            UserError: `load_state_dict` was called since the step before.
+            UserError: `load_state_dict` was called since the step before, or another generator
+                begun.
         """
-        loads = self._loads
+        self._moves += 1
+        moves = self._moves
         while True:
             remaining = self._note(self._batches(self.epoch))[self.position :]
             size = self.per_step  # the last step of an epoch may have fewer
@@ -128,7 +137,7 @@ class EpochBatches:
             # Closed even if an exception's traceback goes on holding it, and its workers with it.
             with closing(loading) as loaded:
                 for step, (share, num_own) in zip(steps, shares, strict=True):
-                    self._require_no_load(loads)
+                    self._require_no_move(moves)
                     own = list(islice(loaded, len(share)))
                     require(
                         len(own) == len(share),
@@ -139,18 +148,19 @@ class EpochBatches:
             self.epoch += 1
             self.position = 0
 
-    def _require_no_load(self, loads: int) -> None:
-        """Raise UserError unless there were this many loads; `steps` goes on in its own list."""
+    def _require_no_move(self, moves: int) -> None:
+        """Raise UserError unless there were this many moves; `steps` goes on in its own list."""
         require(
-            loads == self._loads,
-            "load_state_dict was called within a loop over steps(), which goes on in its old place:"
-            " leave that loop and begin another",
+            moves == self._moves,
+            "load_state_dict was called, or another loop over steps() begun, within a loop over"
+            " steps(), which would go on in its old place: leave that loop and begin another",
         )
 
     def _batches(self, epoch: int) -> list[list[Any]]:
         """Return an epoch's micro-batches; UserError if they were others at the call before."""
         batches = list(self.order(epoch))
-        known, self._known = self._known, (epoch, repr(batches[:FEW]))
+        # Without the addresses of objects that have no text of their own.
+        known, self._known = self._known, (epoch, ADDRESS.sub("", repr(batches[:FEW])))
         require(
             known[0] != epoch or known == self._known,
             f"order({epoch}) returned other micro-batches at its second call; it must be a pure"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any, TypeAlias
@@ -73,6 +74,7 @@ def make_optimizers(make: MakeOptimizer, model: nn.Module) -> list[Optimizer]:
     require(callable(make), f"optimizer must be a function of the model, not {type_name(make)}")
     made = make(model)
     optimizers = list(made) if isinstance(made, Sequence) else [made]
+    require(optimizers, "optimizer returned none; it must return one or several")
     for each in optimizers:
         require(
             isinstance(each, Optimizer),
@@ -143,3 +145,9 @@ def set_rates(optimizers: Sequence[Optimizer], factor: float) -> None:
             note_peaks(optimizers)
         if group["initial_lr"] is not None:
             group["lr"] = group["initial_lr"] * float(factor)  # of numpy's numbers, too
+
+
+def first_rate(optimizers: Sequence[Optimizer], name: str) -> float:
+    """Return the `lr` or `initial_lr` of the first group, nan if it has none, e.g. Adafactor's."""
+    rate = optimizers[0].param_groups[0].get(name)
+    return math.nan if rate is None else rate

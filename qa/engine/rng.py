@@ -31,13 +31,13 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put every generator back to a state that `rng_state` returned."""
+    """Put every generator back to a state that `rng_state` returned, on whatever device it is."""
     random.setstate(state["python"])
     name, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(state["torch"])
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"].cpu())
     if state["mps"] is not None and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(state["mps"])
+        torch.mps.set_rng_state(state["mps"].cpu())
     cuda = state["cuda"]
     if isinstance(cuda, list):  # older checkpoints have the states of all GPUs of the machine
         cuda = dict(enumerate(cuda))
@@ -46,7 +46,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
         cuda = dict.fromkeys(own, *cuda.values())
     for index in own:
         if index in cuda:
-            torch.cuda.set_rng_state(cuda[index], index)
+            torch.cuda.set_rng_state(cuda[index].cpu(), index)
 
 
 def own_gpus() -> list[int]:

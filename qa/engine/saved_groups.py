@@ -22,7 +22,8 @@ def with_own_settings(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, 
 
     Groups are restored whole, since some optimizers keep counters there. What this run decides are
     the peak rate, those of `DECIDED` that were changed between the runs, and how a step is
-    computed. Raise UserError if the state is not of as many groups of as many parameters.
+    computed. Raise UserError if the state is of another kind of optimizer, or not of as many groups
+    of as many parameters.
     """
     note_peaks([optimizer])
     groups = []
@@ -54,8 +55,9 @@ def require_same_kind(
 ) -> set[str]:
     """Return the settings that a saved group lacks, as an older release of the optimizer may.
 
-    Raise UserError if it has others instead, so that it is of another optimizer. A name that a
-    person has added to a group says nothing, unless several of the optimizer's own are missing.
+    Raise UserError if it has others instead, or several more or less, so that it is of another
+    optimizer. A name that a person has added to a group says nothing, unless several of the
+    optimizer's own are missing.
 
     Args:
         optimizer: The run's.
@@ -67,11 +69,12 @@ def require_same_kind(
     left_out = {"lr_scale", *COMPUTING, *(f"initial_{name}" for name in ("lr", *DECIDED))}
     others = then.keys() - now.keys() - left_out
     known = known_settings()
+    is_other = lacking & known and others & known or len(lacking) > 1 and others
     require(
-        not (lacking & known and others & known) and not (len(lacking) > 1 and others),
+        not is_other and len(lacking & known) < 2 and len(others & known) < 2,
         f"the checkpoint is of another optimizer than this run's {type(optimizer).__name__}: it"
-        f" has {', '.join(sorted(others))} instead of {', '.join(sorted(lacking))}; resume with"
-        " the optimizer it was made with",
+        f" has {', '.join(sorted(others)) or 'nothing'} instead of"
+        f" {', '.join(sorted(lacking)) or 'nothing'}; resume with the optimizer it was made with",
     )
     return lacking
 

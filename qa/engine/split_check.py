@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3)
 
     So must be `num_items` and every term, or UserError gives the figures. This finds a mean, a
     wrong count, and a loss that couples items, e.g. by in-batch negatives; not one that does so by
-    batch statistics, since the model runs in eval mode. It runs in fp32 and changes nothing.
+    batch statistics, since the model runs in eval mode. It changes nothing, and runs in fp32, or in
+    the training's number format if weights are held in less.
 
     Args:
         run: The run; all processes of a sharded one must call this.
@@ -31,17 +33,24 @@ def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3)
         raise UserError("check_split needs a collate_fn, which a stream does not have")
     require(len(items) > 1, f"check_split needs two items or more, not {len(items)}")
     middle = len(items) // 2
+    is_low = any(p.is_floating_point() and p.dtype.itemsize < 4 for p in run.model.parameters())
     found = []
     with run.evaluation() as model, torch.enable_grad():  # a loss may penalise gradients
         for parts in ((items,), (items[:middle], items[middle:])):
             seed_everything(run.config.seed)  # a collate_fn that draws draws the same again
             for batch in [run.to_device(collate_fn(list(part))) for part in parts]:
                 counts = sum_counts([batch])
-                with torch.autocast(run.device.type, enabled=False):
+                casts = torch.autocast(run.device.type, enabled=False)
+                with nullcontext() if is_low else casts:
                     sums = loss_and_terms(run.loss_fn(model, batch))
                 values = {name: float(value.detach()) for name, value in sums.items()}
                 found.append({"the num_items": counts["num_items"], **values})
     whole, first, second = found
+    require(
+        whole.keys() == first.keys() == second.keys(),
+        f"loss_fn returned {[*whole]} of a batch, {[*first]} and {[*second]} of its halves; the"
+        " terms must always be the same, e.g. 0 * loss for what a batch has not",
+    )
     for name, value in whole.items():
         a, b = first[name], second[name]
         cause = "a mean?" if min(a, b) <= value <= max(a, b) else "are the items independent?"

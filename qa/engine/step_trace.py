@@ -14,6 +14,7 @@ FIRST_STEP, LAST_STEP = 3, 5  # before these, libraries and the profiler warm up
 class StepTrace:
     """Writes a trace of the steps 3 to 5 after its start to `path`, once they are made.
 
+    Its folder is made if it is missing.
     The file opens in https://ui.perfetto.dev and chrome://tracing. With the path None nothing is
     traced.
     """
@@ -54,6 +55,7 @@ class StepTrace:
     def _write(self, finished: profile) -> None:
         """Write the trace file atomically."""
         assert self.path is not None
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(f".{self.path.name}.tmp")
         finished.export_chrome_trace(str(partial))
         os.replace(partial, self.path)

@@ -10,6 +10,7 @@ from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomS
 
 from qa.engine.batch import Batch, move_to_device
 from qa.engine.config import TrainConfig
+from qa.engine.data_workers import noting_workers
 from qa.engine.distributed import World
 from qa.engine.errors import notice, require
 
@@ -42,6 +43,7 @@ class StreamBatches:
         self._pending: Any = END  # what is read and not yet on the device
         self._stream: Iterator[Any] | None = None
         self._in_pass = 0  # what was read of the stream since it has begun
+        self._drawn: list[tuple[torch.Generator, torch.Tensor]] = []  # as that pass began
         self._has_failed = False  # when it was asked for a micro-batch the last time
         self._loaded: Any = None  # the state that it was given and has not been read on from
 
@@ -61,6 +63,11 @@ class StreamBatches:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a saved place; what a stream without a state yields up to there is passed over."""
+        require(
+            state["epoch"] == 0,
+            f"the checkpoint stands in epoch {state['epoch']} of data with an order, and this run"
+            " has a stream; resume with the data it was made with",
+        )
         if "stream" in state:
             self.dataset.load_state_dict(state["stream"])
         self._loaded = state.get("stream")
@@ -83,12 +90,13 @@ class StreamBatches:
                     self._pending = self._next()
                 if (self._taken - self.position) % self.world.size == self.world.rank:
                     # At once, since the stream may write its next batch into the same one.
-                    self._own.append(move_to_device(self._pending, self.device))
+                    self._own.append(move_to_device(self._pending, self.device, copies=True))
                 self._taken, self._pending = self._taken + 1, END
             # Others of the same tensors, since loss_fn may take something out of them.
             given = [move_to_device(batch, self.device) for batch in self._own]
             yield given, len(given), self.per_step
 
+    @noting_workers()
     def _next(self) -> Batch:
         """Return the next micro-batch of the stream, which begins anew when it ends.
 
@@ -100,35 +108,44 @@ class StreamBatches:
         if batch is END and (has_failed or self._stream is None):
             if has_failed and self.has_state:  # else it begins where it was loaded the last time
                 self.dataset.load_state_dict(self.dataset.state_dict())
+            for generator, state in self._drawn:  # the same pass, in the same order
+                generator.set_state(state)
             batch = next(self._begin(0 if self.has_state else self._in_pass), END)
         if batch is END and not self.has_state:
             self._in_pass = 0
             batch = next(self._begin(0), END)
         self._has_failed, self._loaded = False, None
-        require(batch is not END, self._ended())
+        require(batch is not END, self._ended(self.position))
         self._in_pass += 1
         return cast("Batch", batch)
 
+    @noting_workers()
     def _begin(self, place: int) -> Iterator[Any]:
         """Return the stream begun anew and read up to a place, over its end if that comes first.
 
         UserError if it ends at once. Where it fails, it is begun at the next call.
         """
         self._stream = None
-        stream: Iterator[Any] = iter(self.dataset)
-        in_pass = 0
+        stream, in_pass = self._new_pass(), 0
         for _ in range(place):
             if next(stream, END) is END:
-                stream, in_pass = iter(self.dataset), 0
-                require(next(stream, END) is not END, self._ended())
+                stream, in_pass = self._new_pass(), 0
+                require(next(stream, END) is not END, self._ended(place))
             in_pass += 1
         self._stream, self._in_pass = stream, in_pass
         return stream
 
-    def _ended(self) -> str:
-        """Return what says that there is nothing more to read."""
+    def _new_pass(self) -> Iterator[Any]:
+        """Return the stream begun anew, and note from where torch's loader draws its order."""
+        owners = self.dataset, getattr(self.dataset, "sampler", None)
+        found = [getattr(owner, "generator", None) for owner in owners]
+        self._drawn = [(g, g.get_state()) for g in found if isinstance(g, torch.Generator)]
+        return iter(self.dataset)
+
+    def _ended(self, position: int) -> str:
+        """Return what says that there is nothing more to read behind so many micro-batches."""
         return (
-            f"the stream ended before max_steps, in the step after {self.position} micro-batches;"
+            f"the stream ended before max_steps, in the step after {position} micro-batches;"
             " one that has a state_dict, or can be read only once, must go on for ever"
         )
 

@@ -22,7 +22,6 @@ from qa.data.formats.json_rows import (
     Row,
     follows_a_line,
     json_lines,
-    list_of,
 )
 from qa.data.formats.json_shapes import entries_of
 from qa.data.formats.names import by_field
@@ -91,7 +90,8 @@ def _of_rows(
         is_article = any(key in row for key in NESTED)
         title = str(by_field(row).get("title") or "")
         make = partial(_paragraph, title) if is_article else _document
-        for part in list_of(row, "paragraphs", where) if "paragraphs" in row else [row]:
+        parts = row.get("paragraphs", row)
+        for part in parts if isinstance(parts, list) else [parts]:
             try:
                 document = make(part, where, name)
             except UserError as error:
@@ -107,13 +107,13 @@ def _paragraph(title: str, paragraph: Any, where: str, name: str) -> Document:
     """Return the document of an article's paragraph; UserError, naming `where`, if it is none."""
     require(isinstance(paragraph, dict), f"{where}: a paragraph is not an object")
     fields = by_field(paragraph)
-    text = _checked(fields.get("context"), where)
-    return _passage(str(fields.get("title") or title), text, name)
+    title = str(fields.get("title") or title)
+    check_characters(title, f"{where}: title")
+    return _passage(title, _checked(fields.get("context"), where), name)
 
 
 def _passage(title: str, text: str, name: str) -> Document:
     """Return a document that is one passage."""
-    check_characters(title, f"{name}: a title")
     return Document(_made_id(name, text), normalize("NFC", title), text, is_passage=True)
 
 
@@ -131,7 +131,7 @@ def _rows(path: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
                 raise UserError(f"{file.name}: is not JSON ({reason_of(error, text)})") from error
             yield from _objects(text.split("\n"), file.name, pass_over)
         else:
-            yield from entries_of(content, file.name, SPLIT)
+            yield from entries_of(content, file.name, SPLIT, pass_over=pass_over)
 
 
 def _lines(path: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
@@ -144,12 +144,12 @@ def _lines(path: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
 
 
 def _objects(lines: Iterable[str], name: str, pass_over: Callable[[str], None]) -> Iterator[Row]:
-    """Yield the objects on the lines of a file of this name; UserError if the first is none."""
+    """Yield the objects on the lines of a file of this name; UserError if the first is a list."""
     for number, (where, row) in enumerate(json_lines(name, lines, pass_over=pass_over)):
         if isinstance(row, dict):
             yield where, row
             continue
-        require(number, f"{where} is not an object")
+        require(number or not isinstance(row, list), f"{where} is not an object")
         pass_over(f"{where} is not an object")
 
 

@@ -16,7 +16,7 @@ import torch
 from support.files import MakesDirectory, read_json
 
 from qa.engine import UserError, list_checkpoints, load_checkpoint, save_checkpoint
-from qa.engine.checkpoint import load_newest_checkpoint
+from qa.engine.checkpoint import load_newest_checkpoint, prune_checkpoints
 from qa.engine.checkpoint_writer import CheckpointWriter, to_host
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -192,6 +192,21 @@ def test_to_host_copies_tensors_and_containers_and_nothing_else() -> None:
     assert copy["b"].dtype == torch.float16
     assert copy["a"] is not value["a"]
     assert copy[3] is not value[3]
+
+
+def test_to_host_keeps_what_a_module_s_state_tells_of_its_parts() -> None:
+    state = torch.nn.BatchNorm1d(2).state_dict()
+    assert to_host(state)._metadata == state._metadata  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_that_would_keep_nothing_is_refused(limit: int, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"limit must be at least 1 or None, not {limit}"):
+        CheckpointWriter(tmp_path, limit)
+    save_checkpoint(tmp_path, 1, {}, {})
+    with pytest.raises(UserError, match="limit must be at least 0 or None, not -1"):
+        prune_checkpoints(tmp_path, -1)
+    assert len(list_checkpoints(tmp_path)) == 1
 
 
 # Loading: 20 kinds of damage and more

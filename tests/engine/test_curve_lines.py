@@ -56,9 +56,10 @@ def test_a_resumed_run_drops_what_lies_behind_it(tmp_path: Path, torn: str) -> N
 def test_a_run_that_starts_from_the_beginning_drops_all(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
         lines = CurveLines(tmp_path / "c.jsonl")
-        lines.write({"x": value}, 1)
+        for step in (0, 1):
+            lines.write({"x": value}, step)
         lines.close()
-    assert lines_of(tmp_path / "c.jsonl") == [{"step": 1, "x": 2.0}]
+    assert lines_of(tmp_path / "c.jsonl") == [{"step": step, "x": 2.0} for step in (0, 1)]
 
 
 def test_an_evaluation_at_the_step_of_the_checkpoint_is_written_once(tmp_path: Path) -> None:

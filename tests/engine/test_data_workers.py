@@ -55,6 +55,50 @@ def test_a_fork_that_exits_does_not_kill_the_workers(launcher: Launcher) -> None
     assert "kill_workers" not in run.stderr  # multiprocessing's own function complains
 
 
+STREAM = """
+import sys
+import torch
+from torch.utils.data import DataLoader
+from qa import engine
+
+class Rows(torch.utils.data.Dataset):
+    def __len__(self):
+        return 640
+
+    def __getitem__(self, index):
+        return torch.ones(4)
+
+def collate(items):
+    return {"x": torch.stack(items), "num_items": len(items)}
+
+class Wrapped:
+    def __iter__(self):
+        yield from loader
+
+loader = DataLoader(
+    Rows(), 4, collate_fn=collate, num_workers=2, worker_init_fn=engine.ignore_stop_signals,
+    generator=torch.Generator(),
+)
+config = engine.TrainConfig(device="cpu", precision="fp32", max_steps=3)
+data = Wrapped() if wraps else loader
+run = engine.TrainingRun(
+    torch.nn.Linear(4, 1), lambda model, batch: model(batch["x"]).sum(), data, None, None, config
+)
+kept.append(run)  # as a module's global lives until the interpreter is gone
+print(len(list(run.steps())))
+sys.exit(0)
+"""
+
+
+@pytest.mark.parametrize("wraps", [False, True])
+def test_a_run_on_a_loader_with_workers_as_a_stream_ends(wraps: bool, launcher: Launcher) -> None:
+    """The workers ignore the signal with which multiprocessing ends them."""
+    kept = "import builtins\nkept = builtins.kept = []\n"
+    run = launcher.start([], f"wraps = {wraps}\n{kept}{STREAM}")
+    assert run.wait(LIMIT) == 0, run.stderr
+    assert run.stdout == "3\n"
+
+
 def test_an_error_of_the_data_set_is_not_taken_for_a_death(launcher: Launcher) -> None:
     """Such as a file that is missing, which looks like a worker's connection."""
     script = failing_script("data set", 2).replace("raise RuntimeError", "raise FileNotFoundError")

@@ -462,6 +462,8 @@ try:
         if case == "thawed" and out.global_step == 2:
             model[0].requires_grad_(True)
             run.optimizers[0].add_param_group({"params": model[0].parameters(), "lr": 0.01})
+        if case == "frozen" and out.global_step == 3:
+            model[0].requires_grad_(False)
 except UserError as error:
     print(len(losses), error)
     sys.exit(3)
@@ -480,6 +482,7 @@ def run_apart(launcher: Launcher, size: int, case: str) -> list[Run]:
     ("case", "steps", "told"),
     [
         ("thawed", 2, "2 weights train that did not when the run was made (0.weight,"),
+        ("frozen", 3, "2 weights were frozen since the run was made (0.weight, 0.bias); several"),
         ("another name", 0, "the processes have exchanged no gradients: their norms are"),
         ("a part", 0, "the processes have exchanged no gradients: their norms are"),
         (

@@ -23,7 +23,15 @@ from support.regression import (
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
-from qa.engine import TrainConfig, TrainingRun, UserError, load_checkpoint, save_checkpoint
+from qa.engine import (
+    CheckpointWriter,
+    TrainConfig,
+    TrainingRun,
+    UserError,
+    load_checkpoint,
+    save_checkpoint,
+    seed_everything,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -400,6 +408,50 @@ def test_a_model_may_have_a_state_that_is_no_tensor(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 1, saved.state_dict(), {})
     resumed.load_state_dict(load_checkpoint(tmp_path / "step-00000001"))
     assert resumed.model.get_extra_state() == {"note": "a word"}
+
+
+class Renamed(nn.Linear):
+    """Has other names since its version 2, and mends those of older states, as some models do."""
+
+    _version = 2
+    loses = False
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+        if metadata.get("version") != 2 or self.loses:
+            state[f"{prefix}kernel"] = state.pop(f"{prefix}weight")
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+def renamed(seed: int, loses: bool = False) -> TrainingRun:
+    seed_everything(seed)
+    model = nn.Sequential(Renamed(4, 1))
+    vars(model[0])["loses"] = loses
+    config = TrainConfig(device="cpu", max_steps=2)
+    return TrainingRun(model, squared_error, make_dataset(), order, collate, config)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_versions_of_modules_are_told_at_a_resume(background: bool, tmp_path: Path) -> None:
+    saved, resumed = renamed(0), renamed(1)
+    writer = CheckpointWriter(tmp_path, None, background)
+    writer.save(1, {"run": saved.state_dict(), "weights": saved.weights()}, {})
+    writer.wait()
+    state = load_checkpoint(tmp_path / "step-00000001")
+    resumed.load_state_dict(state["run"])
+    as_people_do = renamed(2).model
+    as_people_do.load_state_dict(state["weights"])
+    for model in (resumed.model, as_people_do):
+        assert torch.equal(model[0].weight, saved.model[0].weight)  # type: ignore[index]
+
+
+def test_weights_that_a_model_drops_at_a_resume_are_named() -> None:
+    with pytest.raises(UserError, match=r"2 weights of the checkpoint were not loaded \(0.kernel"):
+        renamed(1, loses=True).load_state_dict(renamed(0).state_dict())
+
+
+def test_a_state_that_is_none_of_a_run_is_refused() -> None:
+    with pytest.raises(UserError, match="this is no state of a run.*: it has run, best"):
+        renamed(0).load_state_dict({"run": {}, "best": {}})
 
 
 def test_a_checkpoint_of_a_longer_epoch_is_refused() -> None:

@@ -170,6 +170,12 @@ def test_a_metric_that_is_missing_is_told_at_once() -> None:
     assert tracker.history == []
 
 
+def test_patience_of_nothing_is_refused() -> None:
+    """The run would stop before its first step."""
+    with pytest.raises(UserError, match="patience must be at least 1, or None .*, not 0"):
+        BestTracker("eval_loss", patience=0)
+
+
 def test_patience_counts_evaluations_since_the_best() -> None:
     tracker = BestTracker("eval_loss", patience=2)
     stops = []

@@ -311,7 +311,7 @@ def test_what_cannot_be_moved_is_moved_at_the_next_step() -> None:
 def test_a_place_that_a_stream_has_not_is_refused_before_anything_changes() -> None:
     run = make_run(iter([*itertools.islice(batches_of(3), 3)]), max_steps=9)
     before = copy.deepcopy(run.model.state_dict())
-    with pytest.raises(UserError, match="the stream ended before max_steps"):
+    with pytest.raises(UserError, match=r"the stream ended .* in the step after 7 micro-batches"):
         run.load_state_dict({**make_run(Endless(), max_steps=9).state_dict(), "position": 7})
     for name, value in run.model.state_dict().items():
         assert torch.equal(value, before[name])
@@ -335,6 +335,34 @@ def test_a_loader_over_a_generator_that_fails() -> None:
 
     expected = [float(out.loss) for out in make_run(loader(False), max_steps=6).steps()]
     assert interrupted(make_run(loader(True), max_steps=6)) == expected[3:]
+
+
+class FailsOnce(list[Any]):
+    """Is interrupted when an item is read for this time."""
+
+    at = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.at -= 1
+        if self.at == 0:
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("at", [6, 12])
+def test_a_shuffling_loader_that_fails_at_the_end_of_a_pass(at: int) -> None:
+    """It is begun anew in the same order."""
+
+    def run_of(fails: bool) -> TrainingRun:
+        items: Any = FailsOnce(make_dataset()[:6])
+        items.at = at * fails
+        generator = torch.Generator().manual_seed(3)
+        loader: Any = DataLoader(items, 1, shuffle=True, collate_fn=collate, generator=generator)
+        return make_run(loader, max_steps=15)
+
+    expected = [float(out.loss) for out in run_of(False).steps()]
+    losses = interrupted(run_of(True))
+    assert losses == expected[at - 1 :]
 
 
 def test_a_hub_stream_that_fails_loses_what_failed_alone() -> None:
@@ -412,9 +440,17 @@ def test_a_stream_may_use_a_batch_again() -> None:
             batch.update(each)
             yield batch
 
+    def into_the_same() -> Iterator[Any]:
+        x, y = torch.empty(BATCH_SIZE, 4), torch.empty(BATCH_SIZE)
+        for each in batches_of(3):
+            x.copy_(each["x"])
+            y.copy_(each["y"])
+            yield {**each, "x": x, "y": y}
+
     settings = {"max_steps": 3, "gradient_accumulation_steps": 3}
     expected = [float(out.loss) for out in make_run(batches_of(3), **settings).steps()]
-    assert [float(out.loss) for out in make_run(again(), **settings).steps()] == expected
+    for stream in (again(), into_the_same()):
+        assert [float(out.loss) for out in make_run(stream, **settings).steps()] == expected
 
 
 class EndsEarly(list[Any]):
@@ -491,6 +527,28 @@ def test_an_order_that_is_another_at_each_call_is_refused(generator: Any) -> Non
         next(run.steps())
 
 
+class Key:
+    """Has no text of its own, but an address."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Keyed(list[Any]):
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(key.number)
+
+
+def test_an_order_of_keys_without_a_text_is_the_same_at_each_call() -> None:
+    kept = []  # so that no address comes again
+
+    def keys(epoch: int) -> list[list[Key]]:
+        kept.append([[Key(number) for number in batch] for batch in order(epoch)])
+        return kept[-1]
+
+    assert len(list(make_run(Keyed(make_dataset()), keys, max_steps=9).steps())) == 9
+
+
 def test_an_order_that_is_another_after_a_resume_is_refused() -> None:
     def an_order(epoch: int) -> list[list[int]]:
         return order(0) if epoch == 0 else drawn_from(None)(epoch)
@@ -565,6 +623,29 @@ def test_going_back_within_a_loop_is_refused() -> None:
     with pytest.raises(UserError, match="leave that loop and begin another"):
         next(steps)
     assert len(list(run.steps())) == 6
+
+
+def test_of_two_loops_the_older_one_is_refused() -> None:
+    """It would go on in its old place, and what the newer one trains on would come again."""
+    run = make_run(make_dataset(), order, max_steps=6)
+    older = run.steps()
+    next(older)
+    newer = run.steps()
+    next(newer)
+    with pytest.raises(UserError, match="leave that loop and begin another"):
+        next(older)
+    assert [out.global_step for out in newer] == [3, 4, 5, 6]
+
+
+def test_a_place_in_data_of_another_kind_is_refused() -> None:
+    ordered = make_run(make_dataset(), order, max_steps=9)
+    stream = make_run(Counting(), max_steps=9)
+    for run in (ordered, stream):
+        assert len([*itertools.islice(run.steps(), 8)]) == 8
+    with pytest.raises(UserError, match="of a stream, and this run's data have an order"):
+        ordered.load_state_dict(stream.state_dict())
+    with pytest.raises(UserError, match="epoch 1 of data with an order"):
+        stream.load_state_dict(ordered.state_dict())
 
 
 class Drawing(list[Any]):

@@ -6,6 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -378,6 +379,59 @@ def test_an_optimizer_keeps_its_own_formats() -> None:
     assert (before["masters"][0].dtype, int(before["steps"])) == (torch.float32, 2**24 + 1)
 
 
+class Sign(SGD):
+    """Has the settings that Lion has, a part of AdamW's."""
+
+    def __init__(self, params: Any) -> None:
+        Optimizer.__init__(self, params, {"lr": 0.1, "betas": (0.9, 0.99), "weight_decay": 0.0})
+
+
+def adam_run() -> TrainingRun:
+    return make_run(lambda model: torch.optim.AdamW(model.parameters()))
+
+
+class Totals(SGD):
+    """Counts its steps under a name, not under a parameter."""
+
+    def step(self, closure: Any = None) -> Any:
+        self.state.setdefault("all", {"steps": torch.tensor(0)})["steps"] += 1  # type: ignore[call-overload]
+        return super().step(closure)
+
+
+def test_a_state_in_memory_stays_as_it_is_whatever_its_optimizer_keeps() -> None:
+    make = partial(make_run, lambda model: Totals(model.parameters(), lr=0.1))
+    run = make()
+    next(run.steps())
+    state = copy.deepcopy(run.state_dict())
+    ends = []
+    for _ in range(2):
+        resumed = make()
+        resumed.load_state_dict(state)
+        list(resumed.steps())
+        ends.append(int(resumed.optimizers[0].state["all"]["steps"]))  # type: ignore[index]
+    assert ends == [run.total_steps] * 2
+    assert int(state["optimizer"]["state"]["all"]["steps"]) == 1
+
+
+def test_an_optimizer_may_have_no_rate() -> None:
+    class Own(SGD):
+        def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+            Optimizer.__init__(self, params, defaults)
+
+        def step(self, closure: Any = None) -> Any:
+            return None
+
+    for defaults in ({"lr": None}, {}):
+        run = make_run(lambda model, own=defaults: Own(model.parameters(), own))
+        assert all(math.isnan(out.learning_rate) for out in run.steps())
+        assert math.isnan(run.learning_rate(0))
+
+
+def test_no_optimizer_is_refused() -> None:
+    with pytest.raises(UserError, match="optimizer returned none"):
+        make_run(lambda model: [])
+
+
 def test_a_checkpoint_of_another_kind_of_optimizer_is_one_line() -> None:
     state = make_run(lambda model: torch.optim.AdamW(model.parameters())).state_dict()
     with pytest.raises(UserError, match=r"this run's SGD: it has .*betas.* instead of .*momentum"):
@@ -388,9 +442,12 @@ def test_a_checkpoint_of_another_kind_of_optimizer_is_one_line() -> None:
             other_run = make_run(two or (lambda model: torch.optim.AdamW(model.parameters())))
             with pytest.raises(UserError, match="is of another optimizer than this run's"):
                 other_run.load_state_dict(single.state_dict())
-    for other in (torch.optim.NAdam, torch.optim.Adagrad, torch.optim.Adadelta):
-        with pytest.raises(UserError, match="is of another optimizer than this run's"):
-            make_run(lambda model, kind=other: kind(model.parameters())).load_state_dict(state)
+    others = torch.optim.NAdam, torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.Adamax, Sign
+    for other in others:  # some have a part of AdamW's settings and none of their own
+        run = make_run(lambda model, kind=other: kind(model.parameters()))
+        for given, saved_by in ((run, state), (adam_run(), run.state_dict())):
+            with pytest.raises(UserError, match="is of another optimizer than this run's"):
+                given.load_state_dict(saved_by)
     # A release may know a setting more, or one less; names of a person's own say nothing.
     saved = state["optimizer"]["param_groups"][0]
     older = {n: x for n, x in saved.items() if n != "decoupled_weight_decay"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.regression import make_run
 
+from qa.engine import UserError
 from qa.engine.precision import resolve_precision
 
 CPU = torch.device("cpu")
@@ -47,3 +49,12 @@ def test_this_torch_can_be_asked() -> None:
         names = torch.cpu.get_capabilities()
         if names["architecture"] == "x86_64":
             assert {"avx512_bf16", "amx_tile"} <= names.keys()
+
+
+def test_loss_scaling_and_sharding_do_not_go_together_even_if_nobody_asked_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("qa.engine.precision.cpu_multiplies_bf16", lambda: False)
+    monkeypatch.setattr("qa.engine.precision.resolve_precision", lambda *_: "fp16")  # as on a T4
+    with pytest.raises(UserError, match="sharding fsdp does not go with precision fp16"):
+        make_run(sharding="fsdp", precision="auto")

@@ -21,7 +21,7 @@ from support.runs import ROOT
 
 from qa.engine import UserError
 from qa.engine.distributed import World
-from qa.engine.lock import LOCK_FILE, RunLock
+from qa.engine.lock import LOCK_FILE, LOCKS, RunLock
 from qa.engine.signals import STOP_SIGNALS, StopSignals
 
 NAMES = ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"]
@@ -283,6 +283,16 @@ def test_a_released_lock_is_forgotten(tmp_path: Path) -> None:
     del lock
     gc.collect()
     assert left() is None
+
+
+def test_a_lock_is_held_even_if_nobody_keeps_it_and_makes_its_folder(tmp_path: Path) -> None:
+    RunLock(tmp_path / "new")
+    gc.collect()
+    with pytest.raises(UserError, match="another run is writing there"):
+        RunLock(tmp_path / "new")
+    for lock in tuple(LOCKS):
+        lock.release()
+    RunLock(tmp_path / "new").release()
 
 
 def test_what_the_lock_holds_is_for_people(tmp_path: Path) -> None:

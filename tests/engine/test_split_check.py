@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.regression import collate, make_dataset, make_run, squared_error
+from support.regression import collate, make_dataset, make_run, order, squared_error
 from torch.nn import functional as F
 
 from qa.engine import TrainConfig, TrainingRun, UserError, check_split
@@ -111,3 +111,22 @@ def test_one_item_or_a_stream_cannot_be_split() -> None:
     stream = TrainingRun(make_run().model, squared_error, [collate(ITEMS)], None, None, config)
     with pytest.raises(UserError, match="collate_fn"):
         check_split(stream, ITEMS)
+
+
+def test_weights_held_in_bf16() -> None:
+    """A step multiplies them with inputs in fp32 in the training's format."""
+    config = TrainConfig(precision="bf16", device="cpu")
+    model = torch.nn.Linear(4, 1).bfloat16()
+    run = TrainingRun(model, squared_error, ITEMS, order, collate, config)
+    check_split(run, ITEMS, tolerance=0.05)
+    next(run.steps())
+
+
+def test_terms_that_not_all_batches_have_are_named() -> None:
+    run = make_run()
+    run.loss_fn = lambda model, batch: (
+        squared_error(model, batch),
+        {"many": batch["y"].sum()} if len(batch["y"]) > 2 else {},
+    )
+    with pytest.raises(UserError, match="the terms must always be the same"):
+        check_split(run, ITEMS[:4])

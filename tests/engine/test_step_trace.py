@@ -67,6 +67,13 @@ def test_shorter_run(count: int, expected: tuple[int, ...], tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) in ([], [path])
 
 
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    trace = StepTrace(tmp_path / "new" / "trace.json")
+    while not trace.step():
+        pass
+    assert (tmp_path / "new" / "trace.json").is_file()
+
+
 def test_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert trace_steps(None, 6) == [False] * 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,58 @@ def test_rows_that_are_none_hide_no_file(tmp_path: Path) -> None:
         "101 rows that are no documents were passed over",
         "1 of 5 files could not be read as a whole",
     ]
+
+
+TEXTS = [None, {"text": "하나"}, None, 3, {"text": "둘"}]
+PARAGRAPHS = [
+    None,
+    {"paragraphs": [{"context": "하나"}]},
+    {"title": "u", "paragraphs": None},
+    {"title": "v", "paragraphs": "x"},
+    {"paragraphs": {"context": "둘"}},
+]
+
+
+@pytest.mark.parametrize(("name", "place"), [("a.json", "entry"), ("a.jsonl", "line")])
+@pytest.mark.parametrize(
+    ("rows", "bad"),
+    [
+        (TEXTS, (0, 2, 3)),
+        (PARAGRAPHS, (0, 2, 3)),
+        (TEXTS[1:], (1, 2)),
+        (PARAGRAPHS[1:], (1, 2)),
+    ],
+)
+def test_a_bad_row_costs_no_other(
+    name: str, place: str, rows: Any, bad: tuple[int, ...], tmp_path: Path
+) -> None:
+    shapes = [rows] if name == "a.jsonl" else [json.dumps(rows), json.dumps({"data": rows})]
+    for content in shapes:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", Notice)
+            documents = read(write(tmp_path / name, content))
+        assert [each.text for each in documents] == ["하나", "둘"]
+        told = [str(each.message) for each in caught]
+        for line, number in zip(told[:-1], bad, strict=True):
+            where = f"{name}: {place} {number + (place == 'line')}"
+            assert re.search(rf"{where}(: a paragraph)? is not an object$", line)
+        assert told[-1] == f"{len(bad)} rows that are no documents were passed over"
+
+
+@pytest.mark.parametrize(
+    "article",
+    [
+        {"title": "\ud800", "paragraphs": [{"context": "둘"}]},
+        {"paragraphs": [{"title": "\ud800", "context": "둘"}]},
+    ],
+)
+def test_half_a_character_in_a_title_is_told_with_its_place(
+    article: dict[str, Any], tmp_path: Path
+) -> None:
+    content = [{"paragraphs": [{"context": "하나"}]}, article]
+    path = write(tmp_path / "a.json", json.dumps(content))
+    with pytest.warns(Notice, match=r"a\.json: entry 1: title holds half a surrogate pair"):
+        assert [each.text for each in read(path)] == ["하나"]
 
 
 def test_a_folder_that_cannot_be_opened_is_told(

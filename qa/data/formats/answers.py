@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
@@ -16,6 +17,8 @@ Raw: TypeAlias = tuple[Any, Any, Any]
 
 CUT = re.compile(r"\s*[\[{].*\btext\b", re.DOTALL)  # what `to_csv` writes begins so
 MISSING = object()  # the text of an answer that has none, not even null: its start and end say it
+ANSWER_FIELDS = {"answers", "spans", "detected_answers"}
+PLACE = {"answer_start", "answer_end"}  # both together are an answer, too
 NULLS = ("", "nan", "null", "none", "<na>", "n/a", "#n/a")
 """What programs write into a cell that has no value, in small letters"""
 
@@ -28,6 +31,11 @@ class Found(NamedTuple):
     text: str  # without a character that is no blank: the answer is empty
     start: int | None  # None: the row has no answer_start
     is_number: bool = False  # in the file, not a text
+
+
+def has_answer_field(fields: Collection[str]) -> bool:
+    """Return whether answers are among the fields of a row; an end without a start is none."""
+    return not ANSWER_FIELDS.isdisjoint(fields) or PLACE.issubset(fields)
 
 
 def answers_of(fields: dict[str, Any], context: str, where: str) -> list[Found]:

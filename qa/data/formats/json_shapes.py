@@ -7,7 +7,7 @@ write them; questions by their ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from qa.data.formats.annotations import is_task
@@ -17,7 +17,11 @@ from qa.engine.errors import UserError, first_few, require, shown
 
 
 def entries_of(
-    content: Any, place: str, split: str, is_named: bool = False
+    content: Any,
+    place: str,
+    split: str,
+    is_named: bool = False,
+    pass_over: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield where an entry stands, for messages, and the entry, of any shape of a JSON value.
 
@@ -26,6 +30,7 @@ def entries_of(
         place: Names the file, for messages.
         split: Of parts, which are read; `splits.choose` says how.
         is_named: Whether somebody named this split.
+        pass_over: Is told of entries that are no objects. None: they are UserErrors.
 
     Raises:
         UserError: The value has another shape.
@@ -38,8 +43,12 @@ def entries_of(
         require(isinstance(listed, list), _other_shape(where, listed))
         for number, entry in enumerate(listed):
             inner = f"{where}: entry {number}"
-            require(isinstance(entry, dict), f"{inner} is not an object")
-            yield inner, entry
+            if isinstance(entry, dict):
+                yield inner, entry
+            elif pass_over is None:
+                raise UserError(f"{inner} is not an object")
+            else:
+                pass_over(f"{inner} is not an object")
 
 
 def _parts(content: Any, place: str, split: str, is_named: bool) -> list[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 from qa.data.examples import Example, check_characters
 from qa.data.formats.annotations import from_task, is_task
-from qa.data.formats.answers import NULLS, Found, answers_of
+from qa.data.formats.answers import NULLS, Found, answers_of, has_answer_field
 from qa.data.formats.findings import (
     EMPTY_ANSWER,
     MADE_ID,
@@ -29,7 +29,6 @@ from qa.data.formats.place import NOWHERE, SEVERAL, place_of
 from qa.data.nfc import UNKNOWN
 from qa.engine.errors import UserError, first_few, require, shown
 
-ANSWER_FIELDS = {"answers", "answer_end", "spans", "detected_answers"}
 TRUTH = {
     **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0", "예", "네"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0", "0.0", "아니오", "아니요", *NULLS), False),
@@ -92,7 +91,7 @@ def to_example(row: dict[str, Any], where: str, labelled: bool, findings: Findin
         references = reference_answers(texts, answers, name, where)
         if unplaced and not references:
             references = [*(text for text, _ in answers), *unplaced]
-        if not ANSWER_FIELDS & fields.keys():
+        if not has_answer_field(fields):
             findings.add(NO_FIELD, example_id)
     return Example(
         id=example_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qa.data.formats.answers import has_answer_field
 from qa.data.formats.delimited import table_rows
 from qa.data.formats.files import DataFile, decode
 from qa.data.formats.json_rows import Row
@@ -48,7 +49,7 @@ def missing_columns(names: list[str], labelled: bool) -> list[str]:
     """Return which columns a table lacks, as a message names them."""
     fields = by_field(dict.fromkeys(names, ""))
     missing = [field for field in ("context", "question") if field not in fields]
-    if labelled and not fields.keys() & {"answers", "spans", "detected_answers", "answer_end"}:
+    if labelled and not has_answer_field(fields):
         missing.append("answers (or answer)")
     return missing
 

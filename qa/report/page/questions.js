@@ -80,6 +80,20 @@ function showQuestions() {
   };
 }
 
+// On paper there is no button: it holds all that are chosen, opened.
+const printed = document.getElementById("printed");
+addEventListener("beforeprint", () =>
+  printed.replaceChildren(...chosenQuestions().map(openedCard)),
+);
+addEventListener("afterprint", () => printed.replaceChildren());
+
+function openedCard(each) {
+  const card = questionCard(each);
+  card.querySelector("details").open = true;
+  card.querySelector(".context").replaceChildren(...markedText(each, Infinity));
+  return card;
+}
+
 function questionCard(each) {
   const context = h("p", { class: "context", lang: "" }, ...markedText(each, 60));
   const isAnswered = each.prediction !== null && each.prediction.trim() !== "";

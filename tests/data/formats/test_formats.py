@@ -348,6 +348,11 @@ def cut(content: bytes) -> bytes:
         ),
         (
             "a.csv",
+            b"context,question,gold,end\n",
+            "column answers (or answer) missing; found context, question, gold, end",
+        ),
+        (
+            "a.csv",
             b"id,question,answer,answer_start\n",
             "column context missing; found id, question",
         ),

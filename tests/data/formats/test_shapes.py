@@ -118,6 +118,7 @@ NO_FIELD = "questions have no field of a known name with answers"
         ({"gold": "1921년"}, NO_FIELD),
         ({"답": "1921년"}, NO_FIELD),
         ({"gold": "1921년", "answer_start": 5}, NO_FIELD),
+        ({"gold": "1921년", "end": 10}, NO_FIELD),
         ({"is_impossible": False}, NO_FIELD),
         ({}, NO_FIELD),
         ({"answers": None}, None),
