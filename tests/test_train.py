@@ -488,7 +488,9 @@ def test_run_without_evaluation_saves_the_last_model(
     assert not (tmp_path / "run" / "predictions.json").exists()
 
 
-def test_early_stopping_and_a_limit_of_checkpoints(flags: list[str], tmp_path: Path) -> None:
+def test_early_stopping_and_a_limit_of_checkpoints(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A learning rate of nearly 0 never improves: the first evaluation stays the best."""
     directory = tmp_path / "run"
     extra = ["--learning-rate", "1e-30", "--early-stopping-patience", "2", "--eval-steps", "1"]
@@ -499,8 +501,14 @@ def test_early_stopping_and_a_limit_of_checkpoints(flags: list[str], tmp_path: P
     assert metrics["best"]["step"] == 1
     names = [path.name for path in list_checkpoints(directory / "checkpoints")]
     assert names == ["step-00000001", "step-00000003"]  # the best one is kept beyond the limit
-    assert train.main(["--resume", "--output-dir", str(directory)]) == 0
+    told = "stopped early at step 3 of "
+    assert told in capsys.readouterr().out
+    assert 3 in dict(read_curves(directory)["train/loss"])  # no run ends without its last point
+    assert train.main(["--resume", "--output-dir", str(directory), "--max-steps", "99"]) == 0
     assert read_json(directory / "metrics.json") == metrics
+    out = capsys.readouterr().out
+    assert told in out
+    assert "the run now has" not in out  # it makes none of these steps
 
 
 # What is refused

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qa.cli.collection import add_collection_flags, check_keep, open_collection
-from qa.cli.parser import Parser, run_command
+from qa.cli.parser import Parser, is_number, run_command
 from qa.cli.reader_flags import add_reader_flags, load_reader
 from qa.cli.scored_data import add_flags, read_questions
 from qa.cli.startup import no_collection, prepare_hub
@@ -43,7 +43,6 @@ def make_parser() -> argparse.ArgumentParser:
     add_flags(
         parser,
         nfc_help="places in nbest_predictions.json are those in the composed text",
-        default_metrics=", and with questions that have no answer squad2 and klue-mrc",
     )
     parser.add_argument(
         "--output-dir",
@@ -78,13 +77,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def threshold_value(text: str) -> float | str:
-    """Convert the text of a flag to a finite number or "tune"; ValueError if it is neither."""
+    """Convert the text of a flag to a finite number or "tune"; else argparse tells its message."""
     if text == TUNE:
         return text
-    value = float(text)  # argparse turns a ValueError into its message
-    if not math.isfinite(value):
-        raise ValueError
-    return value
+    if not is_number(text) or not math.isfinite(float(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number and not {TUNE}")
+    return float(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -180,7 +178,8 @@ def score_reader(
 
 
 def write_scores(result: Evaluation, intervals: Intervals, directory: Path) -> None:
-    """Write scores, their intervals and the loss into metrics.json."""
+    """Write scores, their intervals, the loss and the threshold into metrics.json."""
+    from qa.answering.reader_settings import THRESHOLD
     from qa.engine.json_files import write_json
     from qa.outputs.directory import METRICS_FILE, OPEN_PREDICTIONS_FILE
 
@@ -194,6 +193,7 @@ def write_scores(result: Evaluation, intervals: Intervals, directory: Path) -> N
             "intervals": intervals,
             "eval_loss": result.eval_loss,
             **({} if outside is None else {"outside_context": outside}),
+            **({} if result.threshold is None else {THRESHOLD: result.threshold}),
         },
     )
 
@@ -209,7 +209,7 @@ def print_scores(result: Evaluation, intervals: Intervals, examples: Sequence[Ex
         print(f"written freely, outside the context: {result.outside_context:.2f} %")
     if result.threshold is not None:
         count = int((result.null_odds > result.threshold).sum())
-        print(f"left unanswered: {count}, whose null odds exceed {result.threshold:.3f}")
+        print(f"left unanswered: {count}, whose null odds exceed {result.threshold:.6g}")
     note = ranking_note(list(result.scores), (example.question for example in examples))
     if note is not None:
         print(note)

@@ -14,6 +14,7 @@ from qa.cli.parser import Parser, run_command
 from qa.cli.startup import no_collection, prepare_hub
 from qa.config import EMBEDDED, Config, config_from_flat, read_config_file
 from qa.engine.errors import require
+from qa.evaluation.null_threshold import DEFAULT_THRESHOLD
 from qa.outputs.directory import BEST, CONFIG_FILE, check_output
 
 if TYPE_CHECKING:
@@ -63,13 +64,20 @@ def extract(options: argparse.Namespace) -> None:
     with replace_directory(output) as directory:
         reader.save_pretrained(directory)
     print(f"output: {output}")
+    own = config.decoding.null_score_diff_threshold
+    if own is None and reader.null_score_diff_threshold is not None:
+        print(
+            f"null_score_diff_threshold: {reader.null_score_diff_threshold:g}, since that of"
+            f" {BEST}/ was tuned for its weights"
+        )
 
 
 def empty_reader(config: Config, run: Path) -> Reader:
     """Return a reader with a run's model, tokenizer and settings; its weights are any.
 
     It is best/ if there is one, else what the run started from. Thresholds and a temperature that
-    were tuned for best/ do not hold for other weights: the configured ones are taken, if any.
+    were tuned for best/ do not hold for other weights: the configured ones are taken, if any, else
+    the usual threshold if best/ leaves questions unanswered.
     """
     import torch
 
@@ -81,7 +89,10 @@ def empty_reader(config: Config, run: Path) -> Reader:
 
     if (run / BEST).is_dir():
         reader = Reader.from_pretrained(run / BEST, device="cpu", precision="fp32")
-        reader.null_score_diff_threshold = config.decoding.null_score_diff_threshold
+        own = config.decoding.null_score_diff_threshold
+        if own is None and reader.null_score_diff_threshold is not None:
+            own = DEFAULT_THRESHOLD
+        reader.null_score_diff_threshold = own
         reader.collection = CollectionOptions()
         reader.answerer.options = replace(
             reader.answerer.options, temperature=config.decoding.temperature

@@ -140,7 +140,10 @@ class Parser(argparse.ArgumentParser):
         """Raise UserError with argparse's message, or with a suggestion for an unknown flag."""
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
-            unknown = message.removeprefix(prefix).split()[0].partition("=")[0]
+            words = message.removeprefix(prefix).split()
+            if not words:
+                raise UserError("an argument is empty: is a variable unset?")
+            unknown = words[0].partition("=")[0]
             raise UserError(f"unknown flag {unknown}; {self._suggestion(unknown)}")
         raise UserError(message)
 

@@ -20,6 +20,7 @@ from qa.data.examples import Example, check_text
 from qa.engine.console import told_by_main
 from qa.engine.errors import require
 from qa.outputs.directory import places_in
+from qa.outputs.partial_lines import is_left
 
 if TYPE_CHECKING:
     from qa.data.formats.row_by_row import Questions
@@ -110,7 +111,7 @@ def check_output(options: argparse.Namespace) -> None:
     is_input = path.exists() and is_within(path, options.data or "")
     require(not is_input, f"{path}: is the --data; pass another --output")
     require(
-        options.overwrite or not path.exists(),
+        options.overwrite or not path.exists() or (options.resume and is_left(path)),
         f"{path}: is there already; pass --overwrite to replace it, or another --output",
     )
     if options.resume:

@@ -43,8 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_flags(
         parser,
         nfc_help="and the predictions",
-        default_metrics=", and with questions that have no answer squad2 and klue-mrc; the first"
-        " decides what is right",
+        which="; the first decides what is right",
     )
     parser.add_argument(
         "--output", default=REPORT_FILE, metavar="FILE", help=f"the page (default {REPORT_FILE})"

@@ -19,7 +19,7 @@ from qa.cli.scored_file import ScoredFile, score_file
 from qa.cli.scored_predictions import check_na_probs, check_predictions
 from qa.cli.startup import prepare_hub
 from qa.engine.errors import require
-from qa.metrics import DEFAULT_METRICS
+from qa.evaluation.null_threshold import metrics_for
 from qa.metrics.compare import Difference, compare
 from qa.metrics.table import difference_table, ranking_note, score_table
 from qa.outputs.read_predictions import read_na_probs, read_prediction_file
@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="one or two: {id: text} as predictions.json, or rows with id and prediction (JSON,"
         " JSON lines, CSV)",
     )
-    add_flags(parser, nfc_help="and the predictions", default_metrics="")
+    add_flags(parser, nfc_help="and the predictions")
     parser.add_argument(
         "--na-probs",
         action="append",
@@ -65,14 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def score_files(options: argparse.Namespace) -> None:
     """Score one prediction file or compare two; write metrics.json if an output is named."""
-    names = tuple(dict.fromkeys(options.metric or DEFAULT_METRICS))
-    check_flags(options, names)
+    check_flags(options)
     predictions = [read_prediction_file(path) for path in options.predictions]
     if options.nfc:
         predictions = [{i: normalize("NFC", text) for i, text in p.items()} for p in predictions]
     na_probs = [read_na_probs(path) for path in options.na_probs or ()]
     prepare_hub(None, options.data)
     examples = read_questions(options, by_text=True)
+    names = tuple(dict.fromkeys(options.metric or metrics_for(examples)))
+    require(not na_probs or "squad2" in names, "--na-probs belongs to --metric squad2")
     for path, texts in zip(options.predictions, predictions, strict=True):
         check_predictions(path, texts, examples, names, is_part=options.holdout is not None)
     for path, probs, texts in zip(options.na_probs or (), na_probs, predictions, strict=False):
@@ -108,7 +109,7 @@ def print_scores(files: Sequence[ScoredFile], names: Sequence[str]) -> dict[str,
     return {"files": [file.as_json() for file in files], "comparison": as_json(differences)}
 
 
-def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
+def check_flags(options: argparse.Namespace) -> None:
     """Raise UserError if flags do not go together or the output directory cannot be used."""
     from qa.outputs.directory import check_not_a_run, check_output, require_utf8
 
@@ -120,7 +121,6 @@ def check_flags(options: argparse.Namespace, names: Sequence[str]) -> None:
         "--na-prob-threshold is a number, and one for the probabilities of --na-probs",
     )
     if na_files:
-        require("squad2" in names, "--na-probs belongs to --metric squad2")
         require(
             na_files == files,
             f"--na-probs needs one for each prediction file: {na_files} for {files}",

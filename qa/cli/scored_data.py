@@ -5,27 +5,28 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from qa.evaluation.null_threshold import NO_ANSWER_METRICS
 from qa.metrics import DEFAULT_METRICS, METRICS
 
 if TYPE_CHECKING:
     from qa.data.examples import Example
 
 
-def add_flags(parser: argparse.ArgumentParser, nfc_help: str, default_metrics: str) -> None:
+def add_flags(parser: argparse.ArgumentParser, nfc_help: str, which: str = "") -> None:
     """Add the flags that name the data and the scores.
 
     Args:
         parser: Gets the flags.
         nfc_help: Help text: what --nfc does besides composing the data.
-        default_metrics: Help text: the scores without --metric, besides the usual two.
+        which: Help text: which of the scores counts, if one does.
     """
     add_data_flags(parser, f", {nfc_help}")
     parser.add_argument(
         "--metric",
         action="append",
         choices=list(METRICS),
-        help="official score, may be repeated (default"
-        f" {' and '.join(DEFAULT_METRICS)}{default_metrics})",
+        help=f"official score, may be repeated (default {' and '.join(DEFAULT_METRICS)}, and with"
+        f" questions that have no answer {' and '.join(NO_ANSWER_METRICS)}{which})",
     )
 
 

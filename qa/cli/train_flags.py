@@ -52,10 +52,13 @@ def parse_arguments(arguments: Sequence[str]) -> Command | None:
             options.setdefault("warmup_steps") is None,
             "pass --warmup-steps or --warmup-ratio, not both",
         )
+    require(resume != "", "--resume is empty: is a variable unset?")
     if resume:
         resume = chosen_checkpoint(resume, options)
         require(options.get("output_dir"), "--resume needs --output-dir: which run to resume")
     base = base_values(options, recipe, config_file, resume)
+    if overwrite and recipe is None and config_file is None and base["recipe"] == "quickstart":
+        require_quickstart(options.get("output_dir"))
     config = config_from_flat({**base, **options})
     if hub_id is not None:
         check_upload(hub_id)
@@ -113,6 +116,19 @@ def base_values(
         f"unknown recipe {recipe!r}; there are {', '.join(RECIPES)} (--list-recipes)",
     )
     return {"recipe": recipe, **RECIPES[recipe][1]}
+
+
+def require_quickstart(output_dir: str | None) -> None:
+    """Raise UserError if the quickstart, which nobody named, would replace a run of other data."""
+    saved = Path(output_dir or "") / "config.json"
+    if output_dir and saved.is_file():
+        recipe = read_config_file(saved).get("recipe")
+        require(
+            recipe == "quickstart",
+            f"{output_dir}: holds a run of the recipe {recipe}, in whose place --overwrite alone"
+            f" trains the quickstart; pass --config {saved} to start that run again, or --recipe"
+            " quickstart",
+        )
 
 
 def make_parser() -> Parser:

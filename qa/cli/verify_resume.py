@@ -47,9 +47,13 @@ def verify(flags: list[str], kills: int, seed: int) -> None:
 
     require(kills >= 1, f"--kills must be at least 1, not {kills}")
     flags = make_parser().in_own_flags(flags)  # flags of ours follow, which may say the same
-    command = parse_arguments(flags)
+    # Before they are parsed, which looks for a token of the hub.
+    uploads = any(flag.partition("=")[0] == "--push-to-hub" for flag in flags)
+    command = None if uploads else parse_arguments(flags)
     if command is None or command.resume or command.overwrite:
-        raise UserError("--list-recipes, --resume and --overwrite have no meaning here")
+        raise UserError(
+            "--list-recipes, --resume, --overwrite and --push-to-hub have no meaning here"
+        )
     output_dir = command.config.output.output_dir
     root = Path(output_dir or tempfile.mkdtemp(prefix="qa-verify-"))
     steps = command.config.train.max_steps or DEFAULT_STEPS

@@ -75,7 +75,6 @@ class Agreement:
             " several processes exchange the gradients of the others only: let them require a"
             " gradient when the run is made, and give them to an optimizer when they shall move",
         )
-
         frozen = [name for name in self._trained if name not in now]
         require(
             not frozen,

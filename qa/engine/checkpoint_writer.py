@@ -106,7 +106,8 @@ def to_host(value: Any) -> Any:
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
         copied = copy(value)  # with what a module's state tells besides: the versions of its parts
-        copied.update((key, to_host(item)) for key, item in value.items())
+        for key, item in value.items():
+            copied[key] = to_host(item)
         return copied
     if isinstance(value, (list, tuple)):
         return type(value)(to_host(item) for item in value)

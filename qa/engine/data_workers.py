@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing import active_children, connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -73,11 +74,11 @@ def iterate_batches(loader: DataLoader[Any]) -> Iterator[Any]:
 
 @contextmanager
 def noting_workers() -> Iterator[set[BaseProcess]]:
-    """Give the data workers, once they are left, that are started in this context.
+    """Note the data workers that are started in this context; what it gives holds them afterwards.
 
-    Those that are left when this process exits are killed. There multiprocessing sends SIGTERM,
-    which they ignore (`ignore_stop_signals`), and waits for them: for ever if anything still holds
-    the loader, as the traceback of an exception does.
+    Those that are still there when this process exits are killed. There multiprocessing sends
+    SIGTERM, which they ignore (`ignore_stop_signals`), and waits for them: for ever if anything
+    still holds the loader, as the traceback of an exception does.
     """
     before = set(active_children())
     own: set[BaseProcess] = set()
@@ -87,9 +88,7 @@ def noting_workers() -> Iterator[set[BaseProcess]]:
         own |= {child for child in set(active_children()) - before if child.daemon}
         if own:
             WORKERS.update(own)
-            # What is registered last is called first, so before multiprocessing's own.
-            atexit.unregister(kill_workers)
-            atexit.register(kill_workers)
+            kill_at_exit(os.getpid())
 
 
 def is_worker_death(error: BaseException | None) -> bool:
@@ -98,6 +97,16 @@ def is_worker_death(error: BaseException | None) -> bool:
     Its signal handler raises it, so it may come out of any line of the main thread.
     """
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+
+
+@cache
+def kill_at_exit(pid: int) -> None:
+    """Let this process kill its workers when it exits; once a process, forks each their own.
+
+    Behind what ends a `multiprocessing.Pool`, whose workers may hold a lock of it when they die,
+    and before multiprocessing waits for all that are left.
+    """
+    Finalize(None, kill_workers, exitpriority=0)
 
 
 def kill_workers() -> None:

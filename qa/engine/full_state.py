@@ -88,7 +88,8 @@ def load_state(
 ) -> None:
     """Load what `states_to_load` has checked; all processes must call this, with the same."""
     if isinstance(model, FSDPModule):
-        set_model_state_dict(model, weights, options=WHOLE)
+        missing, _ = set_model_state_dict(model, weights, options=WHOLE)
+        require_loaded(model, missing)
         for optimizer, state in zip(optimizers, states, strict=True):
             set_optimizer_state_dict(model, optimizer, state, options=WHOLE)
         return
@@ -103,15 +104,23 @@ def load_state(
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Any]) -> None:
-    """Load weights of the model's own names; UserError if a module leaves some of them unused.
+    """Load weights of the model's own names; UserError if a module does not take some of them.
 
-    The versions of its modules, by which some rename what older releases saved, are those of
-    today, since the names are.
+    With the versions of its modules, by which some change what older releases saved. Checkpoints
+    from before these were saved have the names of today, so that they are taken to be of today.
     """
     own = OrderedDict(weights)
-    own._metadata = getattr(model.state_dict(), "_metadata", {})  # type: ignore[attr-defined]
-    missing, unused = model.load_state_dict(own, strict=False)
-    lost = sorted({*missing, *unused} - frozen_names(model))
+    versions = getattr(weights, "_metadata", None) or getattr(model.state_dict(), "_metadata", {})
+    own._metadata = versions  # type: ignore[attr-defined]
+    # Not what nobody asked for: quantised layers save more than they ask for. A model of one's own
+    # may return nothing.
+    missing, _ = model.load_state_dict(own, strict=False) or ((), ())
+    require_loaded(model, missing)
+
+
+def require_loaded(model: nn.Module, missing: Collection[str]) -> None:
+    """Raise UserError, naming them, if weights that train were not loaded from a checkpoint."""
+    lost = sorted(set(missing) - frozen_names(model))
     require(
         not lost,
         f"{len(lost)} weights of the checkpoint were not loaded ({first_few(lost)}): the model"

@@ -34,15 +34,21 @@ class RunLock:
             holder = self._file.read().strip() or "another process"
             self._file.close()
             raise UserError(
-                f"{directory}: another run is writing there ({holder}); wait for it, stop it, or"
-                " take another directory"
+                f"{directory}: this process holds the lock already; `release` it"
+                if holder == own_name()
+                else f"{directory}: another run is writing there ({holder}); wait for it, stop it,"
+                " or take another directory"
             )
         LOCKS.add(self)
         drop_locks_in_children()
-        self._file.truncate(0)
-        with naming(path):
-            self._file.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
-            self._file.flush()
+        try:
+            self._file.truncate(0)
+            with naming(path):
+                self._file.write(f"{own_name()}\n")
+                self._file.flush()
+        except BaseException:
+            self._close()
+            raise
 
     def release(self) -> None:
         """Let other runs have the directory.
@@ -79,6 +85,11 @@ def drop_locks() -> None:
     """Close this process's copies of all locks; its parent process still holds the locks."""
     for lock in tuple(LOCKS):
         lock._close()
+
+
+def own_name() -> str:
+    """Return what tells this process from others."""
+    return f"host {socket.gethostname()}, pid {os.getpid()}"
 
 
 def try_lock(file: IO[Any]) -> bool:

@@ -18,7 +18,7 @@ from qa.engine.config import TrainConfig, require_scaling
 from qa.engine.determinism import deterministic_kernels, fix_cublas_workspace
 from qa.engine.device import resolve_device
 from qa.engine.distributed import SINGLE_PROCESS, World
-from qa.engine.errors import first_few, require
+from qa.engine.errors import first_few, notice, require
 from qa.engine.evaluation_mode import evaluation_mode
 from qa.engine.full_state import load_state, model_state, optimizer_state, states_to_load
 from qa.engine.graph_recorder import step_graphs
@@ -107,6 +107,11 @@ class TrainingRun:
         steps_of_epochs = math.ceil(steps_per_epoch * config.num_train_epochs)
         self.total_steps = config.max_steps or steps_of_epochs
         by_ratio = warmup_steps(self.total_steps, config.warmup_ratio)
+        if schedule is None and (config.warmup_steps or 0) >= self.total_steps:
+            notice(
+                f"the warm-up has {config.warmup_steps} steps and the run {self.total_steps}: the"
+                " learning rate never reaches its peak"
+            )
         self.schedule = schedule or partial(
             lr_factor,
             kind=config.lr_scheduler,

@@ -145,6 +145,7 @@ class EpochBatches:
                         " StopIteration, e.g. by next() of an iterator at its end",
                     )
                     yield own, num_own, len(step)
+            self._require_no_move(moves)
             self.epoch += 1
             self.position = 0
 

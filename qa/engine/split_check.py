@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,8 +11,10 @@ import torch
 from qa.engine.batch import sum_counts
 from qa.engine.errors import UserError, require
 from qa.engine.loop import TrainingRun
-from qa.engine.loss_terms import loss_and_terms
+from qa.engine.loss_terms import LOSS, loss_and_terms
 from qa.engine.rng import seed_everything
+
+COUNT = "the num_items"
 
 
 def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3) -> None:
@@ -44,12 +46,12 @@ def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3)
                 with nullcontext() if is_low else casts:
                     sums = loss_and_terms(run.loss_fn(model, batch))
                 values = {name: float(value.detach()) for name, value in sums.items()}
-                found.append({"the num_items": counts["num_items"], **values})
+                found.append({COUNT: counts["num_items"], **values})
     whole, first, second = found
     require(
         whole.keys() == first.keys() == second.keys(),
-        f"loss_fn returned {[*whole]} of a batch, {[*first]} and {[*second]} of its halves; the"
-        " terms must always be the same, e.g. 0 * loss for what a batch has not",
+        f"loss_fn returned the terms {terms(whole)} of a batch, {terms(first)} and {terms(second)}"
+        " of its halves; they must always be the same, e.g. 0 * loss for what a batch has not",
     )
     for name, value in whole.items():
         a, b = first[name], second[name]
@@ -60,3 +62,8 @@ def check_split(run: TrainingRun, items: Sequence[Any], tolerance: float = 1e-3)
             " loss_fn must return sums over items, each of which does not depend on the others of"
             " its batch, and num_items count them, or accumulation changes what is learned",
         )
+
+
+def terms(found: Mapping[str, float]) -> list[str]:
+    """Return the names of the terms among a batch's sums and its count."""
+    return [name for name in found if name not in (COUNT, LOSS)]

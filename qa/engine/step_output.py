@@ -18,7 +18,7 @@ class StepOutput:
     loss: torch.Tensor  # () mean per item
     terms: dict[str, torch.Tensor]  # () each; means per item of what loss_fn returns beside it
     grad_norm: torch.Tensor  # () before clipping
-    learning_rate: float  # of the first parameter group
+    learning_rate: float  # of the first parameter group; nan if it has none
     counts: dict[str, int]  # every int of this process's micro-batches, summed: num_items and more
     end_of_epoch: bool | None  # None for a stream, where nobody knows
     is_last: bool

@@ -106,10 +106,11 @@ class StreamBatches:
         has_failed, self._has_failed = self._has_failed, True
         batch = END if self._stream is None else next(self._stream, END)
         if batch is END and (has_failed or self._stream is None):
-            if has_failed and self.has_state:  # else it begins where it was loaded the last time
-                self.dataset.load_state_dict(self.dataset.state_dict())
+            own = self.dataset.state_dict() if has_failed and self.has_state else None
             for generator, state in self._drawn:  # the same pass, in the same order
                 generator.set_state(state)
+            if own is not None:  # else it begins where it was loaded the last time
+                self.dataset.load_state_dict(own)
             batch = next(self._begin(0 if self.has_state else self._in_pass), END)
         if batch is END and not self.has_state:
             self._in_pass = 0
@@ -137,7 +138,9 @@ class StreamBatches:
 
     def _new_pass(self) -> Iterator[Any]:
         """Return the stream begun anew, and note from where torch's loader draws its order."""
-        owners = self.dataset, getattr(self.dataset, "sampler", None)
+        loader = self.dataset
+        batches = getattr(loader, "batch_sampler", None)
+        owners = loader, getattr(loader, "sampler", None), getattr(batches, "sampler", None)
         found = [getattr(owner, "generator", None) for owner in owners]
         self._drawn = [(g, g.get_state()) for g in found if isinstance(g, torch.Generator)]
         return iter(self.dataset)

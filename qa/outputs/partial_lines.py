@@ -31,8 +31,9 @@ class PartialLines:
     Args:
         path: The file that the lines become in the end.
         identity: What decides the lines: data, reader, settings. Values are JSON.
-        resume: Go on behind the lines that an earlier run of the same identity left.
-        overwrite: Remove what an earlier run left.
+        resume: Go on behind the lines that an earlier run of the same identity left, which may
+            have been to replace the file.
+        overwrite: Remove what an earlier run left, and in the end replace the file.
 
     Raises:
         UserError: An earlier run left lines, and they are not to be gone on with, or cannot be; or
@@ -42,15 +43,15 @@ class PartialLines:
     def __init__(self, path: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> None:
         self.path = path
         self.part, self.log = part_of(path), progress_of(path)
-        is_left = self.part.exists() and self.log.exists()
+        can_go_on = is_left(path)
         self._lines = self.part.open("a+b")
-        is_foreign = not is_left and os.fstat(self._lines.fileno()).st_size > 0
+        is_foreign = not can_go_on and os.fstat(self._lines.fileno()).st_size > 0
         is_free = try_lock(self._lines) and is_at(self._lines, self.part)
         try:
             require(is_free, f"{self.part}: another run is writing it; wait for it, or stop it")
             # Another run may have finished it while this one loaded its model.
             require(
-                overwrite or not path.exists(),
+                overwrite or not path.exists() or (resume and can_go_on),
                 f"{path}: is there already; pass --overwrite to replace it, or another --output",
             )
             require(
@@ -59,17 +60,17 @@ class PartialLines:
                 f" {self.log.name} beside it, or move {self.part.name} away, or pass --overwrite to"
                 " remove it",
             )
-            self._open(identity, is_left and not overwrite, resume)
+            self._open(identity, can_go_on and not overwrite, resume)
         except BaseException:
-            if is_free and not (is_left or is_foreign) and os.name != "nt":
+            if is_free and not (can_go_on or is_foreign) and os.name != "nt":
                 self.remove()
             self._lines.close()
             raise
 
-    def _open(self, identity: dict[str, Any], is_left: bool, resume: bool) -> None:
+    def _open(self, identity: dict[str, Any], can_go_on: bool, resume: bool) -> None:
         """Go on with what is left, or begin; nobody else is writing it."""
         self.done = Progress()
-        if is_left:
+        if can_go_on:
             require(resume, f"{self.part}: {LEFT}")
             self.done = self._read(identity)
         else:  # nothing, or one of them alone, of a kill while they were made
@@ -152,7 +153,7 @@ class PartialLines:
             self.remove()
 
 
-ADVICE = "the same command with --resume goes on behind them"
+ADVICE = "the same command with --resume, and without --overwrite, goes on behind them"
 LEFT = "an earlier run left it; pass --resume to go on, --overwrite to start again"
 
 
@@ -164,6 +165,11 @@ def part_of(path: Path) -> Path:
 def progress_of(path: Path) -> Path:
     """Return where it is told how far they are."""
     return path.with_name(f"{path.name}.progress")
+
+
+def is_left(path: Path) -> bool:
+    """Return whether there are lines that a run can go on with, and what they are of."""
+    return part_of(path).exists() and progress_of(path).exists()
 
 
 def is_at(file: IO[Any], path: Path) -> bool:

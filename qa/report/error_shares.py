@@ -14,7 +14,8 @@ from qa.report.kinds import KINDS, kind_of
 if TYPE_CHECKING:  # it imports torch, which a report does without
     from qa.evaluation.evaluate import Evaluation
 
-# An evaluation answers every question; a span reader with pieces of its context.
+# An evaluation answers every question. What only answers that are written are, or gold answers that
+# have no place in the context, which MRQA's data may have.
 IMPOSSIBLE, WRITING = ("missing",), ("not_in_context", "gold_elsewhere")
 ERRORS = tuple(
     name
@@ -45,5 +46,6 @@ def error_shares(result: Evaluation, examples: Sequence[Example]) -> dict[str, f
         has_answer = bool(example.gold_answers)
         golds = gold_spans(example)
         counts[kind_of(example.context, golds, text, span, False, has_answer)] += 1
-    names = ERRORS if result.outside_context is None else (*ERRORS, *WRITING)
+    writes = result.outside_context is not None
+    names = (*ERRORS, *(name for name in WRITING if writes or counts[name]))
     return {name: percent(counts[name], len(examples)) for name in names}

@@ -27,7 +27,9 @@ from qa.engine.loop import TrainingRun
 from qa.engine.optim import adamw
 from qa.engine.precision import Precision
 from qa.engine.rng import seed_everything
+from qa.evaluation.null_threshold import threshold_on
 from qa.models.flops import ModelFlops, count_flops
+from qa.models.packing.byte_dropout import has_dropout
 from qa.models.readers import AnyReader, loss_of
 from qa.models.trained_part import freeze
 from qa.outputs.card_facts import DataFacts
@@ -54,6 +56,7 @@ class Job:
     data_fingerprints: dict[str, str]  # of texts, tokenizer and window options
     data: dict[str, DataFacts]  # by TRAINING and HELD_OUT, if there is one
     is_korean: bool  # most questions of the training data
+    threshold: float | None  # on null odds, where none is tuned; None: every question is answered
 
 
 def build_job(config: Config, report: Callable[[str], None]) -> Job:
@@ -72,6 +75,11 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     tokenizer, model = load_model(config, train_examples)
     if config.model.freeze is not None:
         freeze(model.model, config.model.freeze.split(","))
+    if config.model.r_drop and not has_dropout(model.model):
+        notice(
+            "r_drop: the model has no dropout, so that its two passes are the same and nothing is"
+            " learned of the second; pass --hidden-dropout 0.1, or no --r-drop"
+        )
     model.train()  # transformers loads it in eval mode
     if config.model.gradient_checkpointing:
         model.checkpoint_layers()
@@ -124,6 +132,7 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
         data_fingerprints=nothing | {name: part.fingerprint for name, part in parts.items()},
         data={name: part.facts for name, part in parts.items()},
         is_korean=is_korean(train_examples),
+        threshold=threshold_on(config.decoding.null_score_diff_threshold, train_examples),
     )
 
 

@@ -46,6 +46,7 @@ class TrainingCurves:
         self.matrix_rate = matrix_rate(run.precision) * run.world.size
         self.limit = StepLimit()
         self.num_steps = 0  # since the last `write`
+        self._last: StepOutput | None = None  # the last step of this process
         self.num_recorded = 0  # since this process started
         self.nonfinite = NonfiniteCheck(run.device, scales_loss=run.precision.name == "fp16")
 
@@ -55,6 +56,7 @@ class TrainingCurves:
         self.grad_norm.add(out.grad_norm)
         self.nonfinite.record(out.global_step, out.loss, out.grad_norm)
         self.rates.add(out.counts)
+        self._last = out
         self.num_steps += 1
         self.num_recorded += 1
         self.bar.update()
@@ -78,6 +80,11 @@ class TrainingCurves:
             f" {100 * values['speed/utilisation']:.0f} % of matrix rate",
             refresh=False,
         )
+
+    def write_last(self) -> None:
+        """Write what is left since the last call, of a run that ends before its last step."""
+        if self._last is not None and self.num_steps:
+            self.write(self._last)
 
     def _speeds(self) -> dict[str, float]:
         """Return the speeds since the last call, over all processes."""

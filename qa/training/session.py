@@ -93,6 +93,11 @@ class Session:
         """Whether early stopping or a signal ends the run after this step."""
         return self.tracker.should_stop or self.signals.agreed is not None
 
+    @property
+    def is_stopped_early(self) -> bool:
+        """Whether early stopping has ended the run before its last step."""
+        return self.tracker.should_stop and not self.run.is_finished
+
     def print(self, line: str) -> None:
         """Print a line in the main process, without tearing the progress bar."""
         if self.world.is_main:
@@ -141,6 +146,13 @@ class Session:
         if self.signals.agreed is not None:
             self.world.leave()
             raise run_stopped(self.signals.agreed, self.run, self.directory)
+        if self.is_stopped_early:
+            self.curves.write_last()
+            self.print(
+                f"stopped early at step {self.run.global_step} of {self.run.total_steps}: no better"
+                f" {self.tracker.metric} in {self.tracker.evaluations_since_best} evaluations"
+                " (--early-stopping-patience; with a higher one --resume goes on)"
+            )
         if not self.validation.is_wanted:
             self.validation.save_last()
         self.world.leave()

@@ -64,7 +64,11 @@ class Validation:
         # Whether the points of the next evaluation are in TensorBoard already.
         self.is_drawn = resumed is not None and resumed.evaluation_is_drawn
         if not self.is_wanted:
-            report("no --eval-data and no --holdout: best/ will be the last model, not scored")
+            patience = job.config.evaluation.early_stopping_patience
+            report(
+                "no --eval-data and no --holdout: best/ will be the last model, not scored"
+                + ("" if patience is None else ", and early_stopping_patience stops nothing")
+            )
 
     @property
     def is_wanted(self) -> bool:
@@ -138,7 +142,7 @@ class Validation:
         is_same = told == self.job.run.global_step == self._first_step
         is_there = is_same and (self.directory / BEST).is_dir()
         if not self.job.run.world.from_main(is_there):
-            self.save_best(self.job.config.decoding.null_score_diff_threshold)
+            self.save_best(self.job.threshold)
 
     def samples(self) -> list[tuple[Example, str]]:
         """Return some questions with the best model's answers; [] without a held-out part."""
@@ -166,7 +170,9 @@ class Validation:
     def _answer(self, files: PredictionFiles) -> Evaluation | None:
         """Answer and score the held-out questions; return None if that was cut short."""
         job = self.job
-        threshold = job.config.decoding.null_score_diff_threshold
+        tunes = job.config.decoding.null_score_diff_threshold is None and has_unanswerable(
+            job.eval_examples
+        )
         with job.run.evaluation():
             return evaluate(
                 job.reader.answerer,
@@ -177,8 +183,8 @@ class Validation:
                 should_abort=self.should_abort,
                 # A sharded model runs in all processes at once, so all must answer the same block.
                 shards_blocks=job.config.train.sharding == "none",
-                threshold=threshold,
-                tunes=threshold is None and has_unanswerable(job.eval_examples),
+                threshold=None if tunes else job.threshold,
+                tunes=tunes,
             )
 
     def _report(self, result: Evaluation, step: int, is_best: bool) -> None:

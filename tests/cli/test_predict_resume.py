@@ -110,6 +110,19 @@ def test_killed_and_resumed_is_the_same_file(
     assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
 
 
+def test_a_file_that_was_to_be_replaced_stays_until_the_new_one_is_whole(
+    launcher: Launcher, data: Path, whole: bytes, tmp_path: Path
+) -> None:
+    output = tmp_path / "p.jsonl"
+    output.write_text("old")
+    before = KILLING.replace("HOW", KILLS["behind it"])
+    assert predict(launcher, data, output, "--overwrite", before=before).code == -9
+    assert output.read_text() == "old"
+    run = predict(launcher, data, output, "--resume")
+    assert run.code == 0, run.stderr
+    assert output.read_bytes() == whole
+
+
 def test_what_is_there_is_not_answered_again(
     launcher: Launcher, data: Path, whole: bytes, tmp_path: Path
 ) -> None:
@@ -190,6 +203,6 @@ def test_a_failure_says_how_to_go_on(
     run = predict(launcher, data, output, before=KILLING.replace("HOW", full))
     assert run.code == 1
     assert "p.jsonl.part" in run.stderr
-    assert "the same command with --resume goes on behind them" in run.stderr
+    assert "the same command with --resume, and without --overwrite, goes on" in run.stderr
     assert predict(launcher, data, output, "--resume").code == 0
     assert output.read_bytes() == whole

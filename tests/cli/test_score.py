@@ -244,6 +244,16 @@ def test_other_programs_rows_are_scored(run: Run, write: Callable[..., str]) -> 
     assert "exact_match 100.00" in out
 
 
+def test_questions_without_an_answer_have_the_scores_that_know_them(
+    run: Run, write: Callable[..., str], unanswerable_file: str
+) -> None:
+    predictions = write("p.json", {"a": "river", "b": "sea", "c": "", "d": ""})
+    code, out, err = run(predictions, data=unanswerable_file)
+    assert (code, err) == (0, "")
+    (line,) = (line for line in out.splitlines() if line.startswith("SQuAD v2.0"))
+    assert "exact 100.00" in " ".join(line.split())
+
+
 def test_squad2_with_no_answer_probabilities(
     run: Run, write: Callable[..., str], unanswerable_file: str, tmp_path: Path
 ) -> None:

@@ -315,6 +315,18 @@ def test_resume_alone_takes_up_the_configuration_of_the_run(tmp_path: Path) -> N
     assert (longer.train.num_train_epochs, longer.train.seed) == (9, 7)
 
 
+def test_the_quickstart_does_not_take_the_place_of_another_run_unasked(tmp_path: Path) -> None:
+    """Who passes --overwrite like --resume, without the run's flags, means that run."""
+    saved = config_file(tmp_path / "config.json", {**parse(*OWN_DATA).flat(), "seed": 7})
+    place = ["--overwrite", "--output-dir", str(tmp_path)]
+    assert f"pass --config {saved}" in error_of(*place)
+    again = parse_command(*place, "--config", saved)
+    assert (again.overwrite, again.config.train.seed, again.config.recipe) == (True, 7, "custom")
+    assert parse(*place, "--recipe", "quickstart").recipe == "quickstart"
+    config_file(tmp_path / "config.json", parse().flat())
+    assert parse(*place).recipe == "quickstart"
+
+
 def test_resume_with_a_recipe_takes_the_recipe(tmp_path: Path) -> None:
     config_file(tmp_path / "config.json", parse(*OWN_DATA, "--seed", "7").flat())
     config = parse("--resume", "--output-dir", str(tmp_path), "--recipe", "quickstart")
@@ -451,6 +463,8 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: str
         (["--save_strategy=steps"], ["--save-strategy steps", "use --save-steps N"]),
         (["--lr_scheduler_type", "polynomial"], ["polynomial", "cosine, linear or constant"]),
         (["stray"], ["stray"]),
+        ([""], ["an argument is empty"]),
+        (["--resume", ""], ["--resume is empty"]),
         (["--async-save", "yes"], ["yes"]),  # it takes no value
         (["--seed"], ["--seed"]),
         (["--holdout", "0.2", "--eval-data", "e.json"], ["holdout", "eval_data"]),

@@ -84,6 +84,7 @@ def test_a_difference_is_found(changed: str, expected: str, root: Path, tmp_path
     [
         (["--kills", "0"], "--kills must be at least 1"),
         (["--resume", "--output-dir", "x"], "have no meaning here"),
+        (["--push-to-hub", "me/reader"], "--push-to-hub have no meaning here"),
         (["--learning-rate", "-1"], "learning_rate must be above 0"),
     ],
 )

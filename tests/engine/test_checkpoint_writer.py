@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,7 @@ def test_to_host_copies_tensors_and_containers_and_nothing_else() -> None:
 def test_to_host_keeps_what_a_module_s_state_tells_of_its_parts() -> None:
     state = torch.nn.BatchNorm1d(2).state_dict()
     assert to_host(state)._metadata == state._metadata  # type: ignore[attr-defined]
+    assert to_host(Counter(a=2)) == Counter(a=2)
 
 
 @pytest.mark.parametrize("limit", [0, -1])

@@ -99,6 +99,34 @@ def test_a_run_on_a_loader_with_workers_as_a_stream_ends(wraps: bool, launcher: 
     assert run.stdout == "3\n"
 
 
+POOL = """
+import sys
+from multiprocessing import Pool
+import torch
+from qa import engine
+
+class Pooled:
+    def __iter__(self):
+        with Pool(2) as pool:
+            for number in pool.imap(float, range(1000)):
+                yield {"x": torch.full((4, 4), number), "num_items": 4}
+
+config = engine.TrainConfig(device="cpu", precision="fp32", max_steps=3)
+model, loss_fn = torch.nn.Linear(4, 1), lambda model, batch: model(batch["x"]).sum()
+run = engine.TrainingRun(model, loss_fn, Pooled(), None, None, config)
+steps = run.steps()
+print(next(steps).global_step)
+kept.append((run, steps))
+sys.exit(0)
+"""
+
+
+def test_a_run_on_a_pool_ends_as_the_pool_does(launcher: Launcher) -> None:
+    kept = "import builtins\nkept = builtins.kept = []\n"
+    run = launcher.start([], kept + POOL)
+    assert run.wait(LIMIT) == 0, run.stderr
+
+
 def test_an_error_of_the_data_set_is_not_taken_for_a_death(launcher: Launcher) -> None:
     """Such as a file that is missing, which looks like a worker's connection."""
     script = failing_script("data set", 2).replace("raise RuntimeError", "raise FileNotFoundError")

@@ -25,6 +25,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from qa.engine import (
     CheckpointWriter,
+    Notice,
     TrainConfig,
     TrainingRun,
     UserError,
@@ -223,6 +224,11 @@ def test_warm_up_of_a_number_of_steps(steps: int) -> None:
     run = make_run(**settings, warmup_steps=steps, warmup_ratio=0.5)
     rates = [run.learning_rate(step) for step in range(run.total_steps)]
     assert [rate == 0.1 for rate in rates] == [step >= steps for step in range(14)]
+
+
+def test_a_warm_up_that_the_run_does_not_reach_is_told() -> None:
+    with pytest.warns(Notice, match="the warm-up has 14 steps and the run 14"):
+        make_run(warmup_steps=14, num_train_epochs=2)
 
 
 def test_settings_of_adam_are_torchs() -> None:
@@ -445,8 +451,58 @@ def test_versions_of_modules_are_told_at_a_resume(background: bool, tmp_path: Pa
 
 
 def test_weights_that_a_model_drops_at_a_resume_are_named() -> None:
-    with pytest.raises(UserError, match=r"2 weights of the checkpoint were not loaded \(0.kernel"):
+    with pytest.raises(UserError, match=r"1 weights of the checkpoint were not loaded \(0.weight"):
         renamed(1, loses=True).load_state_dict(renamed(0).state_dict())
+
+
+class Quantised(nn.Linear):
+    """Saves more than it asks for, as bitsandbytes' layers do."""
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight.absmax"] = torch.ones(2)
+
+
+class Silent(nn.Sequential):
+    """Returns nothing, as who overrides it may forget to."""
+
+    def load_state_dict(self, *arguments: Any, **settings: Any) -> Any:
+        super().load_state_dict(*arguments, **settings)
+
+
+class Scaled(nn.Linear):
+    """Changes the values of older versions, under the same names."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+        if metadata.get("version", 1) < 2:
+            state[f"{prefix}weight"] = 10 * state[f"{prefix}weight"]
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+def make_plain(model: nn.Module) -> TrainingRun:
+    config = TrainConfig(device="cpu", max_steps=2)
+    return TrainingRun(model, squared_error, make_dataset(), order, collate, config)
+
+
+@pytest.mark.parametrize("make", [lambda: Quantised(4, 1), lambda: Silent(nn.Linear(4, 1))])
+def test_models_that_save_more_or_return_nothing_are_resumed(make: Any) -> None:
+    saved, resumed = make_plain(make()), make_plain(make())
+    resumed.load_state_dict(saved.state_dict())
+    pairs = zip(saved.model.parameters(), resumed.model.parameters(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.parametrize(("version", "factor"), [(1, 10), (2, 1)])
+def test_values_of_an_older_version_are_changed_as_the_module_says(
+    version: int, factor: int
+) -> None:
+    state, resumed = make_plain(Scaled(4, 1)).state_dict(), make_plain(Scaled(4, 1))
+    expected = factor * state["model"]["weight"].clone()
+    state["model"]._metadata[""]["version"] = version
+    resumed.load_state_dict(state)
+    assert torch.equal(resumed.model.get_parameter("weight"), expected)
 
 
 def test_a_state_that_is_none_of_a_run_is_refused() -> None:

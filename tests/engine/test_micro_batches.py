@@ -24,7 +24,7 @@ from support.regression import (
     order,
     squared_error,
 )
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler
 
 from qa.engine import (
     Notice,
@@ -349,16 +349,48 @@ class FailsOnce(list[Any]):
         return super().__getitem__(index)
 
 
+class Drawn:
+    """Draws its batches from a generator of its own, which is its state."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.generator = torch.Generator().manual_seed(3)
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            self.at -= 1
+            if self.at == 0:
+                raise KeyboardInterrupt
+            rows = torch.randn(BATCH_SIZE, 5, generator=self.generator)
+            yield collate(list(rows))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+
+
+def test_a_stream_with_a_generator_as_its_state_goes_on_where_it_was() -> None:
+    expected = [float(out.loss) for out in make_run(Drawn(0), max_steps=6).steps()]
+    assert interrupted(make_run(Drawn(4), max_steps=6)) == expected[3:]
+
+
+@pytest.mark.parametrize("by_sampler", [False, True])
 @pytest.mark.parametrize("at", [6, 12])
-def test_a_shuffling_loader_that_fails_at_the_end_of_a_pass(at: int) -> None:
+def test_a_shuffling_loader_that_fails_at_the_end_of_a_pass(at: int, by_sampler: bool) -> None:
     """It is begun anew in the same order."""
 
     def run_of(fails: bool) -> TrainingRun:
         items: Any = FailsOnce(make_dataset()[:6])
         items.at = at * fails
         generator = torch.Generator().manual_seed(3)
-        loader: Any = DataLoader(items, 1, shuffle=True, collate_fn=collate, generator=generator)
-        return make_run(loader, max_steps=15)
+        if not by_sampler:
+            loader = DataLoader(items, 1, shuffle=True, collate_fn=collate, generator=generator)
+            return make_run(loader, max_steps=15)
+        batches = BatchSampler(RandomSampler(items, generator=generator), 1, drop_last=False)
+        rest: Any = {"collate_fn": collate, "generator": torch.Generator()}  # not dropout's
+        return make_run(DataLoader(items, batch_sampler=batches, **rest), max_steps=15)
 
     expected = [float(out.loss) for out in run_of(False).steps()]
     losses = interrupted(run_of(True))
@@ -635,6 +667,18 @@ def test_of_two_loops_the_older_one_is_refused() -> None:
     with pytest.raises(UserError, match="leave that loop and begin another"):
         next(older)
     assert [out.global_step for out in newer] == [3, 4, 5, 6]
+
+
+def test_a_loop_that_is_refused_at_the_end_of_an_epoch_leaves_the_place_alone() -> None:
+    run = make_run(make_dataset(), order, max_steps=21)
+    state = copy.deepcopy(run.state_dict())
+    steps = run.steps()
+    for _ in range(7):
+        next(steps)
+    run.load_state_dict(state)
+    with pytest.raises(UserError, match="leave that loop and begin another"):
+        next(steps)
+    assert (run.micro_batches.epoch, run.micro_batches.position) == (0, 0)
 
 
 def test_a_place_in_data_of_another_kind_is_refused() -> None:

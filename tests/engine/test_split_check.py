@@ -128,5 +128,6 @@ def test_terms_that_not_all_batches_have_are_named() -> None:
         squared_error(model, batch),
         {"many": batch["y"].sum()} if len(batch["y"]) > 2 else {},
     )
-    with pytest.raises(UserError, match="the terms must always be the same"):
+    told = r"the terms \['many'\] of a batch, \[\] and \[\] of its halves"
+    with pytest.raises(UserError, match=told):
         check_split(run, ITEMS[:4])

@@ -19,6 +19,7 @@ from support.articles import ARTICLES, squad_json
 from support.files import as_flags, read_curves, read_json
 
 import qa.cli.evaluate
+import qa.cli.extract
 import train
 from qa.answering.answerer import Answerer
 from qa.answering.blocks import Window
@@ -29,6 +30,7 @@ from qa.data.batches.collate import Collator
 from qa.data.examples import Example
 from qa.data.windows.iterate import iterate_windows
 from qa.data.windows.options import WindowOptions
+from qa.engine import list_checkpoints
 from qa.engine.errors import UserError
 from qa.engine.precision import Precision
 from qa.evaluation.evaluate import Evaluation, evaluate
@@ -491,6 +493,42 @@ def test_evaluating_the_saved_model_repeats_it(
     best = read_json(trained / "metrics.json")["best"]
     assert read_json(output / "metrics.json")["squad2"]["f1"] == pytest.approx(best["squad2_f1"])
     assert read_json(output / PREDICTIONS_FILE) == read_json(trained / PREDICTIONS_FILE)
+
+
+def test_the_threshold_is_among_the_scores(trained: Path, data_file: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data_file), "--output-dir", str(tmp_path / "scores")]
+    assert qa.cli.evaluate.main([str(trained / "best"), *arguments]) == 0
+    threshold = read_json(trained / "best" / "reader.json")[THRESHOLD]
+    assert read_json(tmp_path / "scores" / "metrics.json")[THRESHOLD] == threshold
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_a_reader_that_knows_of_no_answers_has_a_threshold_though_none_is_tuned(
+    scored: bool, flags: list[str], squad_file: Path, tmp_path: Path
+) -> None:
+    """Without held-out questions, or with such as all have an answer."""
+    index = flags.index("--eval-data")
+    own = [*flags[:index], *flags[index + 2 :], *(["--eval-data", str(squad_file)] * scored)]
+    directory = tmp_path / "run"
+    assert train.main([*own, "--max-steps", "4", "--output-dir", str(directory)]) == 0
+    assert read_json(directory / "best" / "reader.json")[THRESHOLD] == 0
+
+
+def test_an_extracted_reader_has_a_threshold_that_was_not_tuned_for_other_weights(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (*_, checkpoint) = list_checkpoints(trained / "checkpoints")
+    output = tmp_path / "reader"
+    assert qa.cli.extract.main([str(checkpoint), "--output-dir", str(output)]) == 0
+    assert read_json(output / "reader.json")[THRESHOLD] == 0
+    assert "null_score_diff_threshold: 0, since that of best/ was tuned" in capsys.readouterr().out
+
+
+def test_a_threshold_that_is_no_number_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ("nan", "tuned"):
+        arguments = ["m", "--data", "d.json", "--null-score-diff-threshold", wrong]
+        assert qa.cli.evaluate.main(arguments) == 2
+        assert f"'{wrong}' is no finite number and not tune" in capsys.readouterr().err
 
 
 def test_run_with_a_threshold_of_its_own(flags: list[str], tmp_path: Path) -> None:

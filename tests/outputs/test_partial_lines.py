@@ -53,7 +53,7 @@ def test_a_disk_that_is_full_while_progress_is_told(path: Path) -> None:
     size = progress_of(path).stat().st_size
     with (
         no_file_larger_than(size + 4),
-        pytest.warns(Notice, match="--resume goes on behind them"),
+        pytest.warns(Notice, match="--resume, and without --overwrite, goes on"),
         pytest.raises(OSError, match="out.jsonl.part") as caught,
         lines_of(path, True) as lines,
     ):
@@ -145,3 +145,14 @@ def test_lines_of_which_nothing_is_known_are_not_removed(resume: bool, path: Pat
     assert not progress_of(path).exists()
     with PartialLines(path, IDENTITY, False, overwrite=True) as lines:
         assert lines.done == Progress()
+
+
+def test_lines_that_are_to_replace_a_file_can_be_gone_on_with(path: Path) -> None:
+    path.write_text("old\n")
+    with pytest.raises(UserError, match="is there already"):
+        lines_of(path, False)
+    with lines_of(path, True) as lines:
+        assert path.read_text() == "old\n"
+        lines.add(["third"], 0)
+        lines.finish()
+    assert path.read_text() == "first\nsecond\nthird\n"

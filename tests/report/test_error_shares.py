@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,3 +56,13 @@ def test_as_in_the_report(unanswerable: int, threshold: float | None, name: str)
     assert tuple(found) == ERRORS
     assert {kind: share for kind, share in found.items() if share} == pytest.approx(shares)
     assert sum(found.values()) + content["exact_match"] == pytest.approx(100)
+
+
+def test_gold_answers_without_a_place_are_a_kind_of_their_own() -> None:
+    """MRQA's data may have them, and no span is one."""
+    placed = many_examples(5, 0)
+    nowhere: Any = {"answers": (), "answer_starts": (), "reference_answers": ("none of it",)}
+    examples = [replace(each, **nowhere) for each in placed]
+    found = error_shares(evaluation_of(examples, made_up(placed), "korquad1", None), examples)
+    assert found["gold_elsewhere"] > 0
+    assert sum(found.values()) == pytest.approx(100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,16 @@ def test_r_drop_adds_to_the_loss(weight: float, encoder_dir: Path, squad_file: P
         assert isinstance(loss, torch.Tensor)
         losses.append(float(loss))
     assert (losses[1] > losses[0] + 1e-4) == (weight > 0)
+
+
+def test_r_drop_of_a_model_without_dropout_is_told(encoder_dir: Path, squad_file: Path) -> None:
+    none: dict[str, Any] = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "r_drop": 1.0}
+    with pytest.warns(Notice, match="r_drop: the model has no dropout"):
+        make_job(encoder_dir, squad_file, **none)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        make_job(encoder_dir, squad_file, **{**none, "attention_dropout": 0.1})
+        make_job(encoder_dir, squad_file, **{**none, "hidden_dropout": 0.1})
 
 
 @pytest.mark.parametrize("freeze", [None, "embeddings"])

@@ -84,3 +84,15 @@ def use_byte_dropout(model: nn.Module) -> None:
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
                 setattr(module, name, ByteDropout(child.p, child.inplace).train(child.training))
+
+
+def has_dropout(model: Any) -> bool:
+    """Whether a transformers model drops anything in training, by its modules and its settings."""
+    settings = [value for name, value in vars(model.config).items() if "dropout" in name]
+    modules = [getattr(module, "p", 0) for module in model.modules() if is_dropout(module)]
+    return any(isinstance(p, float | int) and p > 0 for p in (*settings, *modules))
+
+
+def is_dropout(module: nn.Module) -> bool:
+    """Whether it is torch's dropout or one of a model's own, by its name."""
+    return "dropout" in type(module).__name__.lower()
