@@ -13,7 +13,7 @@ from qa.data.examples import check_characters
 from qa.data.formats.archives import ARCHIVE_SUFFIXES, suffix_of, unpacked
 from qa.data.formats.files import DATA_SUFFIXES, DataFile, decode
 from qa.data.formats.hub import HUB_PREFIX
-from qa.engine.errors import UserError, first_few, notice, require
+from qa.engine.errors import UserError, cut, first_few, notice, require
 from qa.retrieval.documents import Document
 from qa.retrieval.html_pages import charset_of, page_text
 from qa.retrieval.records import data_documents
@@ -50,7 +50,7 @@ def find_inputs(names: Sequence[str]) -> list[Input]:
         require(is_hub or os.path.exists(name), f"{name}: no such file or folder")
         for path, own in _below(name) if os.path.isdir(name) else [(name, Path(name).name)]:
             found = Input(path, normalize("NFC", readable(name if is_hub else own)))
-            if os.path.isdir(name) and suffix_of(path) not in (*TEXT_SUFFIXES, *RECORD_SUFFIXES):
+            if os.path.isdir(name) and not _is_read(path):
                 others.append(found.id)
                 continue
             other = inputs.setdefault(found.id, found)
@@ -127,6 +127,12 @@ def read_documents(inputs: Sequence[Input]) -> Iterator[Document]:
         notice(f"{len(unread):,} of {len(inputs):,} files could not be read as a whole")
 
 
+def _is_read(path: str) -> bool:
+    """Return whether a file in a folder is read; a pipe or a device may have no end."""
+    is_special = os.path.exists(path) and not os.path.isfile(path)
+    return not is_special and suffix_of(path) in (*TEXT_SUFFIXES, *RECORD_SUFFIXES)
+
+
 def _below(folder: str) -> Iterator[tuple[str, str]]:
     """Yield path and name of each file below a folder, sorted, without hidden ones."""
     for place, folders, files in os.walk(folder, onerror=_tell):
@@ -156,20 +162,19 @@ def _documents(file: Input, pass_over: Callable[[str], None]) -> Iterator[Docume
     text = _decoded(file.path, content, charset_of(content) if is_html else None)
     try:
         title, text = page_text(text) if is_html else (_heading(text, suffix), text)
-    except AssertionError as error:  # Python's parser refuses some declarations so
-        raise UserError(f"{file.path}: is no HTML that can be read ({error})") from error
+    # Python's parser refuses some declarations so, and characters of thousands of digits.
+    except (AssertionError, ValueError) as error:
+        raise UserError(f"{file.path}: is no HTML that can be read ({cut(str(error))})") from error
     stem = Path(re.sub(r"\.(gz|bz2|xz)$", "", file.id)).stem
     yield Document(file.id, normalize("NFC", title.strip()) or stem, text)
 
 
 def _decoded(path: str, content: bytes, charset: str | None) -> str:
     """Return the text of a file; UserError if it is none."""
-    if charset is not None:
-        try:
-            return content.decode(charset)
-        except (UnicodeError, LookupError):
-            pass  # it is not what the page says: UTF-8, or else refused
-    text = decode(DataFile(path, "", content))
+    try:
+        text = content.decode(charset) if charset else decode(DataFile(path, "", content))
+    except UnicodeDecodeError:  # it is not what the page says: UTF-8, or else refused
+        text = decode(DataFile(path, "", content))
     require("\0" not in text, f"{path}: is binary, no text")
     check_characters(text, path)
     return text

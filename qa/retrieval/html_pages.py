@@ -15,15 +15,17 @@ BLOCKS = set(
 PARAGRAPHS = BLOCKS - {"br", "li", "dt", "dd", "tr", "tbody", "thead", "tfoot"}
 CELLS = {"td", "th"}
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
-EUC_KR = dict.fromkeys(["euc-kr", "euckr", "ks_c_5601-1987", "ksc5601", "ks_c_5601"], "cp949")
-LATIN = dict.fromkeys(["iso-8859-1", "iso8859-1", "latin1", "ascii", "us-ascii"], "cp1252")
-SUPERSETS = {**EUC_KR, **LATIN}
-WIDE = ("utf-16", "utf16", "u16", "utf-32", "utf32", "u32", "ucs")  # in which no name could be read
+SUPERSETS = {"euc_kr": "cp949", "iso8859-1": "cp1252", "ascii": "cp1252"}
+# Python's names of what browsers know, without UTF-16, in which no name could be read.
+KNOWN = re.compile(
+    r"utf-8|iso8859-\d+|cp(125\d|866|874|932|949|950)|tis-620|koi8-[ru]|mac-roman"
+    r"|gb2312|gbk|gb18030|big5(hkscs)?|euc_(jp|kr)|shift_jis|iso2022_jp|ascii"
+)
 CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 
 
 def charset_of(content: bytes) -> str | None:
-    """Return the encoding that a page names at its beginning; None if it names none.
+    """Return the encoding that a page names at its beginning; None if browsers know no such.
 
     As browsers have it, a byte-order mark counts for more, EUC-KR and Latin 1 mean their supersets
     of Windows, and a page that says in ASCII that it is UTF-16 is not.
@@ -31,8 +33,11 @@ def charset_of(content: bytes) -> str | None:
     found = CHARSET.search(content[:4096])
     if found is None or content.startswith(codecs.BOM_UTF8):
         return None
-    name = found[1].decode().lower()
-    return None if name.startswith(WIDE) else SUPERSETS.get(name, name)
+    try:
+        name = codecs.lookup(found[1].decode()).name
+    except LookupError:
+        return None
+    return SUPERSETS.get(name, name) if KNOWN.fullmatch(name) else None
 
 
 def page_text(html: str) -> tuple[str, str]:

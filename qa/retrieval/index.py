@@ -64,6 +64,7 @@ class Index:
     def __len__(self) -> int:
         """How many passages it holds."""
         with self._lock:
+            self._follow()
             self._store.version()
             return self._store.count()[1]
 
@@ -85,6 +86,7 @@ class Index:
 
     def _search(self, question: str, k: int) -> list[Hit]:
         """Return the passages, of what is there now."""
+        self._follow()
         if self._store.version() != self._version:
             self._open_legs()
         n = k + SPARE if len(self._legs) == 1 else max(k + SPARE, DEPTH)
@@ -114,9 +116,11 @@ class Index:
         version = self._store.version()
         contents = read_contents(self.directory)
         kinds = kinds_of(contents.settings)
+        table = self._store.id()
         try:
             legs = [
-                open_leg(self.directory, kind, contents.legs.get(kind.name, {})) for kind in kinds
+                open_leg(self.directory, kind, contents.legs.get(kind.name, {}), table)
+                for kind in kinds
             ]
         except LegError:
             if not self._legs:
@@ -126,6 +130,18 @@ class Index:
             leg.close()
         self._version, self._legs = version, legs
         self._weights = [kind.weight for kind in kinds]
+
+    def _follow(self) -> None:
+        """Take the index that was made in the place of this one, once it can be searched."""
+        if not self._store.is_gone():
+            return
+        try:
+            new = Index(self.directory)
+        except (UserError, OSError, sqlite3.Error):  # it is not whole yet
+            return
+        self.close()
+        self._store, self._version = new._store, new._version
+        self._legs, self._weights = new._legs, new._weights
 
     def _is_current(self) -> bool:
         """Return whether all legs have all passages."""

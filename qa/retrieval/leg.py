@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from qa.engine.errors import UserError, cut
+from qa.engine.errors import UserError, cut, require
 from qa.retrieval.engines.engine import Found, State
-from qa.retrieval.store import Row
+from qa.retrieval.store import NO_ID, Row
 
 
 class Leg(Protocol):
@@ -62,13 +62,16 @@ class LegError(UserError):
     """A leg that cannot be used here, as it is."""
 
 
-def open_leg(directory: Path, kind: Kind, entry: Mapping[str, str], write: bool = False) -> Leg:
-    """Open a leg; LegError if it cannot be read.
+def open_leg(
+    directory: Path, kind: Kind, entry: Mapping[str, str], table: str, write: bool = False
+) -> Leg:
+    """Open a leg; LegError if it cannot be read, or is of another table of passages.
 
     Args:
         directory: Of the index.
         kind: Of the leg.
-        entry: What index.json says of it: its folder, and what made it.
+        entry: What index.json says of it: its folder, what made it, and of which table.
+        table: The id of the table of passages.
         write: Whether passages are added and removed.
     """
     made_by = entry.get("made_by", "")
@@ -76,8 +79,16 @@ def open_leg(directory: Path, kind: Kind, entry: Mapping[str, str], write: bool 
         raise LegError("its search index is not made yet")
     if not kind.reads(made_by):
         raise LegError(f"its search index was made by {made_by}, which is not here")
+    if entry.get("table", NO_ID) != table:
+        raise LegError("its search index was made of another table of passages")
+    leg = None
     try:
-        return kind.open(directory / entry["folder"], made_by, write)
-    # sqlite3.Error: not a database; ValueError: tantivy's, and UserError for a damaged JSON file
-    except (sqlite3.Error, OSError, ValueError) as error:
+        leg = kind.open(directory / entry["folder"], made_by, write)
+        require(all(isinstance(number, int) for number in leg.state()), "its state is no numbers")
+        return leg
+    # sqlite3.Error: not a database; ValueError: tantivy's, and UserError for a damaged JSON file;
+    # LookupError and TypeError: JSON or rows of another form
+    except (sqlite3.Error, OSError, ValueError, LookupError, TypeError) as error:
+        if leg is not None:
+            leg.close()
         raise LegError(f"its search index cannot be read ({cut(str(error))})") from error

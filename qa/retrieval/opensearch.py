@@ -66,13 +66,14 @@ class OpenSearch:
     def add(self, documents: Iterable[Document], size: int = 500) -> int:
         """Add or replace documents, cut into passages of `size` characters; return how many.
 
-        They are found when it returns.
+        They are found when it returns. Of several with the same id the last one counts.
         """
         count = 0
         rest = iter(documents)
         while batch := list(islice(rest, BATCH)):
-            self.remove([document.id for document in batch])
-            self._add([row for document in batch for row in _rows(document, size)])
+            last = {document.id: document for document in batch}
+            self.remove(list(last))
+            self._add([row for document in last.values() for row in _rows(document, size)])
             count += len(batch)
         self._request("POST", "/_refresh", None)
         return count
@@ -91,6 +92,7 @@ class OpenSearch:
     def remove(self, documents: Sequence[str]) -> None:
         """Remove the documents of these ids."""
         query = {"query": {"terms": {"document": list(documents)}}}
+        self._request("POST", "/_refresh", None)  # what was added just now is not seen otherwise
         self._request("POST", "/_delete_by_query?refresh=true&conflicts=proceed", query)
 
     def search(self, question: str, k: int) -> list[Hit]:

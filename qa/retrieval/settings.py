@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Contents:
     """The content of index.json."""
 
     settings: IndexSettings
-    legs: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> folder, made_by
+    legs: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> folder, made_by, table
 
     def write(self, directory: Path) -> None:
         """Write the file, atomically."""
@@ -73,8 +74,18 @@ def read_contents(directory: Path) -> Contents:
     require(
         isinstance(settings, dict)
         and isinstance(legs, dict)
-        and all(isinstance(leg, dict) for leg in legs.values()),
+        and all(_is_leg(name, leg) for name, leg in legs.items()),
         f"{path}: is damaged (settings or legs); make the index anew from the documents, in another"
         " directory",
     )
     return Contents(from_values(IndexSettings, settings), legs)
+
+
+def _is_leg(name: str, leg: Any) -> bool:
+    """Return whether a writer says so of a leg: its folder is removed, and must be in the index."""
+    return (
+        isinstance(leg, dict)
+        and isinstance(leg.get("made_by"), str)
+        and isinstance(leg.get("folder"), str)
+        and re.fullmatch(rf"{re.escape(name)}\.[0-9]{{1,9}}", leg["folder"]) is not None
+    )

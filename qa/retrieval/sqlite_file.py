@@ -22,6 +22,15 @@ def naming(directory: Path | str) -> Iterator[None]:
         raise UserError(f"{directory}: the index cannot be used ({error})") from error
 
 
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of the same name; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def stamp(path: Path) -> tuple[int, int, int] | None:
     """Return what differs once a file was written that is opened as one that never changes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from qa.retrieval.cut import cut_passages
 from qa.retrieval.documents import Document
 from qa.retrieval.engines.engine import State
 from qa.retrieval.passage import Passage
-from qa.retrieval.sqlite_file import connect, stamp
+from qa.retrieval.sqlite_file import connect, file_at, stamp
 
 FILE = "passages.db"
 # Keys and numbers are never given twice, so that an index knows by the largest what it lacks.
@@ -38,6 +39,7 @@ SCHEMA = """
         text TEXT NOT NULL
     );
 """
+NO_ID = "0"  # of a table that was made before they had one, and so of the legs made of it
 AT_ONCE = 500  # values of one statement: SQLite before 3.32 takes 999
 
 
@@ -66,6 +68,7 @@ class Store:
         self._path = folder / FILE
         self._openings = 1
         try:
+            self._file = file_at(self._path)
             self._stamp = None if write else stamp(self._path)
             self.database = connect(self._path, write)
             is_empty = not self.database.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -75,7 +78,15 @@ class Store:
                 " anew from the documents"
             ) from error
         if write and is_empty:
-            self.database.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+            self.database.executescript(f"BEGIN; {SCHEMA} {_new_id()} COMMIT;")
+
+    def id(self) -> str:
+        """What tells the table from another one, which may be put in its place."""
+        return str(self.database.execute("PRAGMA application_id").fetchone()[0])
+
+    def identify(self) -> None:
+        """Give the table another id."""
+        self.database.execute(_new_id())
 
     def add(self, documents: Iterable[Document], size: int, counts: Counts) -> None:
         """Add or replace documents in one transaction, cut into passages of `size` characters."""
@@ -200,10 +211,14 @@ class Store:
 
     def version(self) -> tuple[int, int]:
         """Numbers that are others once somebody else has written."""
-        if self._stamp is not None and self._stamp != stamp(self._path):
+        if self._stamp is not None and not self.is_gone() and self._stamp != stamp(self._path):
             self.open_again()
         version = int(self.database.execute("PRAGMA data_version").fetchone()[0])
         return self._openings, version
+
+    def is_gone(self) -> bool:
+        """Return whether the file was deleted, or another one put in its place."""
+        return self._file != file_at(self._path)
 
     def open_again(self) -> bool:
         """Open the file as it is now, where SQLite would not see it; return whether it would not.
@@ -213,7 +228,7 @@ class Store:
         if self._stamp is None:
             return False
         self.database.close()
-        self._stamp = stamp(self._path)
+        self._file, self._stamp = file_at(self._path), stamp(self._path)
         self.database = connect(self._path, False)
         self._openings += 1
         return True
@@ -221,3 +236,8 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self.database.close()
+
+
+def _new_id() -> str:
+    """Return the statement that gives a table an id, in the header of its file."""
+    return f"PRAGMA application_id = {1 + secrets.randbelow(2**31 - 1)};"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
 from qa.engine.atomic_files import remove
-from qa.engine.errors import notice, require
+from qa.engine.errors import UserError, notice, require
 from qa.engine.lock import RunLock
 from qa.retrieval.documents import Document
 from qa.retrieval.leg import Kind, Leg, LegError, open_leg
@@ -56,6 +56,7 @@ class IndexWriter:
                 " without these flags, or make another index",
             )
             self.store = Store(self.directory, write=True)
+            self._tell_older_copy()
         except BaseException:
             self.lock.release()
             raise
@@ -97,12 +98,27 @@ class IndexWriter:
                 self._make(kind)
                 continue
             try:
-                with closing(open_leg(self.directory, kind, now, write=True)) as leg:
+                with closing(self._open(kind, now, write=True)) as leg:
                     self._catch_up(leg)
             except LegError as error:
                 notice(f"{self.directory}: {error}; it is made anew by {kind.made_by()}")
                 self._make(kind)
         self.store.announce()
+
+    def _tell_older_copy(self) -> None:
+        """Give the table another id if a leg has more than it, so that the legs are made anew.
+
+        Once something is added, an older copy that was put there cannot be told any more.
+        """
+        for kind in kinds_of(self.contents.settings):
+            now = self.contents.legs.get(kind.name, {})
+            with suppress(UserError), closing(self._open(kind, now)) as leg:  # `renew` tells why
+                key, removal = self.store.state()
+                if leg.state().key > key or leg.state().removal > removal:
+                    self.store.identify()
+
+    def _open(self, kind: Kind, entry: dict[str, str], write: bool = False) -> Leg:
+        return open_leg(self.directory, kind, entry, self.store.id(), write)
 
     def _make(self, kind: Kind) -> None:
         """Make a leg anew, in a folder of its own; the old one is used until it is whole."""
@@ -110,10 +126,11 @@ class IndexWriter:
         new = {
             "folder": f"{kind.name}.{int(old.rpartition('.')[2]) + 1}",
             "made_by": kind.made_by(),
+            "table": self.store.id(),
         }
         remove(self.directory / new["folder"])  # of a writer that was killed
         (self.directory / new["folder"]).mkdir()
-        with closing(open_leg(self.directory, kind, new, write=True)) as leg:
+        with closing(self._open(kind, new, write=True)) as leg:
             self._catch_up(leg)
         self.contents.legs[kind.name] = new
         self.contents.write(self.directory)

@@ -88,7 +88,7 @@ def test_encodings_of_html(tmp_path: Path) -> None:
     page = '<meta charset="euc-kr">똠양꿍'
     for content in (page.encode("cp949"), b"\xef\xbb\xbf" + page.encode()):
         assert read(write(tmp_path / "a.html", content))[0].text == "똠양꿍"
-    for name in ("UTF-16", "utf-16le", "utf-32", "UCS-2"):  # which says so in UTF-8
+    for name in ("UTF-16", "utf_16", "utf-16le", "utf-32", "UCS-2", "cp037"):  # says so in UTF-8
         for end in ("", " "):  # of an even number of bytes, and an odd one
             page = f'<meta charset="{name}"><p>글{end}</p>'
             assert read(write(tmp_path / "a.html", page))[0].text == "글"
@@ -97,6 +97,37 @@ def test_encodings_of_html(tmp_path: Path) -> None:
     write(tmp_path / "odd.html", "<![odd[ 글")
     with pytest.warns(Notice, match=r"odd\.html: is no HTML that can be read"):
         assert len(read(tmp_path)) == 1
+
+
+def test_charsets_that_no_browser_knows_are_passed_over(tmp_path: Path) -> None:
+    """Some can spell half a surrogate pair."""
+    for name, text in (("utf-7", "+2AA-"), ("unicode_escape", "\\ud800"), ("x" * 2000, "글")):
+        page = f'<meta charset="{name}"><p>{text}</p>'
+        assert read(write(tmp_path / "a.html", page))[0].text == text
+
+
+def test_odd_pages_hide_no_other(tmp_path: Path) -> None:
+    write(tmp_path / "a.html", f"<p>&#{'9' * 5000};</p>")
+    write(tmp_path / "b.html", '<meta charset="utf-8"><p>\0</p>')
+    write(tmp_path / "c.html", "<p>글</p>")
+    with pytest.warns(Notice) as caught:
+        assert [each.text for each in read(tmp_path)] == ["글"]
+    told = [str(each.message) for each in caught]
+    assert "a.html: is no HTML that can be read" in told[0]
+    assert "b.html: is binary, no text" in told[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders on this system")
+def test_a_pipe_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    """Reading it would wait for ever."""
+    write(tmp_path / "a.txt", "글")
+    os.mkfifo(tmp_path / "b.txt")
+    (tmp_path / "c.txt").symlink_to("none")
+    with pytest.warns(Notice, match=r"^1 files of other kinds are passed over \(b\.txt\)$"):
+        inputs = find_inputs([str(tmp_path)])
+    assert [each.id for each in inputs] == ["a.txt", "c.txt"]
+    with pytest.warns(Notice, match=r"c\.txt: No such file or directory"):
+        assert [each.id for each in read_documents(inputs)] == ["a.txt"]
 
 
 def test_names_of_korean_windows(tmp_path: Path) -> None:

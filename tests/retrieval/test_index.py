@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from support.articles import ARTICLES
@@ -255,7 +259,7 @@ def test_while_another_one_writes_what_it_has_not_finished_is_not_found(tmp_path
     with pytest.warns(Notice, match="not found yet"):
         index = Index.open(tmp_path)
     assert DOCUMENTS[4].text not in texts(index.search("윤가람이 연주하는 악기는?", 9))
-    with pytest.raises(UserError, match="another run is writing there"):
+    with pytest.raises(UserError, match="this process holds the lock already"):
         IndexWriter(tmp_path)
     writer.close()
     assert DOCUMENTS[4].text in texts(index.search("윤가람이 연주하는 악기는?", 9))
@@ -286,13 +290,135 @@ def test_rebuilt_by_a_better_engine(tmp_path: Path) -> None:
     assert len(Index.open(tmp_path).search(ALL, 99)) == 6
 
 
-@pytest.mark.parametrize("file", ["meta.json", "state.json"])
-def test_a_damaged_search_is_made_anew(file: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("meta.json", "{"),
+        ("state.json", "{"),
+        ("state.json", '{"keys": 6, "removal": 0}'),
+        ("state.json", '{"key": "6", "removal": 0}'),
+    ],
+)
+def test_a_damaged_search_is_made_anew(file: str, content: str, tmp_path: Path) -> None:
     fill(tmp_path)
-    (tmp_path / "bigrams.1" / file).write_text("{", encoding="utf-8")
+    (tmp_path / "bigrams.1" / file).write_text(content, encoding="utf-8")
     with pytest.warns(Notice, match="cannot be read .* made anew"):
         index = Index.open(tmp_path)
     assert texts(index.search(QUESTION, 1)) == [DOCUMENTS[0].text]
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM state", "DROP TABLE state"])
+def test_a_damaged_search_of_sqlite_is_made_anew(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_tantivy(monkeypatch)
+    fill(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "bigrams.1" / "fts5.db")) as database, database:
+        database.execute(damage)
+    with pytest.warns(Notice, match="cannot be read .* made anew"):
+        index = Index.open(tmp_path)
+    assert texts(index.search(QUESTION, 1)) == [DOCUMENTS[0].text]
+
+
+@pytest.mark.parametrize(
+    "leg",
+    [
+        {"folder": "../victim-1.2", "made_by": "x"},
+        {"folder": "bigrams.1/../../victim-1.2", "made_by": "x"},
+        {"folder": "korean.1", "made_by": "x"},
+        {"folder": "bigrams.1", "made_by": 1},
+        {"folder": "bigrams.1"},
+        {"folder": 1, "made_by": "x"},
+        {"made_by": "x"},
+    ],
+)
+def test_an_index_of_somebody_else_reaches_nothing_outside(
+    leg: dict[str, Any], tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim-1.2" / "file"
+    victim.parent.mkdir()
+    victim.touch()
+    fill(tmp_path / "i")
+    path = tmp_path / "i" / "index.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["legs"]["bigrams"] = leg
+    path.write_text(json.dumps(content), encoding="utf-8")
+    for use in (Index.open, IndexWriter):
+        with pytest.raises(UserError, match="index.json: is damaged"):
+            use(tmp_path / "i")
+    assert victim.exists()
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_an_older_copy_of_the_table_is_searched_anew(
+    number: int, engine: str, tmp_path: Path
+) -> None:
+    """With what is added to it, it has less than the search, or more."""
+    path, backup = tmp_path / "i" / "passages.db", tmp_path / "backup"
+    fill(path.parent, DOCUMENTS[:3])
+    shutil.copyfile(path, backup)
+    fill(path.parent, DOCUMENTS[3:])
+    os.replace(backup, path)
+    new = [Document(f"n{i}", "", f"{i}번째 알림이다.") for i in range(number)]
+    writer = IndexWriter(path.parent)
+    writer.add(new)
+    writer.abandon()
+    with pytest.warns(Notice, match="another table of passages; it is made anew"):
+        index = Index.open(path.parent)
+    assert {*texts(index.search("알림", 99))} == {each.text for each in new}
+    assert {*texts(index.search(ALL, 99))} == {each.text for each in DOCUMENTS[:3]}
+
+
+def test_a_table_that_was_lost_and_made_anew_is_searched_anew(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "passages.db").unlink()
+    new = [Document(f"n{i}", "", f"{i}번째 알림이다.") for i in range(6)]
+    with pytest.warns(Notice, match="another table of passages; it is made anew"):
+        fill(tmp_path, new)
+    index = Index.open(tmp_path)
+    assert {*texts(index.search("알림", 99))} == {each.text for each in new}
+    assert index.search("강나루", 99) == []
+
+
+def test_an_index_whose_table_has_no_id_goes_on(tmp_path: Path) -> None:
+    """It was made before tables had one; a table that is made in its place has."""
+    fill(tmp_path, DOCUMENTS[:3])
+    path = tmp_path / "index.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["legs"]["bigrams"].pop("table", None)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with closing(sqlite3.connect(tmp_path / "passages.db")) as database:
+        database.execute("PRAGMA application_id = 0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fill(tmp_path, DOCUMENTS[3:])
+        assert len(Index.open(tmp_path).search(ALL, 99)) == 6
+    assert (tmp_path / "bigrams.1").is_dir()
+    (tmp_path / "passages.db").unlink()
+    with pytest.warns(Notice, match="another table of passages; it is made anew"):
+        fill(tmp_path, DOCUMENTS)
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_an_index_that_was_made_anew_in_the_same_place_is_searched_once_it_is_whole(
+    may_write: bool, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "i")
+    if not may_write:
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    index = Index.open(tmp_path / "i")
+    before = index.search(QUESTION, 1)
+    shutil.rmtree(tmp_path / "i")
+    assert index.search(QUESTION, 1) == before
+    writer = IndexWriter(tmp_path / "i")
+    writer.add([Document("0", "", "강나루가 태어난 해는 아무도 모른다.")])
+    assert index.search(QUESTION, 1) == before
+    writer.close()
+    assert len(index) == 1
+    assert texts(index.search(QUESTION, 9)) == ["강나루가 태어난 해는 아무도 모른다."]
+    fill(tmp_path / "i", DOCUMENTS[:1])
+    assert texts(index.search(QUESTION, 1)) == [DOCUMENTS[0].text]
+    index.close()
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:

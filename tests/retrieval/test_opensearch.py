@@ -17,7 +17,7 @@ from support.indexes import DOCUMENTS, fill
 from qa.engine.errors import UserError
 from qa.retrieval.documents import Document
 from qa.retrieval.index import Index
-from qa.retrieval.opensearch import OpenSearch
+from qa.retrieval.opensearch import BATCH, OpenSearch
 
 
 class Fake(BaseHTTPRequestHandler):
@@ -59,9 +59,11 @@ class Fake(BaseHTTPRequestHandler):
         return 200, {"errors": any("error" in item["index"] for item in items), "items": items}
 
     def delete(self, server: Any, body: str) -> tuple[int, Any]:
-        gone = json.loads(body)["query"]["terms"]["document"]
-        server.rows = [row for row in server.rows if row["document"] not in gone]
-        return 200, {}
+        """Of what a search would find, as OpenSearch has it."""
+        ids = json.loads(body)["query"]["terms"]["document"]
+        gone = {id(row) for row in server.visible if row["document"] in ids}
+        server.rows = [row for row in server.rows if id(row) not in gone]
+        return self.refresh(server, body)
 
     def refresh(self, server: Any, body: str) -> tuple[int, Any]:
         server.visible = list(server.rows)
@@ -129,6 +131,18 @@ def test_documents_are_replaced_and_removed(search: OpenSearch, server: Any) -> 
     assert [hit.passage.start for hit in search.search("나나", 2)] == [72]
     search.remove(["1", "2"])
     assert [row["document"] for row in server.rows] == ["3", "4", "5", "0", "0"]
+
+
+def test_of_several_documents_with_one_id_the_last_one_counts(
+    search: OpenSearch, server: Any
+) -> None:
+    """In one request, and in two."""
+    ids = ["x", "x", *map(str, range(BATCH)), "x"]
+    assert search.add(Document(name, "", f"글 {n}") for n, name in enumerate(ids)) == len(ids)
+    texts = [row["text"] for row in server.visible if row["document"] == "x"]
+    assert texts == [f"글 {BATCH + 2}"]
+    search.add([Document("x", "", "하나"), Document("x", "", "둘")])
+    assert [row["text"] for row in server.visible if row["document"] == "x"] == ["둘"]
 
 
 def test_name_and_password_are_sent_and_never_told(search: OpenSearch, server: Any) -> None:

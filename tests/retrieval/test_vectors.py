@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,7 +18,7 @@ from support.articles import ARTICLES
 from support.indexes import DOCUMENTS, fill
 from transformers import AutoModel, AutoTokenizer
 
-from qa.engine.errors import UserError
+from qa.engine.errors import Notice, UserError
 from qa.retrieval.engines.engine import State
 from qa.retrieval.index import Index
 from qa.retrieval.legs import Dense
@@ -113,6 +114,19 @@ def test_an_index_with_an_encoder_of_transformers(encoder_dir: Path, tmp_path: P
     assert index.search(question, 1)[0].passage.text == DOCUMENTS[0].text
     with pytest.raises(UserError, match="was made with other settings"):
         fill(tmp_path / "index", settings=IndexSettings())
+
+
+@pytest.mark.parametrize("damage", [{"count": None}, {"state": {"key": 6, "removal": 0}}, {}])
+def test_a_damaged_state_of_vectors_is_made_anew(
+    damage: dict[str, Any], encoder_dir: Path, tmp_path: Path
+) -> None:
+    fill(tmp_path, settings=IndexSettings(dense=str(encoder_dir)))
+    path = tmp_path / "dense.1" / "state.json"
+    content = {**json.loads(path.read_text(encoding="utf-8")), **damage} if damage else {}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.warns(Notice, match="cannot be read .* made anew"):
+        index = Index.open(tmp_path)
+    assert index.search("강나루가 태어난 해는?", 1)[0].passage.text == DOCUMENTS[0].text
 
 
 def test_decomposed_text_is_composed_for_the_encoder(tmp_path: Path) -> None:
