@@ -5,7 +5,8 @@ B: windows of a batch, T: tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -73,11 +74,21 @@ class Answerer:
         self.batch_size = batch_size
         self.finder = make_finder(model, options)
         self.outside: Outside | None = None
+        self._check: Callable[[], None] | None = None
         self.to_ids: ToIds | None = None
         if tokenizer is not None and isinstance(model, WRITING):
             self.to_ids = ids_of_text(tokenizer)
             to_text = partial(tokenizer.decode, skip_special_tokens=True)
             self.outside = Outside(to_text, counts=options.decoding == FREE)
+
+    @contextmanager
+    def checking(self, check: Callable[[], None]) -> Iterator[None]:
+        """Call `check` before each batch that is read within; what it raises ends the answers."""
+        self._check = check
+        try:
+            yield
+        finally:
+            self._check = None
 
     def answer_blocks(
         self,
@@ -110,6 +121,8 @@ class Answerer:
             # weights are cast once and not for every batch.
             with torch.no_grad(), self.precision.autocast():
                 for indices in self._batches([int(window["length"]) for window in windows]):
+                    if self._check is not None:
+                        self._check()
                     batch = self._submit(
                         block,
                         [windows[index] for index in indices],

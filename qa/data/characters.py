@@ -19,7 +19,8 @@ _UNSEEN = r"\s\p{Cc}\p{DI}\u2800[\p{Cf}--\p{Prepended_Concatenation_Mark}]"
 _FRONT = regex.compile(rf"(?V1)(?:[{_UNSEEN}]\p{{M}}*)*")
 _BACK = regex.compile(rf"(?V1r)[[{_UNSEEN}]--\p{{Variation_Selector}}]*")
 _SUBDIVISION_FLAG = regex.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f")
-_CLUSTER = regex.compile(r"\X")
+# \X pairs the letters of a flag by looking back over all flags before it: it gets the last only.
+_CLUSTER = regex.compile(r"\p{RI}{2}(?=\p{RI})|\X")
 # In most contexts nothing matches: there, every code point is a character that is seen, or a blank.
 _SPECIAL = regex.compile(r"[^\p{GCB=Other}\p{GCB=LV}\p{GCB=LVT}\s]|[\p{DI}\u2800]")
 

@@ -18,6 +18,8 @@ UNKNOWN = -1  # no offset: check_examples refuses it
 # A consonant and a vowel that NFC would join. Old Hangul has other jamo, which stay apart in NFC.
 _DECOMPOSED = re.compile("[\u1100-\u1112][\u1161-\u1175]")
 _SYLLABLE = re.compile("[\uac00-\ud7a3]")
+# NFC makes one character of four at most, so only marks are this far behind a group's beginning.
+_FAR = 8
 
 
 def is_decomposed(text: str) -> bool:
@@ -67,9 +69,9 @@ def compose(text: str) -> tuple[str, list[int] | None]:
     new_offsets: list[int] = []
     length, begin = 0, 0
     for end in range(1, len(text) + 1):
-        if end < len(text) and not _is_boundary(text[begin:end], text[end]):
+        if end < len(text) and not _is_boundary(text[max(begin, end - _FAR) : end], text[end]):
             continue
-        piece = normalize("NFC", text[begin:end])
+        piece = normalize("NFC", _sort_marks(text[begin:end]))
         new_offsets += [length] + [UNKNOWN] * (end - begin - 1)
         pieces.append(piece)
         length += len(piece)
@@ -113,6 +115,17 @@ def _is_boundary(before: str, after: str) -> bool:
     if combining(normalize("NFD", after)[0]) != 0:
         return False
     return normalize("NFC", before + after) == normalize("NFC", before) + normalize("NFC", after)
+
+
+def _sort_marks(group: str) -> str:
+    """Return a group whose NFC is the same, with its marks in the order that this has them in.
+
+    `normalize` needs time for the number of marks squared to sort them.
+    """
+    if len(group) <= _FAR:
+        return group
+    marks = "".join(normalize("NFD", mark) for mark in group[_FAR:])
+    return group[:_FAR] + "".join(sorted(marks, key=combining))
 
 
 def _compose_answer(

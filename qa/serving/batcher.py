@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from qa.serving.metrics import SECONDS, SIZES, Histogram
 
@@ -40,6 +41,10 @@ class Expired(Exception):
     """The deadline passed before the work began."""
 
 
+class Unwanted(Exception):
+    """Nobody waits any more for what is being worked on."""
+
+
 @dataclass(frozen=True)
 class Job(Generic[Q, A]):
     """Items that came together, and are worked on together."""
@@ -55,7 +60,8 @@ class Batcher(Generic[Q, A]):
     """A queue and the thread that empties it.
 
     Args:
-        work: Returns the result of each item; called in the thread.
+        work: Returns the result of each item; called in the thread. What it is also passed, it
+            calls between its steps: that raises Unwanted once all jobs were cancelled.
         max_queue: Items that may wait.
         max_batch: Items that are worked on together. A job of more is a batch of its own.
         max_weight: Summed weight of a batch. A job of more is a batch of its own.
@@ -63,7 +69,7 @@ class Batcher(Generic[Q, A]):
 
     def __init__(
         self,
-        work: Callable[[list[Q]], list[A]],
+        work: Callable[[list[Q], Callable[[], None]], list[A]],
         max_queue: int,
         max_batch: int,
         max_weight: int,
@@ -101,7 +107,8 @@ class Batcher(Generic[Q, A]):
     def submit(self, items: Sequence[Q], weight: int, deadline: float) -> Future[list[A]]:
         """Put items into the queue and return the future of their results.
 
-        Cancelling the future takes them out again, unless work on them has begun.
+        Cancelling the future takes them out again. Work on them that has begun ends early if no
+        other job is worked on with them.
 
         Args:
             items: At most `max_queue` of them.
@@ -165,12 +172,12 @@ class Batcher(Generic[Q, A]):
             if batch and (size > self._max_batch or weight > self._max_weight):
                 break
             self._waiting.popleft()
-            is_wanted = job.future.set_running_or_notify_cancel()
-            if is_wanted and job.deadline > time.monotonic():
+            # The future stays pending, so that it can be cancelled, until its result is there.
+            if not job.future.cancelled() and job.deadline > time.monotonic():
                 batch.append(job)
                 continue
             size, weight = size - len(job.items), weight - job.weight
-            if is_wanted:
+            if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(Expired())
         return batch
 
@@ -179,14 +186,17 @@ class Batcher(Generic[Q, A]):
         items = [item for job in jobs for item in job.items]
         started = time.monotonic()
         try:
-            results = self._work(items)
+            results = self._work(items, partial(require_wanted, jobs))
+        except Unwanted:
+            return
         except Exception as error:  # whatever it is, those who wait are told, and others served
             if len(jobs) > 1:
                 for job in jobs:
                     self._answer([job])
                 return
             self.failures += 1
-            jobs[0].future.set_exception(error)
+            if jobs[0].future.set_running_or_notify_cancel():
+                jobs[0].future.set_exception(error)
             return
         self.failures = 0
         seconds = time.monotonic() - started
@@ -196,5 +206,12 @@ class Batcher(Generic[Q, A]):
         self._seconds_an_item = 0.8 * average + 0.2 * seconds / len(items)
         first = 0
         for job in jobs:
-            job.future.set_result(results[first : first + len(job.items)])
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_result(results[first : first + len(job.items)])
             first += len(job.items)
+
+
+def require_wanted(jobs: Sequence[Job[Any, Any]]) -> None:
+    """Raise Unwanted if all of the jobs were cancelled."""
+    if all(job.future.cancelled() for job in jobs):
+        raise Unwanted

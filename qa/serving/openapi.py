@@ -115,12 +115,16 @@ def schemas(options: ServingOptions, max_top_k: int, has_collection: bool) -> di
         "description": "Best first; empty if the reader leaves the question unanswered.",
     }
     cut = {"type": "boolean", "description": "Only the end of the question was read."}
+    asked: dict[str, Any] = {
+        "type": "object",
+        "required": ["question"] if has_collection else ["question", "context"],
+        "properties": {"question": question, "context": context, "top_k": top_k},
+    }
+    if has_collection:
+        alone = {"propertyNames": {"enum": ["question", "top_k"]}}
+        asked["anyOf"] = [{"required": ["context"]}, alone]
     return {
-        "Asked": {
-            "type": "object",
-            "required": ["question"] if has_collection else ["question", "context"],
-            "properties": {"question": question, "context": context, "top_k": top_k},
-        },
+        "Asked": asked,
         **{name: described(properties) for name, properties in forms.items()},
         "Found": whole_object({"answers": answers, "question_was_cut": cut}),
         "Failure": whole_object({"error": {"type": "string", "description": "What is wrong."}}),

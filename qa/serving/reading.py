@@ -35,21 +35,22 @@ class Found:
 
 def make_work(
     reader: Reader, nfc: bool, collection: OpenReader | None = None
-) -> Callable[[list[Asked]], list[Found]]:
-    """Return the function that answers a batch.
+) -> Callable[[list[Asked], Callable[[], None]], list[Found]]:
+    """Return the function that answers a batch, and calls another before each that the model reads.
 
     Each question gets what `Reader.answer_many` answers it, or `OpenReader.answer_many`.
 
     Args:
         reader: Reads the contexts that come with questions.
         nfc: See `Reader.answer`.
-        collection: Answers the questions that come without one.
+        collection: Answers the questions that come without one, with the same reader.
     """
 
-    def work(batch: list[Asked]) -> list[Found]:
+    def work(batch: list[Asked], check: Callable[[], None]) -> list[Found]:
         with_context = [asked for asked in batch if asked.example.context]
         without = [asked for asked in batch if not asked.example.context]
-        found = {True: iter(read(with_context)), False: iter(look_up(without))}
+        with reader.answerer.checking(check):
+            found = {True: iter(read(with_context)), False: iter(look_up(without))}
         return [next(found[bool(asked.example.context)]) for asked in batch]
 
     def read(batch: list[Asked]) -> list[Found]:

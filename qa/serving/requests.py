@@ -8,7 +8,7 @@ from typing import Any
 
 from qa.answering.questions import check_top_k, kind, make_example, make_question
 from qa.data.examples import Example
-from qa.engine.errors import UserError, require
+from qa.engine.errors import UserError, first_few, require
 from qa.serving.options import MAX_QUESTION_LENGTH, ServingOptions
 from qa.serving.reading import Asked
 
@@ -76,6 +76,9 @@ def _parse_pair(pair: Any, place: str, max_top_k: int, has_collection: bool) -> 
     needed = ("question",) if has_collection else ("question", "context")
     missing = [name for name in needed if name not in pair]
     require(not missing, f"{place}has no {' and no '.join(missing)}; {EXPECTED}")
+    if "context" not in pair:  # which may be there under another name: not a case for a collection
+        others = [name for name in pair if name not in ("question", "top_k")]
+        require(not others, f"{place}has no context, but {first_few(others)}; {EXPECTED}")
     example = (
         make_example(pair["question"], pair["context"], place)
         if "context" in pair

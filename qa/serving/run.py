@@ -50,9 +50,9 @@ def address(server: socket.socket) -> str:
 
 
 class Protocol(H11Protocol):
-    """uvicorn's, which waits for ever for the head of a first request, or for the rest of one."""
+    """uvicorn's, which waits for ever for a request's head, and for responses to be read."""
 
-    _head_timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -67,17 +67,22 @@ class Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the waiting."""
         super().connection_lost(exc)
-        if self._head_timer is not None:
-            self._head_timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _expect_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close_unless_busy)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._close_unless_busy)
 
     def _close_unless_busy(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        is_answered = self.cycle is None or self.cycle.response_complete
+        if is_answered and self.transport.get_write_buffer_size() == 0:
             self.transport.close()
+            return
+        # An answer takes no longer, so what is still unsent then is not read; `close` would wait.
+        seconds = self.config.timeout_graceful_shutdown or 0
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
 
 
 class Server(uvicorn.Server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -69,10 +70,17 @@ PIECES = [
 ]
 OTHERS = st.characters(categories=["L", "M", "N", "P", "S", "Z", "Cc"], max_codepoint=0xDFFFF)
 TEXTS = st.lists(st.sampled_from(PIECES) | OTHERS, min_size=1, max_size=12).map("".join)
+# What holds code points together, or apart: letters of flags, joiners, marks in front and behind,
+# jamo, line ends.
+JOINED = st.text(
+    "\U0001f1f0\U0001f1f7\u200d\u0301\u0903\u0d4e\u1100\u1161\u11a8가\r\n\U0001f468\u0915\u094da",
+    min_size=1,
+    max_size=12,
+)
 
 
 @settings(max_examples=500, deadline=None)
-@given(context=TEXTS, data=st.data())
+@given(context=TEXTS | JOINED, data=st.data())
 def test_any_piece_of_any_text(context: str, data: st.DataObject) -> None:
     """It has all that was touched and is seen, nothing beyond these characters, and is whole."""
     start = data.draw(st.integers(0, len(context) - 1))
@@ -88,6 +96,14 @@ def test_any_piece_of_any_text(context: str, data: st.DataObject) -> None:
         assert is_whole(context, first, last)
         assert first >= max(cut for cut in cuts(context) if cut <= start)
         assert last <= min(cut for cut in cuts(context) if cut >= end)
+
+
+def test_a_text_of_flags_takes_little_time() -> None:
+    flags = 40_000
+    context = "\U0001f1f0\U0001f1f7" * flags
+    started = time.process_time()
+    assert whole_characters(context, 2 * flags - 3, 2 * flags - 2) == (2 * flags - 4, 2 * flags - 2)
+    assert time.process_time() - started < 2
 
 
 @settings(max_examples=300, deadline=None)

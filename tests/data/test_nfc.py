@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -35,9 +36,13 @@ PIECES = (
 texts = st.text(
     st.one_of(st.sampled_from(PIECES), st.characters(exclude_categories=["Cs"])), max_size=12
 )
+# Mostly of marks, far more than any letter has.
+crowded = st.lists(
+    st.builds(str.__mul__, st.sampled_from(PIECES), st.integers(1, 12)), max_size=4
+).map("".join)
 
 
-@given(text=texts)
+@given(text=texts | crowded)
 @settings(max_examples=3000, deadline=None, derandomize=True)
 def test_every_offset_splits_the_composed_text_as_it_split_the_old_one(text: str) -> None:
     composed, new_offsets = compose(text)
@@ -88,6 +93,22 @@ def test_the_second_question_about_a_document_is_cheap() -> None:
     finally:
         tracemalloc.stop()
     assert peak < len(text)
+
+
+def test_a_hundred_thousand_marks_take_little_time_and_memory() -> None:
+    """In the wrong order: `normalize` alone takes 10 s for them."""
+    text = "\u1100\u1161" + "\u0301\u0323" * 50_000
+    started = time.process_time()
+    tracemalloc.start()
+    try:
+        composed, new_offsets = compose(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - started < 4
+    assert composed == "가" + "\u0323" * 50_000 + "\u0301" * 50_000
+    assert new_offsets == [0] + [UNKNOWN] * (len(text) - 1) + [len(composed)]
+    assert peak < 200 * len(text)
 
 
 def test_by_hand() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from support.articles import article_examples
-from support.serving import PAIR, Site, serving
+from support.runs import wait_until
+from support.serving import PAIR, Site, request_bytes, serving
 
 import qa
 from qa.answering.nbest import Answer
@@ -89,6 +91,37 @@ def test_one_without_an_answer_gets_none(tiny_reader: Reader) -> None:
     other.null_score_diff_threshold = -1e9
     with serving(make_work(other, nfc=False)) as site:
         assert site.ask(PAIR) == (200, {"answers": [], "question_was_cut": False})
+
+
+@pytest.mark.parametrize("timeout", [2, 60])
+def test_a_question_that_nobody_waits_for_is_read_no_further(
+    timeout: int, tiny_reader: Reader
+) -> None:
+    """Of many batches the model reads one, in which the time is over, or else the client leaves."""
+    expected = tiny_reader.answer_many([PAIR])[0]
+    code = 504 if timeout == 2 else 499
+    clients: list[socket.socket] = []
+    batches = 0
+
+    def read(*_: Any) -> None:
+        nonlocal batches
+        batches += 1
+        wait_until(lambda: clients)
+        if code == 499:
+            clients[0].close()
+        wait_until(lambda: site.service.requests.counts["/answer", code])
+
+    hook = tiny_reader.model.register_forward_pre_hook(read)
+    try:
+        with serving(make_work(tiny_reader, nfc=True), timeout=timeout) as site:
+            clients.append(site.begin(request_bytes({**PAIR, "context": "가나 다라. " * 2000})))
+            wait_until(lambda: batches)
+            status, found = site.ask(PAIR)
+    finally:
+        hook.remove()
+        clients[0].close()
+    assert (status, batches) == (200, 2)
+    require_same(found["answers"], expected)
 
 
 def test_health_names_the_reader(tiny_site: Site) -> None:

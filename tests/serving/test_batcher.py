@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from typing import Any
@@ -25,11 +25,18 @@ class Work:
         self.go = threading.Event()
         self.has_begun = threading.Event()
         self.batches: list[list[int]] = []
+        self.ended: list[list[int]] = []
+        self.leaving: dict[int, Future[list[int]]] = {}  # cancelled while the number is squared
 
-    def __call__(self, items: list[int]) -> list[int]:
+    def __call__(self, items: list[int], check: Callable[[], None]) -> list[int]:
         self.batches.append(items)
         self.has_begun.set()
         assert self.go.wait(60)
+        for item in items:
+            if item in self.leaving:
+                assert self.leaving[item].cancel()
+        check()
+        self.ended.append(items)
         if 13 in items:
             raise RuntimeError("13")
         return [item * item for item in items]
@@ -161,6 +168,19 @@ def test_the_cancelled_leave_and_make_room() -> None:
         with pytest.raises(CancelledError):
             left.result(60)
         assert work.batches == [[0], [3]]
+
+
+def test_what_was_begun_goes_on_until_nobody_waits_for_it() -> None:
+    with held(max_batch=2) as (work, batcher):
+        futures = {n: batcher.submit([n], 1, FAR) for n in (1, 2, 3, 4, 5, 13, 6)}
+        work.leaving = {n: futures[n] for n in (1, 3, 4, 13)}
+        work.go.set()
+        assert [futures[n].result(60) for n in (2, 5, 6)] == [[4], [25], [36]]
+        assert all(future.cancelled() for future in work.leaving.values())
+    assert work.batches == [[0], [1, 2], [3, 4], [5, 13], [5], [13], [6]]
+    assert work.ended == [[0], [1, 2], [5, 13], [5], [6]]
+    assert batcher.failures == 0
+    assert sum(batcher.work_seconds.counts) == 4
 
 
 def test_one_that_fails_does_not_fail_the_others_of_its_batch() -> None:

@@ -101,6 +101,25 @@ def test_a_context_that_is_sent_must_be_one(site: Site, tiny_site: Site) -> None
     assert (code, found["error"].split(";")[0]) == (422, "has no context")
 
 
+@pytest.mark.parametrize("key", ["Context", "text", "passage", "contex\nt"])
+def test_a_text_under_another_name_is_not_taken_for_none(
+    key: str, site: Site, tiny_site: Site
+) -> None:
+    """Which would be answered from the collection."""
+    sent = {"question": "가?", key: PAIR["context"], "top_k": 2}
+    name = key.replace("\n", "\\n")
+    for body, place in ((sent, ""), ([{"question": "가?"}, sent], "pair 1: ")):
+        code, found = site.ask(body)
+        assert (code, found["error"].split(";")[0]) == (422, f"{place}has no context, but {name}")
+    assert tiny_site.ask(sent)[0] == 422
+    # The description says so: a context, or no other names.
+    described = json.loads(site.send("GET", "/openapi.json")[2])["components"]["schemas"]["Asked"]
+    assert described["anyOf"] == [
+        {"required": ["context"]},
+        {"propertyNames": {"enum": ["question", "top_k"]}},
+    ]
+
+
 def test_without_a_collection_a_context_is_needed() -> None:
     body = json.dumps({"question": "가?"}).encode()
     (asked,), _ = parse(body, ServingOptions(), 5, has_collection=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from support.serving import PAIR, found_all, serving
 
@@ -50,7 +52,7 @@ def test_name_in_the_header(host: str, name: str) -> None:
 def test_a_site_that_calls_this_machine_its_own_is_refused() -> None:
     """What a browser sends for a page of it, whose Origin is the same name."""
 
-    def answer(batch: list[Asked]) -> list[Found]:
+    def answer(batch: list[Asked], check: Callable[[], None]) -> list[Found]:
         return [found_all(asked.example.context) for asked in batch]
 
     with serving(answer, hosts=LOCAL) as site:

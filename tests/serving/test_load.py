@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from support.runs import wait_until
@@ -106,10 +108,38 @@ def test_a_head_that_does_not_come_is_waited_for_no_longer(
         assert slow.result()[0] == 200
 
 
+def test_what_a_client_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Responses that cannot be sent yet, and the rest of one; but not of one that reads late."""
+    for name, seconds in (("HEAD_SECONDS", 0.3), ("IDLE_SECONDS", 0.2), ("DRAIN_SECONDS", 1.0)):
+        monkeypatch.setattr(f"qa.serving.run.{name}", seconds)
+    reader = SlowReader()
+    reader.go.set()
+    long = request_bytes({**PAIR, "context": "a" * 8_000_000})
+    with serving(reader, timeout=2, max_context_length=8_000_000) as site, ExitStack() as stack:
+        state = site.server.server_state
+        sent = [b"GET /page.js HTTP/1.1\r\nHost: here\r\n\r\n" * 400, long, long]
+        *_, late = [stack.enter_context(narrow(site.port, each)) for each in sent]
+        wait_until(lambda: site.service.requests.counts["/answer", 200] == 2)
+        time.sleep(0.6)
+        assert len(state.connections) == 3
+        assert read_all(late).count(b"a" * 8_000_000) == 1
+        wait_until(lambda: not state.connections and not state.tasks)
+
+
+def narrow(port: int, content: bytes) -> socket.socket:
+    """A connection that takes little of a response before it is read, behind a request."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(60)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(content)
+    return connection
+
+
 def test_a_reader_that_fails_is_a_500_and_in_the_end_unhealthy(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fails_at_times(batch: list[Asked]) -> list[Found]:
+    def fails_at_times(batch: list[Asked], check: Callable[[], None]) -> list[Found]:
         if batch[0].example.question == "bad":
             raise RuntimeError("broken pipe inside")
         return [found_all(asked.example.context) for asked in batch]
@@ -131,7 +161,7 @@ def test_what_the_reader_finds_wrong_is_no_mistake_of_the_client(
 ) -> None:
     """And nothing of this machine is told outside, such as where a model should lie."""
 
-    def misses(batch: list[Asked]) -> list[Found]:
+    def misses(batch: list[Asked], check: Callable[[], None]) -> list[Found]:
         raise UserError("/home/me/encoder: no such model directory")
 
     with serving(misses) as site:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ TAB = "\ue004"
 CONTEXT = "🏛️ 강나루는 1921년에 <b>푸른섬</b>에서 태어났다.\n👩‍🚀 그는 1952년에 솔빛마을로 옮겼다."
 
 
-def find_words(batch: list[Asked]) -> list[Found]:
+def find_words(batch: list[Asked], check: Callable[[], None]) -> list[Found]:
     """Answers a question by the words that stand in it, each where the context has it."""
     asked = [each.example for each in batch]
     return [Found(find(each.question, each.context), "길" in each.question) for each in asked]

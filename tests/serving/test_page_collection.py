@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ PASSAGE = "🏛️ 강나루는 1921년에 <b>푸른섬</b>에서 태어났다. 
 START = 1200  # of the passage in its document
 
 
-def find(batch: list[Asked]) -> list[Found]:
+def find(batch: list[Asked], check: Callable[[], None]) -> list[Found]:
     """Answers by the words of the question that the passage has; a context with all of it."""
     found = []
     for asked in batch:

@@ -76,8 +76,9 @@ def test_what_is_too_large_is_said(sent: Any, message: str) -> None:
     assert str(error.value).startswith(message)
 
 
-def test_one_question_and_a_list() -> None:
-    (one,), is_list = parse(body_of({**PAIR, "id": "ignored"}), OPTIONS, 5)
+@pytest.mark.parametrize("has_collection", [False, True])
+def test_one_question_and_a_list(has_collection: bool) -> None:
+    (one,), is_list = parse(body_of({**PAIR, "id": "ignored"}), OPTIONS, 5, has_collection)
     assert (one.example.question, one.example.context, one.top_k, is_list) == (Q, C, 1, False)
     several, is_list = parse(body_of([PAIR, {**PAIR, "top_k": 5}]), OPTIONS, 5)
     assert ([asked.top_k for asked in several], is_list) == ([1, 5], True)

@@ -75,7 +75,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 @contextmanager
 def serving(
-    work: Callable[[list[Asked]], list[Found]],
+    work: Callable[[list[Asked], Callable[[], None]], list[Found]],
     max_top_k: int = 5,
     collection: Collection | None = None,
     hosts: frozenset[str] | None = None,
@@ -107,7 +107,7 @@ class SlowReader:
     go: threading.Event = field(default_factory=threading.Event)
     batches: list[list[str]] = field(default_factory=list)  # the questions of each
 
-    def __call__(self, batch: Sequence[Asked]) -> list[Found]:
+    def __call__(self, batch: Sequence[Asked], check: Callable[[], None]) -> list[Found]:
         """Answer a batch."""
         self.batches.append([asked.example.question for asked in batch])
         assert self.go.wait(60)
