@@ -67,8 +67,8 @@ def extract(options: argparse.Namespace) -> None:
     own = config.decoding.null_score_diff_threshold
     if own is None and reader.null_score_diff_threshold is not None:
         print(
-            f"null_score_diff_threshold: {reader.null_score_diff_threshold:g}, since that of"
-            f" {BEST}/ was tuned for its weights"
+            f"null_score_diff_threshold: {reader.null_score_diff_threshold:g}; {BEST}/ may have"
+            " another, which was tuned for its weights"
         )
 
 

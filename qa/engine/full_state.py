@@ -88,7 +88,7 @@ def load_state(
 ) -> None:
     """Load what `states_to_load` has checked; all processes must call this, with the same."""
     if isinstance(model, FSDPModule):
-        missing, _ = set_model_state_dict(model, weights, options=WHOLE)
+        missing, _ = set_model_state_dict(model, weights, options=WHOLE) or ((), ())
         require_loaded(model, missing)
         for optimizer, state in zip(optimizers, states, strict=True):
             set_optimizer_state_dict(model, optimizer, state, options=WHOLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -28,14 +29,15 @@ class RunLock:
     def __init__(self, directory: Path | str) -> None:
         path = Path(directory, LOCK_FILE)
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path.resolve()
         self._file: IO[str] | None = path.open("a+", encoding="utf-8")
         if not try_lock(self._file):
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
             self._file.close()
             raise UserError(
-                f"{directory}: this process holds the lock already; `release` it"
-                if holder == own_name()
+                f"{directory}: this process is writing there already; let it end that first"
+                if any(lock._path == self._path for lock in LOCKS)
                 else f"{directory}: another run is writing there ({holder}); wait for it, stop it,"
                 " or take another directory"
             )
@@ -44,10 +46,11 @@ class RunLock:
         try:
             self._file.truncate(0)
             with naming(path):
-                self._file.write(f"{own_name()}\n")
+                self._file.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
                 self._file.flush()
         except BaseException:
-            self._close()
+            with suppress(OSError):  # of the same disk, when what is left is written at last
+                self._close()
             raise
 
     def release(self) -> None:
@@ -62,9 +65,11 @@ class RunLock:
 
     def _close(self) -> None:
         if self._file is not None:
-            self._file.close()
-            self._file = None
-            LOCKS.discard(self)
+            try:
+                self._file.close()
+            finally:
+                self._file = None
+                LOCKS.discard(self)
 
 
 LOCKS: set[RunLock] = set()  # that this process holds
@@ -85,11 +90,6 @@ def drop_locks() -> None:
     """Close this process's copies of all locks; its parent process still holds the locks."""
     for lock in tuple(LOCKS):
         lock._close()
-
-
-def own_name() -> str:
-    """Return what tells this process from others."""
-    return f"host {socket.gethostname()}, pid {os.getpid()}"
 
 
 def try_lock(file: IO[Any]) -> bool:

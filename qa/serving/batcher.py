@@ -187,7 +187,9 @@ class Batcher(Generic[Q, A]):
         started = time.monotonic()
         try:
             results = self._work(items, partial(require_wanted, jobs))
-        except Unwanted:
+        except Unwanted:  # the time that it took counts, for those who ask when to come again
+            seconds = (time.monotonic() - started) / len(items)
+            self._seconds_an_item = max(self._seconds_an_item, seconds)
             return
         except Exception as error:  # whatever it is, those who wait are told, and others served
             if len(jobs) > 1:

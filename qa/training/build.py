@@ -78,7 +78,8 @@ def build_job(config: Config, report: Callable[[str], None]) -> Job:
     if config.model.r_drop and not has_dropout(model.model):
         notice(
             "r_drop: the model has no dropout, so that its two passes are the same and nothing is"
-            " learned of the second; pass --hidden-dropout 0.1, or no --r-drop"
+            " learned of the second; leave out --r-drop, or give your own model"
+            " --hidden-dropout 0.1"
         )
     model.train()  # transformers loads it in eval mode
     if config.model.gradient_checkpointing:

@@ -119,7 +119,7 @@ class RunCheckpoints:
         self.tracker.load_state_dict(state["tracker"])
         print_main(f"resuming from {path}")
         sentence = describe_new_length(state["total_steps"], self.run)
-        if sentence and not self.tracker.should_stop:
+        if sentence and (self.run.is_finished or not self.tracker.should_stop):
             print_main(sentence)
         best_weights = self._lost_best(goes_back=isinstance(which, Path))
         if isinstance(which, Path) and self.world.is_main:

@@ -140,6 +140,8 @@ class Session:
 
     def finish(self) -> None:
         """Write the last files and print the report; raise RunStopped if a signal ended the run."""
+        if self.is_stopped_early and self.signals.agreed is None:
+            self.curves.write_last()  # before the waiting, which is no training
         self.checkpoints.writer.wait()
         # No process may exit before the checkpoint is written, or torchrun kills the others.
         self.world.from_main(None)
@@ -147,7 +149,6 @@ class Session:
             self.world.leave()
             raise run_stopped(self.signals.agreed, self.run, self.directory)
         if self.is_stopped_early:
-            self.curves.write_last()
             self.print(
                 f"stopped early at step {self.run.global_step} of {self.run.total_steps}: no better"
                 f" {self.tracker.metric} in {self.tracker.evaluations_since_best} evaluations"

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.files import no_file_larger_than
 
 from qa.engine.errors import Notice, UserError
 from qa.outputs.partial_lines import PartialLines, Progress, part_of, progress_of
@@ -20,19 +19,6 @@ from qa.outputs.partial_lines import PartialLines, Progress, part_of, progress_o
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
 
 IDENTITY = {"data": "d" * 100_000}  # longer than what else is written while the limit holds
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """As a full disk, for this process."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def lines_of(path: Path, resume: bool, identity: dict[str, Any] = IDENTITY) -> PartialLines:

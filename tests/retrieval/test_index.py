@@ -259,7 +259,7 @@ def test_while_another_one_writes_what_it_has_not_finished_is_not_found(tmp_path
     with pytest.warns(Notice, match="not found yet"):
         index = Index.open(tmp_path)
     assert DOCUMENTS[4].text not in texts(index.search("윤가람이 연주하는 악기는?", 9))
-    with pytest.raises(UserError, match="this process holds the lock already"):
+    with pytest.raises(UserError, match="this process is writing there already"):
         IndexWriter(tmp_path)
     writer.close()
     assert DOCUMENTS[4].text in texts(index.search("윤가람이 연주하는 악기는?", 9))
